@@ -1,0 +1,46 @@
+# Each target makes what it needs in .venv and does nothing twice.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test week9 lab report bench lint clean
+
+help:
+	@echo 'make demo    both notebooks on generated texts, results/demo/week9.md (minutes)'
+	@echo 'make test    all tests'
+	@echo 'make week9   both notebooks on IMDb and AG-news, week9.md (hours without a GPU)'
+	@echo 'make report  week9.md, tables and figures from the records alone'
+	@echo 'make lab     Jupyter with both notebooks'
+	@echo 'make bench   the kernels against the ways of the tutorials'
+
+.venv/ready: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+demo: .venv/ready
+	$(BIN)/python notebooks/execute.py notebooks/imdb.ipynb results/demo/imdb.ipynb dataset=demo-reviews
+	$(BIN)/python notebooks/execute.py notebooks/agnews.ipynb results/demo/agnews.ipynb dataset=demo-news
+	@echo; echo 'The report on generated texts: results/demo/week9.md'
+
+test: .venv/ready
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m pytest
+
+week9: .venv/ready
+	$(BIN)/python notebooks/execute.py notebooks/imdb.ipynb notebooks/imdb.ipynb
+	$(BIN)/python notebooks/execute.py notebooks/agnews.ipynb notebooks/agnews.ipynb
+	@echo; echo 'The report: week9.md'
+
+report: .venv/ready
+	$(BIN)/lottery report
+
+lab: .venv/ready
+	$(BIN)/python -m jupyterlab notebooks
+
+bench: .venv/ready
+	$(BIN)/lottery bench
+
+clean:
+	rm -rf .venv .cache results/demo results/checkpoints

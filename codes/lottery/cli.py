@@ -1,0 +1,182 @@
+"""The lottery command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from lottery.files import UserError, root
+from lottery.settings import Settings
+
+# The fields of Settings that have an argument of their own; every other one becomes an option.
+OWN = ("dataset", "model", "arm", "ladder", "seed")
+
+HELP = {
+    "split_seed": "names the division into train, validation and test",
+    "vocabulary_size": "words kept, with <pad> and <unk>",
+    "max_tokens": "later tokens of a text are cut",
+    "filters": "filters of each width (cnn)",
+    "widths": "words a filter sees (cnn)",
+    "hidden": "units per direction (lstm)",
+    "layers": "stacked layers (lstm)",
+    "directions": "2 reads the text both ways (lstm)",
+    "pooling": "of the states over time: max, mean or last (lstm)",
+    "dropout": "share of the pooled features dropped in training",
+    "word_dropout": "share of words dropped in training",
+    "scope": "prune each layer by itself (layer) or all together (global)",
+    "output_rate": "the output layer's share of each round's rate",
+    "rewind_step": "lt starts from the weights after so many steps; 0: the first ones",
+    "score": "what has a low score is pruned first",
+}
+
+EXAMPLES = """examples:
+  lottery data imdb                     what the corpus holds
+  lottery run imdb cnn                  dense, lt and random at sparsity 0.5
+  lottery run imdb cnn lstm --sparsity 0.5 0.75 --arm lt random --seed 0 1
+  lottery run demo-reviews cnn          the same on generated reviews, in seconds
+  lottery report                        records to week9.md, tables and figures
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Gives the exit status: 0, 2 for a mistake that the user can mend."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.command(parsed)
+    except UserError as error:
+        print(f"lottery: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\nlottery: stopped; finished runs are kept, the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lottery",
+        description="Do lottery tickets exist in text classifiers?",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    data = commands.add_parser("data", help="say what a corpus holds and where it was found")
+    data.add_argument("dataset", help="imdb, agnews, demo-reviews or demo-news")
+    data.add_argument("--split-seed", type=int, default=0)
+    data.add_argument("--vocabulary-size", type=int, default=25_000)
+    data.set_defaults(command=_data)
+
+    run = commands.add_parser(
+        "run",
+        help="train what is missing of a ladder",
+        description="Train, prune and train again. Runs that have a record are not run again.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("dataset", help="imdb, agnews, demo-reviews or demo-news")
+    run.add_argument("model", nargs="+", help="cnn, lstm")
+    run.add_argument(
+        "--sparsity",
+        type=float,
+        nargs="*",
+        default=[0.5],
+        metavar="S",
+        help="the ladder: rising shares of weights removed, each within (0, 1) (default: 0.5)",
+    )
+    run.add_argument(
+        "--arm",
+        nargs="+",
+        default=["lt", "random"],
+        metavar="ARM",
+        help="lt, random, random_mask, shuffled, finetune; dense always runs (default: lt random)",
+    )
+    run.add_argument("--seed", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
+    run.add_argument("--device", help="cpu, cuda or mps (default: the fastest that is there)")
+    run.add_argument("--threads", type=int, help="CPU threads (default: all; changes no result)")
+    run.add_argument("--results", type=Path, help="another results folder")
+    more = run.add_argument_group("settings", "every number that can change a result")
+    for field in fields(Settings):
+        if field.name not in OWN:
+            several = isinstance(field.default, tuple)
+            more.add_argument(
+                f"--{field.name.replace('_', '-')}",
+                type=type(field.default[0] if several else field.default),
+                default=argparse.SUPPRESS,
+                nargs="+" if several else None,
+                metavar="X",
+                help=f"{HELP.get(field.name, '')} (default: {_written(field.default)})".strip(),
+            )
+    run.set_defaults(command=_run)
+
+    report = commands.add_parser("report", help="records to week9.md, tables and figures")
+    report.add_argument("--results", type=Path, help="another results folder")
+    report.add_argument("--demo", action="store_true", help="the report of the generated corpora")
+    report.set_defaults(command=_report)
+    return parser
+
+
+def _written(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+# What is slow to import is imported by the command that needs it.
+
+
+def _data(parsed: argparse.Namespace) -> None:
+    from lottery import corpus
+
+    found = corpus.load(
+        parsed.dataset,
+        split_seed=parsed.split_seed,
+        vocabulary_size=parsed.vocabulary_size,
+        say=_say,
+    )
+    print(corpus.describe(found))
+
+
+def _run(parsed: argparse.Namespace) -> None:
+    from lottery import experiment
+    from lottery.results import Store, table
+
+    known = {field.name for field in fields(Settings)} - set(OWN)
+    options = {k: v for k, v in vars(parsed).items() if k in known}
+    if "widths" in options:
+        options["widths"] = tuple(options["widths"])
+    study = experiment.Study(
+        parsed.dataset,
+        parsed.model,
+        parsed.sparsity,
+        parsed.arm,
+        parsed.seed,
+        store=Store(parsed.results) if parsed.results else None,
+        device=parsed.device,
+        threads=parsed.threads,
+        say=_say,
+        **options,
+    )
+    records = study.run()
+    columns = ["model", "arm", "sparsity", "seed", "valid_accuracy", "test_accuracy", "seconds"]
+    print(table(records)[columns].to_string(index=False, float_format="{:.4f}".format))
+
+
+def _report(parsed: argparse.Namespace) -> None:
+    from lottery import report
+    from lottery.results import Store
+
+    folder = parsed.results or root() / "results" / ("demo" if parsed.demo else "")
+    print(report.write(Store(folder), say=_say))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

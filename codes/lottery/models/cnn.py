@@ -1,0 +1,35 @@
+"""The convolutional network of Kim 2014 ("Convolutional Neural Networks for Sentence ...")."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lottery.corpus.batches import Batch
+from lottery.models.convolution import conv_max
+from lottery.models.dropout import drop, drop_rows
+from lottery.settings import Settings
+
+
+class CNN(nn.Module):
+    """Embedding, filters of several widths, ReLU, maximum over time, dropout, linear."""
+
+    def __init__(self, settings: Settings, words: int, outputs: int) -> None:
+        super().__init__()
+        self.settings = settings
+        size, filters = settings.embedding_size, settings.filters
+        self.embedding = nn.Embedding(words, size, sparse=True)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(size, filters, width) for width in settings.widths
+        )
+        self.output = nn.Linear(filters * len(settings.widths), outputs)
+
+    def forward(self, batch: Batch, noise: torch.Generator | None = None) -> Tensor:
+        """Logits (B, outputs). `noise` is the dropout's stream; without it nothing is dropped."""
+        table = functional.embedding(batch.words, self.embedding.weight, sparse=True)
+        table = drop_rows(table, self.settings.word_dropout, noise)
+        weights = [convolution.weight for convolution in self.convolutions]
+        biases = [convolution.bias for convolution in self.convolutions]
+        pooled = conv_max(table, batch.index, batch.offsets, weights, biases)
+        return self.output(drop(pooled, self.settings.dropout, noise))

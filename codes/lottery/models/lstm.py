@@ -1,0 +1,58 @@
+"""A bidirectional LSTM, pooled over time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lottery.corpus.batches import Batch
+from lottery.models import recurrence
+from lottery.models.dropout import drop, drop_rows
+from lottery.settings import Settings
+
+
+class LSTM(nn.Module):
+    """Embedding, LSTM (Hochreiter & Schmidhuber 1997), pooling over time, dropout, linear."""
+
+    def __init__(self, settings: Settings, words: int, outputs: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.directions = directions = settings.directions
+        size, hidden = settings.embedding_size, settings.hidden
+        self.embedding = nn.Embedding(words, size, sparse=True)
+        # Holds the weights everywhere and computes on a GPU; on the CPU our own kernel computes.
+        self.lstm = nn.LSTM(size, hidden, settings.layers, bidirectional=directions == 2)
+        self.output = nn.Linear(directions * hidden, outputs)
+
+    def forward(self, batch: Batch, noise: torch.Generator | None = None) -> Tensor:
+        """Logits (B, outputs). `noise` is the dropout's stream; without it nothing is dropped."""
+        table = functional.embedding(batch.words, self.embedding.weight, sparse=True)
+        table = drop_rows(table, self.settings.word_dropout, noise)
+        how = self.settings.pooling
+        if table.device.type == "cpu":
+            layers = self.lstm.all_weights
+            layers = [
+                layers[i : i + self.directions] for i in range(0, len(layers), self.directions)
+            ]
+            pooled = recurrence.lstm_pooled(table, batch.index, batch.offsets, layers, how)
+        else:
+            pooled = lstm_pooled_layers(table, batch, self.lstm, how)
+        return self.output(drop(pooled, self.settings.dropout, noise))
+
+
+def lstm_pooled_layers(table: Tensor, batch: Batch, lstm: nn.LSTM, how: str) -> Tensor:
+    """The same (B, directions * hidden) from PyTorch's packed layer, cuDNN on CUDA.
+
+    table (U, E) holds a row for each of the batch's words. A padded position takes no part.
+    """
+    lengths = batch.offsets.diff()
+    texts = table[batch.index.long()].split(lengths.tolist())
+    packed = nn.utils.rnn.pack_sequence(texts, enforce_sorted=False)
+    states, (last, _) = lstm(packed)
+    if how == "last":
+        directions = 2 if lstm.bidirectional else 1
+        return last[-directions:].transpose(0, 1).flatten(1)
+    fill = float("-inf") if how == "max" else 0.0
+    padded, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=True, padding_value=fill)
+    return padded.amax(1) if how == "max" else padded.sum(1) / lengths.unsqueeze(1)

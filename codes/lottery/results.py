@@ -1,0 +1,251 @@
+"""The store: one record a run, read as facts and as tables."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lottery.files import UserError, write_whole
+from lottery.settings import Settings
+
+COLUMNS = [
+    "dataset",
+    "model",
+    "arm",
+    "rung",
+    "sparsity",
+    "sparsity_without_embedding",
+    "seed",
+    "train_loss",
+    "train_accuracy",
+    "valid_loss",
+    "valid_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "best_epoch",
+    "epochs",
+    "seconds",
+    "run",
+]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Means over the examples of one pass; the training figures are taken while it trains."""
+
+    epoch: int  # from 1
+    train_loss: float
+    train_accuracy: float  # 0 to 1
+    valid_loss: float
+    valid_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that one run leaves behind.
+
+    `layers` counts, for each prunable tensor, the weights removed and the weights there were.
+    `test_correct` holds one bit for each test example, in the corpus's order (see `correct`).
+    """
+
+    settings: Settings
+    layers: dict[str, tuple[int, int]]
+    history: tuple[Epoch, ...]
+    best_epoch: int  # the one of lowest validation loss
+    test_loss: float
+    test_accuracy: float
+    test_correct: str
+    seconds: float
+    device: str
+    threads: int
+    versions: dict[str, str]
+    commit: str
+    data: dict[str, Any]  # source, fingerprint, generated, rows of each split
+
+    @property
+    def run(self) -> str:
+        return self.settings.run
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch whose weights were tested."""
+        return self.history[self.best_epoch - 1]
+
+    @property
+    def sparsity(self) -> float:
+        """Exact share of the prunable weights removed."""
+        return _share(self.layers.values())
+
+    @property
+    def sparsity_without_embedding(self) -> float:
+        """The same without the embedding, which holds most of the weights."""
+        return _share(count for name, count in self.layers.items() if "embedding" not in name)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """bool (test rows,): was each test example classified correctly?"""
+        packed = np.frombuffer(base64.b64decode(self.test_correct), np.uint8)
+        return np.unpackbits(packed, count=self.data["rows"]["test"]).astype(bool)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON values, the derived sparsities spelled out for other readers."""
+        values = asdict(self) | {
+            "run": self.run,
+            "settings": self.settings.to_json(),
+            "rung": self.settings.rung,
+            "sparsity": self.sparsity,
+            "sparsity_without_embedding": self.sparsity_without_embedding,
+            "sparsity_by_layer": {k: _share([count]) for k, count in self.layers.items()},
+        }
+        return {"format": 1, **values}
+
+    @classmethod
+    def from_json(cls, values: Any) -> Record:
+        """The inverse of `to_json`. UserError names the first field that is missing or wrong."""
+        if not isinstance(values, dict):
+            raise UserError("is not a record")
+        for name in cls.__dataclass_fields__:
+            if name not in values:
+                raise UserError(f"field {name!r} is missing")
+        try:
+            record = cls(
+                settings=Settings.from_json(values["settings"]),
+                layers={k: (int(a), int(b)) for k, (a, b) in values["layers"].items()},
+                history=tuple(Epoch(**epoch) for epoch in values["history"]),
+                **{
+                    name: values[name]
+                    for name in cls.__dataclass_fields__
+                    if name not in ("settings", "layers", "history")
+                },
+            )
+            problem = record._problem(values)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"has a field of the wrong shape ({error})") from None
+        if problem:
+            raise UserError(problem)
+        return record
+
+    def _problem(self, values: dict[str, Any]) -> str | None:
+        """The first way in which the record contradicts itself."""
+        if values["run"] != self.run:
+            return f"'run' says {values['run']}, but the settings' name is {self.run}"
+        for name in ("source", "fingerprint", "generated", "rows"):
+            if name not in self.data:
+                return f"'data' lacks {name!r}"
+        if set(self.data["rows"]) != {"train", "valid", "test"}:
+            return "'rows' in 'data' must count train, valid and test"
+        epochs = [epoch.epoch for epoch in self.history]
+        if epochs != list(range(1, len(epochs) + 1)) or not 1 <= self.best_epoch <= len(epochs):
+            return "'history' and 'best_epoch' do not fit together"
+        figures = [self.test_loss, self.test_accuracy, self.seconds]
+        figures += [value for epoch in self.history for value in asdict(epoch).values()]
+        if not all(isinstance(f, (int, float)) and math.isfinite(f) for f in figures):
+            return "a loss or an accuracy is not a finite number"
+        if self.best.valid_loss > min(epoch.valid_loss for epoch in self.history):
+            return "'best_epoch' is not the epoch of lowest validation loss"
+        if abs(self.correct.mean() - self.test_accuracy) > 1e-9:
+            return "'test_accuracy' is not the mean of 'test_correct'"
+        if abs(values["sparsity"] - self.sparsity) > 1e-9:
+            return "'sparsity' does not match the counts in 'layers'"
+        return None
+
+
+def pack(correct: np.ndarray) -> str:
+    """bool (rows,) as the base64 of its bits, the form kept in records."""
+    return base64.b64encode(np.packbits(correct).tobytes()).decode()
+
+
+@dataclass(frozen=True)
+class Store:
+    """A results folder: `runs/` is tracked, `checkpoints/` can be made again."""
+
+    root: Path
+
+    def record_path(self, settings: Settings) -> Path:
+        return self._path("runs", settings, "json")
+
+    def weights_path(self, settings: Settings) -> Path:
+        return self._path("checkpoints", settings, "safetensors")
+
+    def _path(self, kind: str, s: Settings, ending: str) -> Path:
+        return Path(self.root) / kind / s.dataset / s.model / f"{s.run}.{ending}"
+
+    def get(self, settings: Settings) -> Record | None:
+        """The record of a run, None if there is none; UserError if it cannot be read."""
+        path = self.record_path(settings)
+        return self.read(path) if path.exists() else None
+
+    def put(self, record: Record) -> None:
+        """Keep a new record. One that is there already is never overwritten."""
+        path = self.record_path(record.settings)
+        text = json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n"
+        try:
+            write_whole(path, text, overwrite=False)
+        except FileExistsError:
+            raise UserError(f"{path}: is there already and stays; move it to record anew") from None
+
+    def read(self, path: Path) -> Record:
+        """One record from its file, or a UserError that names the file and what is wrong."""
+        try:
+            values = json.loads(Path(path).read_bytes())
+        except (ValueError, OSError, RecursionError):
+            raise UserError(f"{path}: is not valid JSON; mend it or move it away") from None
+        try:
+            record = Record.from_json(values)
+        except UserError as error:
+            raise UserError(f"{path}: {error}; mend it or move it away") from None
+        if record.run != Path(path).stem:
+            raise UserError(f"{path}: holds run {record.run}; rename or move it")
+        return record
+
+    def records(self, dataset: str | None = None) -> tuple[list[Record], list[str]]:
+        """All readable records in a fixed order, and a line for each that is not readable."""
+        good: list[Record] = []
+        bad: list[str] = []
+        for path in sorted((Path(self.root) / "runs").glob(f"{dataset or '*'}/*/*.json")):
+            try:
+                good.append(self.read(path))
+            except UserError as error:
+                bad.append(str(error))
+        return sorted(good, key=_order), bad
+
+
+def table(records: Iterable[Record]) -> pd.DataFrame:
+    """One tidy row per run, with the columns of results/<dataset>.csv."""
+    rows = [
+        {
+            **{name: getattr(r.settings, name) for name in ("dataset", "model", "arm", "rung")},
+            "sparsity": r.sparsity,
+            "sparsity_without_embedding": r.sparsity_without_embedding,
+            "seed": r.settings.seed,
+            **{name: getattr(r.best, name) for name in COLUMNS[7:11]},
+            "test_loss": r.test_loss,
+            "test_accuracy": r.test_accuracy,
+            "best_epoch": r.best_epoch,
+            "epochs": len(r.history),
+            "seconds": r.seconds,
+            "run": r.run,
+        }
+        for r in records
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _share(counts: Iterable[tuple[int, int]]) -> float:
+    counts = list(counts)
+    total = sum(there for _, there in counts)
+    return sum(removed for removed, _ in counts) / total if total else 0.0
+
+
+def _order(record: Record) -> tuple:
+    s = record.settings
+    return s.dataset, s.model, s.rung, s.arm, s.ladder, s.seed, s.run

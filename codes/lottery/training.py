@@ -1,0 +1,201 @@
+"""One model, one ticket: history and best weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lottery.adam import Adam
+from lottery.corpus import Corpus
+from lottery.corpus.batches import Batch, Split, batches, by_length
+from lottery.files import UserError
+from lottery.pruning.tickets import Ticket, Weights
+from lottery.results import Epoch
+from lottery.settings import Settings
+
+EVALUATION_BATCH = 256  # changes no figure beyond rounding; larger ones only take more memory
+
+
+class Diverged(Exception):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one training leaves: figures, and the weights after the last epoch."""
+
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    test_loss: float
+    test_accuracy: float
+    correct: np.ndarray  # bool (test rows,)
+    weights: Weights  # on the CPU
+
+
+class Progress:
+    """Nobody watches. The experiment gives one that draws bars."""
+
+    def batches(self, batches: Iterator[Batch], count: int, epoch: int) -> Iterator[Batch]:
+        """Pass on the batches of an epoch."""
+        return batches
+
+    def loss(self, loss: Tensor) -> None:
+        """Take the loss of the step just made (a scalar on the training's device)."""
+
+    def epoch_done(self, epoch: Epoch) -> None:
+        """Take the figures of an epoch."""
+
+
+def use(device: str | None = None, threads: int | None = None) -> torch.device:
+    """Choose the device (CUDA, then MPS, then CPU, unless named) and the number of CPU threads.
+
+    UserError if the named device is not there.
+    """
+    torch.set_num_threads(1)  # the kernels divide the work themselves; PyTorch's part is small
+    most = numba.config.NUMBA_NUM_THREADS
+    numba.set_num_threads(min(threads or most, most))
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device is None:
+        return torch.device(next((name for name, found in there.items() if found), "cpu"))
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = None
+    if chosen is None or not there.get(chosen.type, chosen.type == "cpu"):
+        raise UserError(f"device {device!r} is not here: take cpu, or leave --device out")
+    return chosen
+
+
+def train(
+    model: nn.Module,
+    ticket: Ticket,
+    corpus: Corpus,
+    settings: Settings,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Outcome:
+    """Train `model` from `ticket` by the protocol of DESIGN ("What a number means", 5).
+
+    Adam, `settings.epochs` passes. The best epoch is the one of lowest validation loss (the first
+    of equals); its weights, and only they, read the test set. Raises Diverged.
+    """
+    progress = progress or Progress()
+    model.to(device).load_state_dict(ticket.weights)
+    adam = Adam(dict(model.named_parameters()), ticket.mask, settings.learning_rate)
+    history: list[Epoch] = []
+    best: Weights = {}
+    for epoch in range(1, settings.epochs + 1):
+        start = time.perf_counter()
+        loss, accuracy = train_epoch(model, adam, corpus.train, settings, epoch, progress)
+        valid_loss, valid_accuracy, _ = evaluate(model, corpus.valid)
+        if not np.isfinite([loss, valid_loss]).all():
+            raise Diverged(f"the loss is {loss} in training and {valid_loss} in validation")
+        if not history or valid_loss < min(e.valid_loss for e in history):
+            best = copied(model)
+        seconds = time.perf_counter() - start
+        history.append(Epoch(epoch, loss, accuracy, valid_loss, valid_accuracy, seconds))
+        progress.epoch_done(history[-1])
+    last = copied(model)
+    model.load_state_dict(best)
+    test_loss, test_accuracy, correct = evaluate(model, corpus.test)
+    best_epoch = min(history, key=lambda e: e.valid_loss).epoch
+    return Outcome(tuple(history), best_epoch, test_loss, test_accuracy, correct, last)
+
+
+def train_epoch(
+    model: nn.Module,
+    adam: Adam,
+    split: Split,
+    settings: Settings,
+    epoch: int,
+    progress: Progress,
+    steps: int | None = None,
+) -> tuple[float, float]:
+    """One pass over `split`, or its first `steps` steps. Gives mean loss and accuracy.
+
+    The means are over examples, each met by the weights of its own step and with dropout on.
+    Order and dropout depend on the seed and the epoch alone, so an epoch can be done again.
+    """
+    device = next(model.parameters()).device
+    order = np.random.default_rng(settings.stream("order", epoch)).permutation(len(split))
+    if steps is not None:
+        order = order[: steps * settings.batch_size]
+    noise = torch.Generator().manual_seed(settings.stream("dropout", epoch))
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    right = torch.zeros((), dtype=torch.int64, device=device)
+    model.train()
+    count = -(-len(order) // settings.batch_size)
+    ready = batches(split, settings.batch_size, order, device)
+    for batch in progress.batches(ready, count, epoch):
+        logits = model(batch, noise)
+        loss = criterion(logits, batch.labels)
+        loss.backward()
+        adam.step()
+        adam.zero_grad()
+        total += loss.detach() * len(batch)
+        right += hits(logits, batch.labels).sum()
+        progress.loss(loss.detach())
+    return float(total) / len(order), int(right) / len(order)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, split: Split) -> tuple[float, float, np.ndarray]:
+    """Mean loss and accuracy over the examples of `split`, and for each if it was right."""
+    device = next(model.parameters()).device
+    model.eval()
+    order = by_length(split)
+    losses, right = [], []
+    for batch in batches(split, EVALUATION_BATCH, order, device):
+        logits = model(batch)
+        losses.append(criterion(logits, batch.labels, "none"))
+        right.append(hits(logits, batch.labels))
+    correct = np.empty(len(split), bool)
+    correct[order] = torch.cat(right).cpu().numpy()
+    loss = torch.cat(losses).cpu().double().mean()  # in double, so that the order cannot matter
+    return float(loss), float(correct.mean()), correct
+
+
+def criterion(logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
+    """One logit: binary cross entropy (BCEWithLogitsLoss). Several: cross entropy."""
+    if logits.shape[1] == 1:
+        return functional.binary_cross_entropy_with_logits(
+            logits[:, 0], labels.to(logits.dtype), reduction=reduction
+        )
+    return functional.cross_entropy(logits, labels, reduction=reduction)
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """bool (B,): is the likeliest class the label? A lone logit of exactly 0 means class 0."""
+    guess = (logits[:, 0] > 0) if logits.shape[1] == 1 else logits.argmax(1)
+    return guess == labels
+
+
+def advance(
+    model: nn.Module,
+    weights: Weights,
+    corpus: Corpus,
+    settings: Settings,
+    steps: int,
+    device: torch.device | str = "cpu",
+) -> Weights:
+    """θₖ: the weights of the dense network after its first `steps` optimiser steps."""
+    model.to(device).load_state_dict(weights)
+    adam = Adam(dict(model.named_parameters()), None, settings.learning_rate)
+    each = -(-len(corpus.train) // settings.batch_size)
+    for epoch in range(1, settings.epochs + 1):
+        now = min(each, steps - (epoch - 1) * each)
+        if now > 0:
+            train_epoch(model, adam, corpus.train, settings, epoch, Progress(), now)
+    return copied(model)
+
+
+def copied(model: nn.Module) -> Weights:
+    """The weights of `model` now, on the CPU, in memory of their own."""
+    return {name: weight.detach().cpu().clone() for name, weight in model.state_dict().items()}

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import numba
+import pytest
+import torch
+from torch.nn import functional
+
+from lottery.adam import Adam
+
+SHAPES = {"embedding": (40, 6), "filters": (5, 6, 3), "bias": (5,), "scalar": ()}
+
+
+def weights(dtype=torch.float32):
+    draw = torch.Generator().manual_seed(0)
+    return {
+        name: torch.randn(shape, generator=draw, dtype=dtype).requires_grad_()
+        for name, shape in SHAPES.items()
+    }
+
+
+def masks():
+    draw = torch.Generator().manual_seed(1)
+    chosen = {name: torch.rand(SHAPES[name], generator=draw) < 0.5 for name in SHAPES}
+    chosen["embedding"][3] = False  # a whole row
+    return {name: chosen[name] for name in ("embedding", "filters", "scalar")}
+
+
+def give_gradients(parameters, step, sparse):
+    """The gradients of `step`; only some rows of the embedding have one, most rows now and then."""
+    draw = torch.Generator().manual_seed(step)
+    for weight in parameters.values():
+        weight.grad = torch.randn(weight.shape, generator=draw).to(weight) / 10 ** (step % 3)
+    words = torch.randperm(30, generator=draw)[:7]  # rows 30 to 39 never have a gradient
+    used = functional.embedding(words, parameters["embedding"], sparse=sparse)
+    parameters["embedding"].grad = None
+    (used * torch.randn(used.shape, generator=draw).to(used)).sum().backward()
+
+
+def run(steps, parameters, adam, sparse=True, first=0):
+    for step in range(first, first + steps):
+        give_gradients(parameters, step, sparse)
+        adam.step()
+        adam.zero_grad()
+    return parameters
+
+
+def by_torch(steps, kept=None, dtype=torch.float32):
+    parameters = weights(dtype)
+    kept = kept or {}
+    adam = torch.optim.Adam(parameters.values(), lr=1e-2)
+
+    def prune():
+        for name, mask in kept.items():
+            parameters[name].data[~mask] = 0
+            for moment in list(adam.state.get(parameters[name], {}).values())[1:]:
+                moment[~mask] = 0
+
+    prune()
+    for step in range(steps):
+        give_gradients(parameters, step, sparse=False)
+        for name, mask in kept.items():
+            parameters[name].grad[~mask] = 0
+        adam.step()
+        prune()
+    return parameters, adam
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("kept", [None, masks()])
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 2e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("whole", [False, True])
+def test_it_is_torch_adam(sparse, kept, dtype, close, whole, monkeypatch):
+    if whole:  # the way of a GPU
+        monkeypatch.setattr(Adam, "_step_rows", Adam._step_whole)
+    ours = weights(dtype)
+    adam = Adam(ours, kept, 1e-2)
+    run(300, ours, adam, sparse)
+    theirs, reference = by_torch(300, kept, dtype)
+    state = adam.state()
+    for name in SHAPES:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=close, atol=close)
+        want = reference.state[theirs[name]]
+        for moment, key in (("first", "exp_avg"), ("second", "exp_avg_sq")):
+            got = state[f"{name}.{moment}"]
+            torch.testing.assert_close(got, want[key], rtol=close, atol=close)
+
+
+def test_what_the_mask_removes_is_zero_from_the_start_and_after_every_step():
+    kept, parameters = masks(), weights()
+    adam = Adam(parameters, kept, 1e-2)
+    for step in range(4):
+        state = adam.state()
+        for name, mask in kept.items():
+            for tensor in (parameters[name], state[f"{name}.first"], state[f"{name}.second"]):
+                assert (tensor[~mask] == 0).all()
+        run(1, parameters, adam, first=step)
+
+
+def test_a_kept_zero_trains_on():
+    parameters = weights()
+    parameters["bias"].data.zero_()
+    kept = {"bias": torch.tensor([True, False, True, True, True])}
+    run(1, parameters, Adam(parameters, kept, 1e-2))
+    assert (parameters["bias"] != 0).tolist() == kept["bias"].tolist()
+
+
+def test_a_gradient_that_is_no_number_does_not_pass_the_mask():
+    weight = torch.ones(3, requires_grad=True)
+    adam = Adam({"w": weight}, {"w": torch.tensor([True, False, True])}, 1e-2)
+    weight.grad = torch.tensor([1.0, torch.nan, torch.nan])
+    adam.step()
+    assert weight[0] < 1
+    assert weight[1] == 0
+    assert weight[2].isnan()
+
+
+def test_a_row_named_twice_gets_the_sum():
+    results = []
+    for sparse in (True, False):
+        parameters = weights()
+        adam = Adam(parameters, None, 1e-2)
+        for _ in range(2):
+            words = torch.tensor([4, 2, 4, 4])
+            functional.embedding(words, parameters["embedding"], sparse=sparse).sum().backward()
+            adam.step()
+            adam.zero_grad()
+        results.append(parameters["embedding"].detach())
+    torch.testing.assert_close(*results)
+
+
+def test_a_parameter_without_gradient_stays():
+    parameters = weights()
+    adam = Adam(parameters, None, 1e-2)
+    run(2, parameters, adam)
+    before = parameters["bias"].detach().clone(), adam.state()["bias.first"]
+    give_gradients(parameters, 3, sparse=True)
+    parameters["bias"].grad = None
+    adam.step()
+    assert torch.equal(parameters["bias"], before[0])
+    assert torch.equal(adam.state()["bias.first"], before[1])
+
+
+def test_training_goes_on_from_a_state_to_the_bit():
+    kept = masks()
+    straight = weights()
+    run(9, straight, Adam(straight, kept, 1e-2))
+
+    begun = weights()
+    adam = Adam(begun, kept, 1e-2)
+    run(4, begun, adam)
+    state = adam.state()
+    run(1, weights(), adam)  # the state is a copy
+    resumed = {name: weight.detach().clone().requires_grad_() for name, weight in begun.items()}
+    other = Adam(resumed, kept, 1e-2)
+    other.load(state)
+    run(5, resumed, other, first=4)
+    for name in SHAPES:
+        assert torch.equal(resumed[name], straight[name])
+
+
+def test_threads_leave_every_bit():
+    before = numba.get_num_threads()
+    results = []
+    try:
+        for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
+            numba.set_num_threads(threads)
+            parameters = weights()
+            results.append(run(20, parameters, Adam(parameters, masks(), 1e-2)))
+    finally:
+        numba.set_num_threads(before)
+    for name in SHAPES:
+        assert torch.equal(results[0][name], results[1][name])
+
+
+def test_moments_fade_to_nothing_and_not_to_slow_numbers():
+    weight = torch.zeros(2, 3, requires_grad=True)
+    adam = Adam({"w": weight}, None, 1e-2)
+    for step in range(1200):
+        words = torch.tensor([0 if step == 0 else 1])
+        functional.embedding(words, weight, sparse=True).sum().backward()
+        adam.step()
+        adam.zero_grad()
+    assert (adam.state()["w.first"][0] == 0).all()
+    assert (adam.state()["w.second"][0] > 0).all()
+
+
+def test_masks_that_do_not_fit_are_refused():
+    parameters = weights()
+    with pytest.raises(ValueError, match="no such parameter"):
+        Adam(parameters, {"other": torch.ones(3, dtype=torch.bool)}, 1e-2)
+    for mask in (torch.ones(4, dtype=torch.bool), torch.ones(5)):
+        with pytest.raises(ValueError, match="mask of bias"):
+            Adam(parameters, {"bias": mask}, 1e-2)

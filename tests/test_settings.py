@@ -1,0 +1,111 @@
+"""Names of runs, streams of a seed, and what is out of bounds."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from lottery.files import UserError
+from lottery.settings import Settings, check_ladder
+
+BASE = Settings("imdb", "cnn", "lt", (0.5, 0.75), seed=1)
+
+
+def test_a_name_depends_on_every_number():
+    other = {
+        "dataset": "agnews",
+        "model": "lstm",
+        "arm": "random",
+        "ladder": (0.5,),
+        "widths": (3,),
+        "pooling": "mean",
+        "scope": "global",
+        "score": "other",
+    }
+    names = {BASE.run}
+    for field in fields(Settings):
+        value = other.get(field.name, getattr(BASE, field.name))
+        if field.name not in other:
+            value = value + (1 if isinstance(value, int) else 0.25)
+        names.add(replace(BASE, **{field.name: value}).run)
+    assert len(names) == len(fields(Settings)) + 1
+
+
+def test_defaults_are_left_out_so_that_old_names_live_on():
+    assert Settings("imdb", "cnn").spoken() == {"dataset": "imdb", "model": "cnn"}
+    # A name once given is a record's file name; if this changes, every old record is orphaned.
+    assert Settings("imdb", "cnn").run == "45229051eeca"
+    assert BASE.run == "25939b341cfd"
+
+
+def test_options_that_cannot_matter_do_not_rename_a_run():
+    plain = Settings("imdb", "cnn").checked()
+    for change in (
+        {"ladder": (0.5,)},
+        {"rewind_step": 5},
+        {"scope": "global"},
+        {"hidden": 7},
+        {"output_rate": 1.0},
+        {"dropout": 0.5},
+    ):
+        assert replace(plain, **change).checked() == plain
+    assert replace(plain, dropout=0).checked().run == replace(plain, dropout=0.0).checked().run
+    first = replace(plain, arm="random", ladder=(0.5,))
+    assert replace(first, rewind_step=5).checked() == first
+    second = replace(plain, arm="random", ladder=(0.5, 0.75))
+    assert replace(second, rewind_step=5).checked() != second
+
+
+def test_json_and_back():
+    assert Settings.from_json(BASE.to_json()) == BASE
+    with pytest.raises(UserError, match="unknown field 'colour'"):
+        Settings.from_json(BASE.to_json() | {"colour": 1})
+
+
+def test_streams_are_apart_and_shared_by_all_arms():
+    streams = {BASE.stream(n) for n in ("first weights", "order", "dropout")}
+    streams |= {BASE.stream("order", 1), replace(BASE, seed=2).stream("order")}
+    assert len(streams) == 5
+    assert replace(BASE, arm="random", ladder=(0.5,)).stream("order", 1) == BASE.stream("order", 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": -1}, "seed -1 is not a whole number from 0"),
+        ({"seed": 2**40}, "seed"),
+        ({"seed": 1.5}, "seed 1.5"),
+        ({"epochs": 0}, "epochs 0 is not a whole number from 1"),
+        ({"epochs": 10**6}, "epochs"),
+        ({"batch_size": -64}, "batch_size -64"),
+        ({"batch_size": 0}, "batch_size 0"),
+        ({"learning_rate": 0.0}, "learning_rate 0.0 must be greater than 0"),
+        ({"learning_rate": -1e-3}, "learning_rate -0.001"),
+        ({"learning_rate": float("nan")}, "learning_rate nan"),
+        ({"learning_rate": 1e6}, "learning_rate"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"word_dropout": 1.5}, "word_dropout"),
+        ({"pooling": "sum"}, "unknown pooling 'sum': there are max, mean, last"),
+        ({"scope": "row"}, "unknown scope 'row'"),
+        ({"widths": ()}, "widths is empty"),
+        ({"ladder": ()}, "needs a sparsity"),
+        ({"ladder": (0.5, 0.5)}, "must rise"),
+    ],
+)
+def test_out_of_bounds_is_one_clear_line(change, words):
+    with pytest.raises(UserError, match=words.replace("(", r"\(")) as caught:
+        replace(BASE, **change).checked()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ladder", [[0], [1], [1.2], [-0.1], [float("nan")], ["a"], [True]])
+def test_a_sparsity_outside_zero_to_one(ladder):
+    with pytest.raises(UserError, match=r"outside \(0, 1\)"):
+        check_ladder(ladder)
+
+
+def test_a_ladder_rises():
+    assert check_ladder([0.5, 0.75]) == (0.5, 0.75)
+    with pytest.raises(UserError, match=r"0\.5 follows 0\.75: write \[0\.5, 0\.75\]"):
+        check_ladder([0.75, 0.5])
