@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 
-from lottery import experiment, models, training
+from lottery import checkpoints, experiment, models, training
 from lottery.experiment import Study
 from lottery.files import UserError
 from lottery.pruning.masks import counts, full_mask, prune
@@ -60,7 +59,7 @@ def titles(records):
 
 
 def checkpoint(study, settings):
-    tensors = safetensors.torch.load_file(study.store.weights_path(settings))
+    tensors, _ = checkpoints.load(study.store.weights_path(settings))
     mask = {n[5:]: t for n, t in tensors.items() if n.startswith("mask/")}
     return {n: t for n, t in tensors.items() if not n.startswith("mask/")}, mask
 
@@ -215,7 +214,7 @@ def test_a_rung_trained_again_is_held_against_its_record(study):
     values = json.loads(path.read_text())
     values["test_loss"] += 0.2
     path.write_text(json.dumps(values))
-    with pytest.raises(UserError, match=rf"{dense.run}.json: trained again, test accuracy is"):
+    with pytest.raises(UserError, match=rf"{dense.run}.json: trained again, the run has test"):
         study(arms=("lt", "finetune")).run()
     assert json.loads(path.read_text()) == values
 
@@ -327,6 +326,29 @@ def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
     records = study(arms=("random", "lt", "finetune"), say=said.append).run()
     assert titles(records) == ["cnn dense seed 0", "cnn lt 0.5 seed 0", "cnn finetune 0.5 seed 0"]
     assert said == ["cnn random 0.5 seed 0: stopped, the loss is nan"]
+    made = study()
+    record = made.store.get(made.settings("cnn", "random", 1, 0))
+    assert record.failed == "the loss is nan"
+    assert len(table([record])) == 0
+    assert titles(study().run()) == titles(records)[:2], (
+        "not tried again, and not among the figures"
+    )
+
+
+def test_what_stands_on_a_diverged_run_says_so(study, monkeypatch):
+    train = experiment.train
+
+    def watched(model, ticket, corpus, settings, *more):
+        if settings.arm == "lt":
+            raise training.Diverged("the loss is nan")
+        return train(model, ticket, corpus, settings, *more)
+
+    monkeypatch.setattr(experiment, "train", watched)
+    said = []
+    records = study(ladder=(0.5, 0.75), say=said.append).run()
+    assert titles(records) == ["cnn dense seed 0", "cnn random 0.5 seed 0"]
+    on = "it stands on cnn lt 0.5 seed 0: the loss is nan"
+    assert said[1:] == [f"cnn {arm} 0.75 seed 0: stopped, {on}" for arm in ("lt", "random")]
 
 
 def test_mistakes_show_before_anything_is_trained(study, trained):

@@ -159,8 +159,7 @@ def _step(weights, firsts, seconds, masks, moving, slopes, found, numbers):
     `masks` (R, S), or (1, S) for all rows; a row that never had a gradient (`moving`) stays.
     """
     beta1, beta2, rate, spread, epsilon, nothing = numbers
-    zero = numbers[0] - numbers[0]
-    one = beta1 / beta1
+    zero, one = numbers.dtype.type(0), numbers.dtype.type(1)  # a plain 0.0 would mean float64
     none = np.zeros(weights.shape[1], weights.dtype)
     for row in prange(len(weights)):
         if found[row] >= 0:

@@ -50,11 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"lottery: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "\nlottery: stopped; finished runs are kept, the same command goes on from there",
-            file=sys.stderr,
-        )
-        return 130
+        return 130  # what is kept has been said
     return 0
 
 

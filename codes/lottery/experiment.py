@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from importlib import metadata
@@ -13,25 +14,29 @@ from pathlib import Path
 
 import numba
 import pandas as pd
-import safetensors.torch
 import torch
+from filelock import FileLock, Timeout
 
+from lottery import checkpoints, models
 from lottery import corpus as corpora
-from lottery import models
-from lottery.corpus import DATASETS
-from lottery.files import UserError, root, whole
+from lottery.corpus import DATASETS, Corpus
+from lottery.files import UserError, root
 from lottery.progress import Bars
 from lottery.pruning.masks import Mask, check_room, counts, full_mask, prunable, prune
 from lottery.pruning.scores import SCORES
 from lottery.pruning.tickets import ARMS, Origins, Ticket, Weights
 from lottery.results import Record, Store, pack
-from lottery.settings import Settings, check_ladder
-from lottery.training import Diverged, Outcome, advance, train, use
+from lottery.settings import Settings, check_ladder, title
+from lottery.training import Diverged, Kept, advance, train, use
 
 # A rung whose weights are gone is trained again. On the same machine it comes out the same to the
 # bit; on another, rounding differs. Further off than this, something else has changed.
 ACCURACY_TOLERANCE = 0.01
 LOSS_TOLERANCE = 0.05
+
+
+class Busy(Exception):
+    """Another process is at this run."""
 
 
 class Study:
@@ -66,6 +71,7 @@ class Study:
         self.store = store or results_of(dataset)
         self.device = use(device, threads)
         self.say = say
+        self._unreadable: set[str] = set()
         for settings in self.plan():  # a mistake shows now, not after an hour
             if settings.score not in SCORES:
                 raise UserError(f"unknown score {settings.score!r}: there are {', '.join(SCORES)}")
@@ -107,22 +113,65 @@ class Study:
     def run(self, *arms: str) -> list[Record]:
         """Train what is missing of `arms` (default: all of the study); give all their records."""
         planned = self.plan(arms or None)
-        missing = [settings for settings in planned if not self._there(settings)]
-        if missing:
-            with Bars(len(missing), self.dataset.title) as self._bars:
-                for settings in missing:
-                    try:
-                        self._weights_of(settings)
-                    except Diverged as error:
-                        self.say(f"{title(settings)}: stopped, {error}")
-        return [record for s in planned if (record := self._record(s)) is not None]
+        pending = [settings for settings in planned if not self._there(settings)]
+        if pending:
+            with Bars(len(pending), self.dataset.title) as self._bars:
+                try:
+                    while pending:
+                        pending = self._round(pending)
+                except KeyboardInterrupt:
+                    self.say(
+                        "stopped: finished runs are kept, and the one at work up to its last "
+                        "finished epoch; run the same again to go on"
+                    )
+                    raise
+        found = [self._record(settings) for settings in planned]
+        return [record for record in found if record is not None and not record.failed]
+
+    def _round(self, pending: list[Settings]) -> list[Settings]:
+        """Train each run once; give those that another process is at, after a while."""
+        busy = []
+        for settings in pending:
+            try:
+                with self._lock(settings):
+                    if not self._there(settings):  # else another process was faster
+                        self._train(settings)
+            except Busy:
+                busy.append(settings)
+            except Diverged as error:
+                self.say(f"{title(settings)}: stopped, {error}")
+        if len(busy) == len(pending):
+            time.sleep(1.0)
+        return busy
+
+    @contextmanager
+    def _lock(self, settings: Settings) -> Iterator[None]:
+        """Hold a run against other processes; raises Busy at once if one of them holds it.
+
+        The system frees the lock of a process that dies.
+        """
+        path = self.store.weights_path(settings).with_suffix(".lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise Busy from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({error.strerror}); allow it") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _there(self, settings: Settings) -> bool:
         """Is nothing to be done for this run? A record that cannot be read stays as it is."""
         try:
             return self.store.get(settings) is not None
         except UserError as error:
-            self.say(str(error))
+            if settings.run not in self._unreadable:
+                self._unreadable.add(settings.run)
+                self.say(str(error))
             return True
 
     def _record(self, settings: Settings) -> Record | None:
@@ -133,21 +182,73 @@ class Study:
 
     def _weights_of(self, settings: Settings) -> tuple[Weights, Mask]:
         """Trained weights and mask of a run: from its checkpoint, else by training it."""
+        if (loaded := self._loaded(settings)) is not None:
+            return loaded
+        with self._lock(settings):
+            if (loaded := self._loaded(settings)) is not None:
+                return loaded
+            return self._train(settings)
+
+    def _loaded(self, settings: Settings) -> tuple[Weights, Mask] | None:
+        record = self._record(settings)
+        if record is not None and record.failed:
+            raise Diverged(f"it stands on {title(settings)}: {record.failed}")
         path = self.store.weights_path(settings)
-        if path.exists() and self.store.record_path(settings).exists():
-            return _load(path)
+        if not path.exists() or not self.store.record_path(settings).exists():
+            return None
+        tensors = self._read(path)
+        return None if tensors is None else _apart(tensors)
+
+    def _read(self, path: Path) -> Weights | None:
+        """The tensors of a checkpoint; None, and the file set aside, if it is damaged."""
+        try:
+            return checkpoints.load(path)[0]
+        except checkpoints.Damaged as error:
+            self.say(f"{error}; it is set aside and trained again")
+            checkpoints.set_aside(path)
+            return None
+
+    def _train(self, settings: Settings) -> tuple[Weights, Mask]:
+        """Train one run and keep what it leaves; hold it against its record if there is one."""
         ticket = self._ticket(settings)
-        outcome, record = self._train(settings, ticket)
-        mask = ticket.mask or full_mask(outcome.weights)
+        path = self.store.weights_path(settings)
+        kept = Kept(path.with_suffix(".state.safetensors"), self.say)
+        with self._bars.run(title(settings), settings.epochs) as progress:
+            corpus, model = self._cut(settings), self._model(settings)
+            mask = ticket.mask or full_mask(ticket.weights)
+            try:
+                outcome = train(model, ticket, corpus, settings, self.device, progress, kept)
+            except Diverged as error:
+                self._put(
+                    self._facts(settings, mask, corpus, history=error.history, failed=str(error))
+                )
+                kept.forget()
+                raise
         if settings.arm in ("dense", "lt"):  # what a further rung would stand on
-            tensors = {f"mask/{name}": part for name, part in mask.items()} | outcome.weights
-            with whole(path) as temporary:
-                safetensors.torch.save_file(tensors, temporary)
-        if not self.store.record_path(settings).exists():
-            self.store.put(record)
-        elif (before := self._record(settings)) is not None:
-            _hold_against(before, outcome, self.store.record_path(settings))
+            masks = {f"mask/{name}": part for name, part in mask.items()}
+            checkpoints.save(path, masks | outcome.weights, {"run": settings.run})
+        record = self._facts(
+            settings,
+            mask,
+            corpus,
+            history=outcome.history,
+            best_epoch=outcome.best_epoch,
+            test_loss=outcome.test_loss,
+            test_accuracy=outcome.test_accuracy,
+            test_correct=pack(outcome.correct),
+            seconds=outcome.seconds,
+        )
+        self._put(record)
+        kept.forget()
         return outcome.weights, mask
+
+    def _put(self, record: Record) -> None:
+        """Keep a record; hold it against the one that is there already, which stays."""
+        path = self.store.record_path(record.settings)
+        if not path.exists():
+            self.store.put(record)
+        elif (before := self._record(record.settings)) is not None:
+            _hold_against(before, record, path)
 
     def _ticket(self, settings: Settings) -> Ticket:
         """What the run starts from; trains the rung below if its weights are not there."""
@@ -191,31 +292,19 @@ class Study:
             raise UserError(f"rewind_step {settings.rewind_step} is beyond the {steps} steps")
         path = self.store.weights_path(dense)
         path = path.with_name(f"{dense.run}.step{settings.rewind_step}.safetensors")
-        if path.exists():
-            return _load(path)[0]
+        if path.exists() and (weights := self._read(path)) is not None:
+            return weights
         weights = advance(
             self._model(dense), first, self._cut(dense), dense, settings.rewind_step, self.device
         )
-        with whole(path) as temporary:
-            safetensors.torch.save_file(weights, temporary)
+        checkpoints.save(path, weights, {"run": dense.run, "step": settings.rewind_step})
         return weights
 
-    def _train(self, settings: Settings, ticket: Ticket) -> tuple[Outcome, Record]:
-        start = time.perf_counter()
-        with self._bars.run(title(settings), settings.epochs) as progress:
-            corpus = self._cut(settings)
-            model = self._model(settings)
-            outcome = train(model, ticket, corpus, settings, self.device, progress)
-        mask = ticket.mask or full_mask(outcome.weights)
-        record = Record(
+    def _facts(self, settings: Settings, mask: Mask, corpus: Corpus, **figures) -> Record:
+        """A record of `figures` with everything around them."""
+        return Record(
             settings=settings,
             layers=counts(mask),
-            history=outcome.history,
-            best_epoch=outcome.best_epoch,
-            test_loss=outcome.test_loss,
-            test_accuracy=outcome.test_accuracy,
-            test_correct=pack(outcome.correct),
-            seconds=time.perf_counter() - start,
             device=_device_name(self.device),
             threads=numba.get_num_threads(),
             versions=_versions(),
@@ -224,20 +313,16 @@ class Study:
                 "source": corpus.source,
                 "fingerprint": corpus.fingerprint,
                 "generated": corpus.generated,
-                "repeated_texts": corpus.facts.get("repeated_texts"),
-                "rows": {
-                    "train": len(corpus.train),
-                    "valid": len(corpus.valid),
-                    "test": len(corpus.test),
-                },
+                "repeated_texts": corpus.facts["repeated_texts"],
+                "rows": {n: len(getattr(corpus, n)) for n in ("train", "valid", "test")},
             },
+            **figures,
         )
-        return outcome, record
 
     # What it runs on
 
     @cached_property
-    def corpus(self) -> corpora.Corpus:
+    def corpus(self) -> Corpus:
         """The dataset's texts as token ids, uncut."""
         settings = self.settings(self.models[0], "dense", 0, self.seeds[0])
         return corpora.load(
@@ -247,7 +332,7 @@ class Study:
             say=self.say,
         )
 
-    def _cut(self, settings: Settings) -> corpora.Corpus:
+    def _cut(self, settings: Settings) -> Corpus:
         if getattr(self, "_cut_at", None) != settings.max_tokens:
             self._cut_at = settings.max_tokens
             cut = {n: getattr(self.corpus, n).cut(self._cut_at) for n in ("train", "valid", "test")}
@@ -287,28 +372,26 @@ def results_of(dataset: str) -> Store:
     return Store(folder / "demo" if DATASETS[dataset].generated else folder)
 
 
-def _load(path: Path) -> tuple[Weights, Mask]:
-    tensors = safetensors.torch.load_file(path)
+def _apart(tensors: Weights) -> tuple[Weights, Mask]:
+    """The weights and the mask of a checkpoint."""
     mask = {n.removeprefix("mask/"): t for n, t in tensors.items() if n.startswith("mask/")}
     return {n: t for n, t in tensors.items() if not n.startswith("mask/")}, mask
 
 
-def _hold_against(record: Record, outcome: Outcome, path: Path) -> None:
+def _hold_against(before: Record, again: Record, path: Path) -> None:
     """UserError if a run trained again is further from its record than rounding can explain."""
-    accuracy = abs(record.test_accuracy - outcome.test_accuracy)
-    loss = abs(record.test_loss - outcome.test_loss)
-    if accuracy > ACCURACY_TOLERANCE or loss > LOSS_TOLERANCE:
-        raise UserError(
-            f"{path}: trained again, test accuracy is {outcome.test_accuracy:.4f} and loss "
-            f"{outcome.test_loss:.4f}, but the record says {record.test_accuracy:.4f} and "
-            f"{record.test_loss:.4f}; code or data changed: move the old records away"
+    same = before.failed == again.failed and (
+        before.failed
+        or (
+            abs(before.test_accuracy - again.test_accuracy) <= ACCURACY_TOLERANCE
+            and abs(before.test_loss - again.test_loss) <= LOSS_TOLERANCE
         )
-
-
-def title(settings: Settings) -> str:
-    """A run in words, e.g. "cnn lt 0.5 seed 0"."""
-    rung = f" {settings.sparsity:g}" if settings.rung else ""
-    return f"{settings.model} {settings.arm}{rung} seed {settings.seed}"
+    )
+    if not same:
+        raise UserError(
+            f"{path}: trained again, the run has {again.outcome}, but the record says "
+            f"{before.outcome}; code or data changed: move the old records away"
+        )
 
 
 def _device_name(device: torch.device) -> str:

@@ -15,7 +15,7 @@ from lottery.files import write_whole
 from lottery.groups import Group
 from lottery.models import MODELS
 from lottery.results import Record, Store, table
-from lottery.settings import Settings
+from lottery.settings import Settings, title
 
 NOT_RUN = "not run"
 FIVE = ["Train Loss (BEST)", "Train Acc. (BEST)", "Test Loss", "Test Acc."]  # beside the model
@@ -56,11 +56,11 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
     for line in unread:
         say(line)
     datasets = [name for name, known in DATASETS.items() if known.generated == generated]
-    belonging = []
+    belonging, stopped = [], []
     for record in records:
         known = record.settings.dataset in datasets
         if known and bool(record.data["generated"]) == generated:
-            belonging.append(record)
+            (stopped if record.failed else belonging).append(record)
         else:
             kind = "generated" if record.data["generated"] else "real"
             place = store.record_path(record.settings)
@@ -75,7 +75,7 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
             figures.save(figures.sparsity_curve(own), picture)
             pictures[dataset] = _relative(picture, path.parent)
     books = _relative(root.parent.parent / "notebooks", path.parent) if generated else "/notebooks"
-    write_whole(path, page(belonging, datasets, pictures, books, len(unread)))
+    write_whole(path, page(belonging, datasets, pictures, books, len(unread), stopped))
     say(f"{_relative(path, Path.cwd())}: written from {len(belonging)} records")
     return path
 
@@ -86,6 +86,7 @@ def page(
     pictures: dict[str, str],
     notebooks: str = "/notebooks",
     unread: int = 0,
+    stopped: Sequence[Record] = (),
 ) -> str:
     """The report on `datasets` as markdown; `pictures` and `notebooks` are what it links to."""
     records, datasets = list(records), list(datasets)
@@ -104,6 +105,9 @@ def page(
             "Before pruning only: the earlier report's pruned rows repeated one pair of figures in "
             "every table, and so cannot be compared."
         ]
+    if stopped:
+        lines += ["", "Runs that stopped without figures:", ""]
+        lines += [f"- {r.settings.dataset} {title(r.settings)}: {r.failed}" for r in stopped]
     if unread:
         lines += ["", f"Records that could not be read, and are not in this report: {unread}."]
     return "\n".join(lines) + "\n"

@@ -55,25 +55,34 @@ class Record:
 
     `layers` counts, for each prunable tensor, the weights removed and the weights there were.
     `test_correct` holds one bit for each test example, in the corpus's order (see `correct`).
+    A run whose loss did not stay finite says so in `failed` and has no figures.
     """
 
     settings: Settings
     layers: dict[str, tuple[int, int]]
     history: tuple[Epoch, ...]
-    best_epoch: int  # the one of lowest validation loss
-    test_loss: float
-    test_accuracy: float
-    test_correct: str
-    seconds: float
     device: str
     threads: int
     versions: dict[str, str]
     commit: str
     data: dict[str, Any]  # source, fingerprint, generated, rows of each split
+    best_epoch: int = 0  # the one of lowest validation loss
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    test_correct: str = ""
+    seconds: float = 0.0
+    failed: str = ""
 
     @property
     def run(self) -> str:
         return self.settings.run
+
+    @property
+    def outcome(self) -> str:
+        """In words: the test figures, or why there are none."""
+        if self.failed:
+            return f"no figures ({self.failed})"
+        return f"test accuracy {self.test_accuracy:.4f} and loss {self.test_loss:.4f}"
 
     @property
     def best(self) -> Epoch:
@@ -143,6 +152,8 @@ class Record:
                 return f"'data' lacks {name!r}"
         if set(self.data["rows"]) != {"train", "valid", "test"}:
             return "'rows' in 'data' must count train, valid and test"
+        if self.failed:
+            return None
         epochs = [epoch.epoch for epoch in self.history]
         if epochs != list(range(1, len(epochs) + 1)) or not 1 <= self.best_epoch <= len(epochs):
             return "'history' and 'best_epoch' do not fit together"
@@ -208,7 +219,10 @@ class Store:
         return record
 
     def records(self, dataset: str | None = None) -> tuple[list[Record], list[str]]:
-        """All readable records in a fixed order, and a line for each that is not readable."""
+        """All readable records in a fixed order, and a line for each that is not readable.
+
+        Failed runs are among them.
+        """
         good: list[Record] = []
         bad: list[str] = []
         for path in sorted((Path(self.root) / "runs").glob(f"{dataset or '*'}/*/*.json")):
@@ -220,7 +234,7 @@ class Store:
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
-    """One tidy row per run, with the columns of results/<dataset>.csv."""
+    """One tidy row per finished run, with the columns of results/<dataset>.csv."""
     rows = [
         {
             **{name: getattr(r.settings, name) for name in ("dataset", "model", "arm", "rung")},
@@ -236,6 +250,7 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
             "run": r.run,
         }
         for r in records
+        if not r.failed
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 

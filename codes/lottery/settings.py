@@ -162,6 +162,12 @@ class Settings:
             raise UserError(f"settings: {error}") from None
 
 
+def title(settings: Settings) -> str:
+    """A run in words, e.g. "cnn lt 0.5 seed 0"."""
+    rung = f" {settings.sparsity:g}" if settings.rung else ""
+    return f"{settings.model} {settings.arm}{rung} seed {settings.seed}"
+
+
 def check_ladder(ladder: Iterable[float]) -> tuple[float, ...]:
     """`ladder` as a tuple of floats, or a UserError if it does not rise strictly within (0, 1)."""
     steps = tuple(ladder)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lottery import checkpoints
 from lottery.adam import Adam
 from lottery.corpus import Corpus
 from lottery.corpus.batches import Batch, Split, batches, by_length
@@ -24,7 +26,11 @@ EVALUATION_BATCH = 256  # changes no figure beyond rounding; larger ones only ta
 
 
 class Diverged(Exception):
-    """The loss is no longer a finite number."""
+    """The loss is no longer a finite number. `history` holds the epochs before."""
+
+    def __init__(self, message: str, history: tuple[Epoch, ...] = ()) -> None:
+        super().__init__(message)
+        self.history = history
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Outcome:
     test_accuracy: float
     correct: np.ndarray  # bool (test rows,)
     weights: Weights  # on the CPU
+    seconds: float  # of the epochs and of the test, without pauses between
 
 
 class Progress:
@@ -80,33 +87,84 @@ def train(
     settings: Settings,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
+    kept: Kept | None = None,
 ) -> Outcome:
     """Train `model` from `ticket` by the protocol of DESIGN ("What a number means", 5).
 
     Adam, `settings.epochs` passes. The best epoch is the one of lowest validation loss (the first
-    of equals); its weights, and only they, read the test set. Raises Diverged.
+    of equals); its weights, and only they, read the test set. What `kept` holds of an earlier try
+    is gone on from, to the bit on the CPU. Raises Diverged.
     """
     progress = progress or Progress()
     model.to(device).load_state_dict(ticket.weights)
     adam = Adam(dict(model.named_parameters()), ticket.mask, settings.learning_rate)
     history: list[Epoch] = []
     best: Weights = {}
-    for epoch in range(1, settings.epochs + 1):
+    if kept is not None:
+        history, best = kept.restore(model, adam)
+    for epoch in range(len(history) + 1, settings.epochs + 1):
         start = time.perf_counter()
         loss, accuracy = train_epoch(model, adam, corpus.train, settings, epoch, progress)
         valid_loss, valid_accuracy, _ = evaluate(model, corpus.valid)
         if not np.isfinite([loss, valid_loss]).all():
-            raise Diverged(f"the loss is {loss} in training and {valid_loss} in validation")
+            raise Diverged(
+                f"in epoch {epoch} the loss is {loss:g} in training, {valid_loss:g} in validation",
+                tuple(history),
+            )
         if not history or valid_loss < min(e.valid_loss for e in history):
             best = copied(model)
         seconds = time.perf_counter() - start
         history.append(Epoch(epoch, loss, accuracy, valid_loss, valid_accuracy, seconds))
+        if kept is not None:
+            kept.save(model, adam, history, best)
         progress.epoch_done(history[-1])
     last = copied(model)
+    start = time.perf_counter()
     model.load_state_dict(best)
     test_loss, test_accuracy, correct = evaluate(model, corpus.test)
     best_epoch = min(history, key=lambda e: e.valid_loss).epoch
-    return Outcome(tuple(history), best_epoch, test_loss, test_accuracy, correct, last)
+    seconds = sum(e.seconds for e in history) + time.perf_counter() - start
+    return Outcome(tuple(history), best_epoch, test_loss, test_accuracy, correct, last, seconds)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The state of a run after its last finished epoch, in a file of its own.
+
+    Order and dropout come from the seed and the epoch's number, so weights, Adam's moments, the
+    best weights and the history are all that a run needs to go on.
+    """
+
+    path: Path
+    say: Callable[[str], object] = print
+
+    def save(self, model: nn.Module, adam: Adam, history: list[Epoch], best: Weights) -> None:
+        """Replace the state by that of the epoch just finished."""
+        parts = {"weights": model.state_dict(), "adam": adam.state(), "best": best}
+        tensors = {f"{part}/{n}": t for part, held in parts.items() for n, t in held.items()}
+        checkpoints.save(self.path, tensors, {"history": [asdict(epoch) for epoch in history]})
+
+    def restore(self, model: nn.Module, adam: Adam) -> tuple[list[Epoch], Weights]:
+        """Put `model` and `adam` there; give history and best weights. Nothing kept: empty."""
+        if not self.path.exists():
+            return [], {}
+        try:
+            tensors, facts = checkpoints.load(self.path)
+        except checkpoints.Damaged as error:
+            self.say(f"{error}; it is set aside and the run starts again")
+            checkpoints.set_aside(self.path)
+            return [], {}
+        parts: dict[str, Weights] = {"weights": {}, "adam": {}, "best": {}}
+        for name, tensor in tensors.items():
+            part, rest = name.split("/", 1)
+            parts[part][rest] = tensor
+        model.load_state_dict(parts["weights"])
+        adam.load(parts["adam"])
+        return [Epoch(**epoch) for epoch in facts["history"]], parts["best"]
+
+    def forget(self) -> None:
+        """The run is finished: its record is all that is needed."""
+        self.path.unlink(missing_ok=True)
 
 
 def train_epoch(

@@ -54,8 +54,11 @@ def conv_max_reference(
     longest = max(int(lengths.max()), *(weight.shape[2] for weight in weights))
     places = torch.arange(longest, device=table.device)
     there = places < lengths[:, None]
-    token = (offsets[:-1, None] + places).where(there, offsets[:-1, None])
-    words = (table[index[token].long()] * there[..., None]).transpose(1, 2)  # (B, E, longest)
+    token = (offsets[:-1, None] + places).clamp(max=len(index) - 1)
+    nothing = len(table)  # a row of zeros after the words, for the places past a text's end
+    row = index[token].masked_fill(~there, nothing)
+    table = functional.pad(table, (0, 0, 0, 1))
+    words = functional.embedding(row, table, padding_idx=nothing).transpose(1, 2)  # (B, E, longest)
     pooled = []
     for weight, bias in zip(weights, biases, strict=True):
         response = functional.conv1d(words, weight, bias)

@@ -432,7 +432,6 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
     lanes = _lanes(proj)
     columns, width = 4 * lanes, 4 * units
     rows = (len(order) - chunk + chunks - 1) // chunks
-    words = np.empty(rows, np.int64)
     _sweep("zero", rows * units, hidden, h * units, hidden, 0, 0)
     _sweep("zero", rows * units, cells, h * units, cells, 0, 0)
     home = h
@@ -450,17 +449,15 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
         for r in range(alive):
             text = order[chunk + r * chunks]
             token = offsets[text] + step if direction == 0 else offsets[text + 1] - 1 - step
-            words[r] = (index[token] * directions + direction) * width
+            word = (index[token] * directions + direction) * width
+            # All of a row at once, and before the products: its way from memory is not waited for.
+            _sweep("copy", width, gates, (g + r) * width, proj, word, 0)
         pieces = (alive + _ROWS - 1) // _ROWS
         for block in range(units // lanes):
             start = (direction * (units // lanes) + block) * units * columns
             for piece in range(pieces):
                 first = alive * piece // pieces
                 last = alive * (piece + 1) // pieces
-                for r in range(first, last):
-                    x = (g + r) * width + block * columns
-                    y = words[r] + block * columns
-                    _sweep("copy", columns, gates, x, proj, y, 0)
                 _tiles(last - first, gates, (g + first) * width + block * columns, width,
                        hidden, (h + first) * units, units, 1,
                        weights, start, columns, units)  # fmt: skip

@@ -1,0 +1,61 @@
+"""Tensors on disk: whole, checked, and nothing in them can run code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from lottery.files import whole
+
+
+class Damaged(Exception):
+    """The file is not what was written."""
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write `tensors` and JSON-able `facts`, whole or not at all, with a checksum over both."""
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(facts, sort_keys=True)
+    with whole(path) as temporary:
+        metadata = {"facts": text, "sha256": _digest(tensors, text)}
+        safetensors.torch.save_file(tensors, temporary, metadata)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts of `path`. Raises Damaged unless they are those that were saved."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        facts = json.loads(metadata["facts"])
+        same = metadata["sha256"] == _digest(tensors, metadata["facts"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise Damaged(f"{path} cannot be read ({type(error).__name__})") from None
+    except safetensors.SafetensorError as error:
+        raise Damaged(f"{path} cannot be read ({error})") from None
+    if not same:
+        raise Damaged(f"{path} has a wrong checksum")
+    return tensors, facts
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, so that it is neither read again nor lost."""
+    aside = path.with_name(f"{path.name}.damaged")
+    path.replace(aside)
+    return aside
+
+
+def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
+    digest = hashlib.sha256(facts.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
