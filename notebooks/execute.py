@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from lottery.files import write_whole
@@ -30,12 +31,12 @@ class Client(NotebookClient):
 
 
 def main(source: str, target: str, *values: str) -> int:
-    notebook = nbformat.read(source, as_version=4)
+    notebook = load_notebook_node(source)
     named = dict(value.split("=", 1) for value in values)
     if named:
         parameters = {name: _value(text) for name, text in named.items()}
         notebook = parameterize_notebook(notebook, parameters)
-    notebook.metadata.pop("papermill", None)
+    _plain(notebook)
     client = Client(
         notebook,
         timeout=None,
@@ -54,6 +55,15 @@ def main(source: str, target: str, *values: str) -> int:
     write_whole(Path(target), nbformat.writes(notebook) + "\n")
     print(f"\n{target}", file=sys.stderr)
     return status
+
+
+def _plain(notebook: nbformat.NotebookNode) -> None:
+    """Take out what papermill notes down for itself: paths and empty tags."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        if not cell.metadata.get("tags", True):
+            cell.metadata.pop("tags")
 
 
 def _value(text: str):

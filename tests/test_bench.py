@@ -1,0 +1,156 @@
+"""The benchmark: the same maths on every way, and every promised number."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import make_split
+from lottery import cli, models, training
+from lottery.corpus.batches import Split, batches
+from lottery.files import UserError, root
+from lottery.settings import Settings
+
+TINY = {"embedding_size": 8, "filters": 4, "hidden": 8, "batch_size": 8, "vocabulary_size": 50}
+
+
+@pytest.fixture(scope="module")
+def steps():
+    spec = importlib.util.spec_from_file_location("steps", root() / "benchmarks" / "steps.py")
+    module = sys.modules["steps"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["steps"]
+
+
+@pytest.fixture
+def tiny(steps, monkeypatch):
+    """No corpus is found; what is generated instead is small, and so is everything else."""
+
+    def missing(*_, **__):
+        raise UserError("not found")
+
+    monkeypatch.setattr(steps.corpus, "load", missing)
+    for name, shape in steps.SHAPES.items():
+        monkeypatch.setitem(steps.SHAPES, name, replace(shape, rows=80, median=9))
+    monkeypatch.setattr(steps, "SIZES", (4, 8))
+    monkeypatch.setattr(steps, "REVIEWS", 30)
+    monkeypatch.setattr(steps, "sgemm_rate", lambda: 100.0)
+    return steps
+
+
+def even(rows: int, length: int, words: int) -> Split:
+    random = np.random.default_rng(0)
+    tokens = random.integers(1, words, rows * length).astype(np.int32)
+    return Split(tokens, np.arange(rows + 1) * length, random.integers(2, size=rows))
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+@pytest.mark.parametrize(
+    ("model", "rival", "split"),
+    [
+        ("cnn", "tutorial", even(16, 11, 60)),  # padding is a word there: no text is padded
+        ("lstm", "padded", even(16, 11, 60)),
+        ("lstm", "packed", make_split(16, 60, 2, 0)),
+    ],
+)
+def test_a_tutorials_step_is_ours(steps, model, rival, split, outputs):
+    settings = Settings("imdb", model, embedding_size=8, filters=6, hidden=8)
+    ours = models.build(settings, 60, outputs)
+    ours.load_state_dict(models.draw(ours, 0))
+    theirs = steps.tutorial(rival, settings, 60, outputs)
+    theirs.load_state_dict(ours.state_dict())
+    theirs.dropout.p = 0.0
+
+    (batch,) = batches(split, len(split))
+    mine = training.criterion(ours(batch), batch.labels)
+    mine.backward()
+    optimiser = torch.optim.SGD(theirs.parameters(), 0.0)  # leaves weights and gradients alone
+    loss = steps.train_tutorial(theirs, optimiser, [steps._tensors(split, np.arange(len(split)))])
+    assert loss == pytest.approx(float(mine.detach()), rel=1e-5)
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a.grad.to_dense(), b.grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_batches_hold_texts_of_like_length_and_all_lengths(steps):
+    split = make_split(600, 60, 2, 0)
+    rows = steps.buckets(split, 8, 10, seed=0)
+    assert [len(some) for some in rows] == [8] * 10
+    assert len(set(np.concatenate(rows).tolist())) == 80
+    lengths = split.lengths[np.stack(rows)]
+    assert np.ptp(lengths, axis=1).max() <= 3
+    assert lengths.min() <= 4 and lengths.max() >= 26
+    with pytest.raises(ValueError, match="more than the texts"):
+        steps.buckets(split, 8, 76, seed=0)
+
+
+def test_flops_of_a_step_are_those_of_its_products(steps):
+    split = Split(np.array([3, 4, 3, 5], np.int32), np.array([0, 3, 4]), np.zeros(2, np.int64))
+    cnn = Settings("imdb", "cnn", embedding_size=2, filters=3, widths=(2, 4))
+    found = steps._work(cnn, split, outputs=1)
+    assert (found["tokens"], found["words"]) == (4, 3)
+    forward, backward, output = 3 * 2 * 18 * 2, 2 * 18 * 2 * 2, 3 * 2 * 6 * 2
+    assert found["gflop"] * 1e9 == pytest.approx(forward + backward * 2 * 0.5 + output)
+    lstm = Settings("imdb", "lstm", embedding_size=2, hidden=5)
+    words, recurrent, output = 3 * 2 * 20 * 2, 4 * 5 * 20 * 2, 3 * 2 * 10 * 2
+    found = steps._work(lstm, split, outputs=1)
+    assert found["gflop"] * 1e9 == pytest.approx(3 * 2 * (words + recurrent) + output)
+
+
+def test_every_number_is_there_and_generated_texts_are_called_so(tiny, tmp_path, capsys):
+    path = tmp_path / "bench.json"
+    said = []
+    figures = tiny.run(path, steps=2, rounds=2, say=said.append, **TINY)
+    assert figures == json.loads(path.read_text())
+    for name in ("imdb", "agnews"):
+        assert figures[f"data.{name}"] == "generated"
+        for model, ways in (("cnn", ["tutorial"]), ("lstm", ["packed", "padded"])):
+            own = ["ms_ours", "ms_forward", "ms_backward", "ms_adam", "ms_rest", "gflops"]
+            own += ["sgemm_fraction", "eval_texts_per_second", "tokens", "words"]
+            own += [f"ns_per_token.corpus_1_{share}" for share in (8, 4, 2, 1)]
+            own += [f"ns_per_token.batch_{size}" for size in (4, 8)]
+            for way in ways:
+                own += [f"ms_{way}", f"ratio_{way}"]
+                low, ratio, high = (
+                    figures[f"{model}.{name}.ratio_{way}{end}"] for end in ("_q25", "", "_q75")
+                )
+                assert low <= ratio <= high
+            for key in own:
+                assert figures[f"{model}.{name}.{key}"] > 0, key
+    assert figures["tokenise.texts"] == 30
+    assert figures["machine.threads"] >= 1 and figures["machine.sgemm_gflops"] == 100
+    assert any("generated" in line for line in said)
+    printed = capsys.readouterr().out
+    assert "| CNN, IMDb (generated) | tutorial |" in printed
+    assert torch.get_num_threads() == 1, "as training wants it, also after the others' turns"
+
+
+def test_sgemm_rate_is_a_rate(steps):
+    assert 0 < steps.sgemm_rate(64, 2) < 1e6
+
+
+def test_the_command_passes_the_file_on(monkeypatch, tmp_path):
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "steps.py").write_text(
+        "def run(json_path=None):\n    json_path.write_text('{}')\n"
+    )
+    monkeypatch.setattr(cli, "root", lambda: tmp_path)
+    assert cli.main(["bench", "--json", str(tmp_path / "out.json")]) == 0
+    assert (tmp_path / "out.json").read_text() == "{}"
+
+
+def test_without_a_checkout_the_command_says_so(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(cli, "root", lambda: tmp_path)
+    assert cli.main(["bench"]) == 2
+    assert "checkout" in capsys.readouterr().err
+
+
+def test_a_folder_is_no_file_for_the_numbers(steps, tmp_path):
+    with pytest.raises(UserError, match="is a folder"):
+        steps.run(tmp_path)
