@@ -254,3 +254,21 @@ def test_one_text_and_an_odd_last_batch(corpus):
     tiny = replace(corpus, train=one)
     outcome = training.train(model, Ticket(first), tiny, small("lstm", epochs=1))
     assert np.isfinite(outcome.test_loss)
+
+
+def test_evaluation_stores_nothing_for_a_backward_pass(corpus, monkeypatch):
+    """Parameters require a gradient even where none is asked for; stored gates took 0.8 GB."""
+    from lottery.models import convolution, recurrence
+
+    stored, bases, respond = [], recurrence._bases, convolution._respond
+    monkeypatch.setattr(recurrence, "_bases", lambda *a: stored.append(a[3]) or bases(*a))
+    monkeypatch.setattr(
+        convolution, "_respond", lambda *a: stored.append(len(a[-1]) > 0) or respond(*a)
+    )
+    for name, calls in (("lstm", 1), ("cnn", 3)):
+        model, _ = built(small(name))
+        stored.clear()
+        training.evaluate(model, corpus.test)
+        assert stored == [False] * calls
+        model(next(batches(corpus.test, 8)))
+        assert stored[calls:] == [True] * calls

@@ -89,6 +89,8 @@ def _in_notebook() -> bool:
 class _Line:
     """A file whose last line is shown in one place of a notebook."""
 
+    encoding = "utf-8"  # without it the bars are drawn in #
+
     def __init__(self) -> None:
         from IPython.display import display
 

@@ -232,10 +232,12 @@ def _columns(table, place: str) -> Table:
     import pyarrow as pa
 
     for name in ("text", "label"):
-        if name not in table.column_names:
-            there = ", ".join(table.column_names) or "none"
+        there = table.column_names.count(name)
+        if there != 1:
+            names = ", ".join(table.column_names) or "none"
             raise UserError(
-                f"{place}: no column `{name}` (there: {there}); it needs `text` and `label`"
+                f"{place}: {'several columns' if there else 'no column'} `{name}` (there: "
+                f"{names}); it needs one `text` and one `label`"
             )
     text, label = table.column("text"), table.column("label")
     kind = text.type.value_type if pa.types.is_dictionary(text.type) else text.type
@@ -264,6 +266,7 @@ def _csv(raw: bytes, place: str, width: int) -> list[list[str]]:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(f"{place}: line {line:,} is not UTF-8; save the file as UTF-8") from None
+    csv.field_size_limit(2**31 - 1)  # a text may be long; the usual limit is 131,072 characters
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = []
     try:

@@ -19,7 +19,8 @@ class CNN(nn.Module):
         super().__init__()
         self.settings = settings
         size, filters = settings.embedding_size, settings.filters
-        self.embedding = nn.Embedding(words, size, sparse=True)
+        nothing = torch.zeros(words, size)  # `draw` fills it; a normal draw here would be slow
+        self.embedding = nn.Embedding.from_pretrained(nothing, freeze=False, sparse=True)
         self.convolutions = nn.ModuleList(
             nn.Conv1d(size, filters, width) for width in settings.widths
         )

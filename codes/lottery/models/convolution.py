@@ -38,7 +38,10 @@ def conv_max(
     Returns (B, sum of filters), widths side by side. Float32 and float64.
     """
     if table.device.type == "cpu":
-        return _ConvMax.apply(table, index, offsets, *weights, *biases)
+        parameters = [*weights, *biases]
+        if not torch.is_grad_enabled():  # a Function sees who requires a gradient, not the mode
+            table, *parameters = (tensor.detach() for tensor in (table, *parameters))
+        return _ConvMax.apply(table, index, offsets, *parameters)
     return conv_max_reference(table, index, offsets, weights, biases)
 
 

@@ -20,7 +20,8 @@ class LSTM(nn.Module):
         self.settings = settings
         self.directions = directions = settings.directions
         size, hidden = settings.embedding_size, settings.hidden
-        self.embedding = nn.Embedding(words, size, sparse=True)
+        nothing = torch.zeros(words, size)  # `draw` fills it; a normal draw here would be slow
+        self.embedding = nn.Embedding.from_pretrained(nothing, freeze=False, sparse=True)
         # Holds the weights everywhere and computes on a GPU; on the CPU our own kernel computes.
         self.lstm = nn.LSTM(size, hidden, settings.layers, bidirectional=directions == 2)
         self.output = nn.Linear(directions * hidden, outputs)

@@ -976,6 +976,8 @@ def _run(table: Tensor, index: Tensor, offsets: Tensor, layers: Layers, how: int
     for number, layer in enumerate(layers):
         last = number == len(layers) - 1
         weights = [weight for direction in layer for weight in direction]
+        if not torch.is_grad_enabled():  # a Function sees who requires a gradient, not the mode
+            table, *weights = (tensor.detach() for tensor in (table, *weights))
         table = _Layer.apply(table.contiguous(), index, offsets, how if last else _STATES, *weights)
         index = torch.arange(len(index), dtype=torch.int32)
     return table

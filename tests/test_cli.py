@@ -1,0 +1,173 @@
+"""The command: the same experiment from the shell, and one clear line for each mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from lottery import cli, experiment
+from lottery.files import root
+from lottery.settings import RECIPES, Settings
+
+TINY = ["--epochs", "1", "--embedding-size", "4", "--filters", "2", "--hidden", "2", "--batch-size", "512", "--device", "cpu"]
+
+
+@pytest.fixture
+def run(capsys, tmp_path):
+    """Run a command; give its exit status and what it printed."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        try:
+            status = cli.main([str(word) for word in words])
+        except SystemExit as stop:  # argparse's own mistakes
+            status = stop.code
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return call
+
+
+def one_line(result: tuple[int, str, str]) -> str:
+    status, _, error = result
+    lines = error.strip().splitlines()
+    assert status == 2
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("lottery: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("run imbd cnn", "unknown dataset 'imbd': there are imdb, agnews"),
+        ("data imbd", "'imbd'"),
+        ("run imdb gru", "unknown model 'gru': there are cnn, lstm"),
+        ("run imdb cnn --arm winner", "unknown arm 'winner': there are dense, lt, random"),
+        ("run imdb cnn --sparsity 1.5", "sparsity 1.5 is outside (0, 1)"),
+        ("run imdb cnn --sparsity 0", "outside (0, 1)"),
+        ("run imdb cnn --sparsity -0.5", "outside (0, 1)"),
+        ("run imdb cnn --sparsity nan", "outside (0, 1)"),
+        ("run imdb cnn --sparsity 0.75 0.5", "must rise"),
+        ("run imdb cnn --sparsity 0.5 0.5", "must rise"),
+        ("run imdb cnn --sparsity 0.999999999", "without any: choose a lower one"),
+        ("run imdb cnn --seed -1", "seed -1 is not a whole number from 0"),
+        ("run imdb cnn --seed 99999999999", "seed 99999999999"),
+        ("run imdb cnn --epochs 0", "epochs 0"),
+        ("run imdb cnn --epochs -10", "epochs -10"),
+        ("run imdb cnn --epochs 1000000", "epochs 1000000"),
+        ("run imdb cnn --batch-size 0", "batch_size 0"),
+        ("run imdb cnn --batch-size -64", "batch_size -64"),
+        ("run imdb cnn --learning-rate 0", "learning_rate 0.0"),
+        ("run imdb cnn --learning-rate -1", "learning_rate -1.0"),
+        ("run imdb cnn --learning-rate inf", "learning_rate inf"),
+        ("run imdb cnn --device warp", "device 'warp' is not here"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(run, words, says):
+    assert says in one_line(run(*words.split()))
+
+
+def test_words_that_are_no_numbers_are_argparses_to_refuse(run):
+    for words in ("run imdb cnn --seed one", "run imdb cnn --sparsity half", "run", "ruin imdb"):
+        status, _, error = run(*words.split())
+        assert status == 2
+        assert "usage: lottery" in error
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "the file is empty"),
+        (b"PAR1 and no more", "not a whole parquet file"),
+    ],
+)
+def test_a_broken_data_file_is_one_clear_line(run, tmp_path, monkeypatch, content, says):
+    (tmp_path / "imdb").mkdir()
+    (tmp_path / "imdb" / "imdb.parquet").write_bytes(content)
+    monkeypatch.setenv("LOTTERY_DATA", str(tmp_path))
+    monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path / "cache"))
+    for words in (("data", "imdb"), ("run", "imdb", "cnn", "--results", tmp_path / "r", *TINY)):
+        line = run(*words)[2].strip().splitlines()[-1]
+        assert says in line
+        assert "imdb.parquet" in line
+    assert not list(tmp_path.glob("r/runs/**/*.json"))
+
+
+def test_no_write_permission_is_one_clear_line(run, tmp_path):
+    (tmp_path / "file").write_text("a file where the folder should be")
+    status, _, error = run("run", "demo-reviews", "cnn", "--results", tmp_path / "file", *TINY)
+    assert status == 2
+    assert "cannot be written" in error
+    assert "Traceback" not in error
+
+
+def test_run_and_report_from_the_shell(run, tmp_path):
+    store = tmp_path / "demo"
+    words = ["run", "demo-reviews", "cnn", "--sparsity", "0.5", "--arm", "lt", *TINY]
+    status, out, _ = run(*words, "--results", store)
+    assert status == 0
+    assert [line.split()[:3] for line in out.splitlines()[1:]] == [
+        ["cnn", "dense", "0.0000"],
+        ["cnn", "lt", out.splitlines()[2].split()[2]],
+    ]
+    paths = sorted(store.glob("runs/demo-reviews/cnn/*.json"))
+    assert len(paths) == 2
+    broken = paths[0].with_name("000000000000.json")
+    broken.write_text("{")
+    status, _, error = run("report", "--results", store)
+    assert status == 0
+    assert "000000000000.json: is not valid JSON" in error
+    assert broken.read_text() == "{"
+    assert "generated" in (store / "week9.md").read_text().splitlines()[0]
+    assert len((store / "demo-reviews.csv").read_text().splitlines()) == 3
+
+
+def test_data_describes_a_corpus(run):
+    status, out, _ = run("data", "demo-news")
+    assert status == 0
+    for word in ("source", "rows", "World", "vocabulary", "repeated texts", "words a text"):
+        assert word in out
+
+
+def test_help_has_an_example(run):
+    for words in ((), ("run",)):
+        status, out, _ = run(*words, "--help")
+        assert status == 0
+        assert "lottery run imdb cnn lstm --sparsity 0.5 0.75" in out
+
+
+def test_every_number_has_an_option(run):
+    out = run("run", "--help")[1]
+    own = set(cli.OWN)
+    for name in Settings.__dataclass_fields__:
+        assert name in own or f"--{name.replace('_', '-')} " in out
+
+
+@pytest.mark.parametrize(("book", "dataset"), [("imdb", "imdb"), ("agnews", "agnews")])
+def test_notebook_and_shell_are_one_experiment(book, dataset):
+    """The first cell's numbers and the command without options name the same runs."""
+    notebook = nbformat.read(root() / "notebooks" / f"{book}.ipynb", as_version=4)
+    cells = {cell.id: cell for cell in notebook.cells}
+    assert cells["parameters"].metadata["tags"] == ["parameters"]
+    code = cells["parameters"].source + "\n" + cells["study"].source
+    code = code.split("texts = study.corpus")[0].replace("experiment.Study(", "Study(")
+    space = {"Study": lambda *a, **k: experiment.Study(*a, **k)}
+    exec(code, space)
+    shell = experiment.Study(dataset)
+    assert {s.run for s in space["study"].plan()} == {s.run for s in shell.plan()}
+
+
+def test_recipes_are_in_bounds_and_name_real_pairs():
+    for (dataset, model), options in RECIPES.items():
+        assert Settings(dataset, model, **options).checked().spoken().keys() >= options.keys()
+
+
+def test_committed_notebooks_hold_no_machine_paths():
+    for path in (root() / "notebooks").glob("*.ipynb"):
+        text = Path(path).read_text()
+        assert json.loads(text)["nbformat"] == 4
+        for mark in ("/home/", "/root/", "/tmp/", "/work/", "/Users/"):
+            assert mark not in text, (path.name, mark)
