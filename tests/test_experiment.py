@@ -14,7 +14,7 @@ from lottery.experiment import Study
 from lottery.files import UserError
 from lottery.pruning.masks import counts, full_mask, prune
 from lottery.pruning.scores import magnitude
-from lottery.results import COLUMNS, Record, Store, table
+from lottery.results import COLUMNS, Record, Store, checksum, table
 
 SMALL = {"embedding_size": 8, "filters": 6, "hidden": 8, "epochs": 2, "batch_size": 64}
 
@@ -213,6 +213,7 @@ def test_a_rung_trained_again_is_held_against_its_record(study):
     path = made.store.record_path(dense)
     values = json.loads(path.read_text())
     values["test_loss"] += 0.2
+    values["sha256"] = checksum(values)
     path.write_text(json.dumps(values))
     with pytest.raises(UserError, match=rf"{dense.run}.json: trained again, the run has test"):
         study(arms=("lt", "finetune")).run()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
-from lottery.files import UserError, root
+from lottery.files import FULL, UserError, root, unwritable
 from lottery.settings import Settings
 
 # The fields of Settings that have an argument of their own; every other one becomes an option.
@@ -38,20 +41,50 @@ EXAMPLES = """examples:
   lottery run imdb cnn lstm --sparsity 0.5 0.75 --arm lt random --seed 0 1
   lottery run demo-reviews cnn          the same on generated reviews, in seconds
   lottery report                        records to week9.md, tables and figures
+  lottery status                        what is done, running, stopped and failed
+  lottery verify                        whether records, tables and report agree
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Gives the exit status: 0, 2 for a mistake that the user can mend."""
+    """Run one command. Gives the exit status: 0; 1 if `verify` finds a lie; 2 for a mistake that
+    the user can mend; 130 after Ctrl-C and 143 after SIGTERM."""
     parsed = _parser().parse_args(arguments)
     try:
-        parsed.command(parsed)
+        with _terminable():
+            return parsed.command(parsed) or 0
     except UserError as error:
         print(f"lottery: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"lottery: {unwritable(error.filename or 'a file', error)}", file=sys.stderr)
+        return 2
+    except Terminated:
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         return 130  # what is kept has been said
-    return 0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: stop as for Ctrl-C."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread takes signals
+        return
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,6 +148,22 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--results", type=Path, help="another results folder")
     report.add_argument("--demo", action="store_true", help="the report of the generated corpora")
     report.set_defaults(command=_report)
+
+    bench = commands.add_parser("bench", help="time training against the ways of the tutorials")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write every number there, too")
+    bench.set_defaults(command=_bench)
+
+    for name, command, words in (
+        ("status", _status, "what is done, running, stopped and failed"),
+        ("clean", _clean, "remove what no record needs, and say how much it was"),
+        ("verify", _verify, "whether records, tables and report agree"),
+    ):
+        keeper = commands.add_parser(name, help=words)
+        keeper.add_argument("--results", type=Path, help="another results folder")
+        keeper.add_argument("--demo", action="store_true", help="those of the generated corpora")
+        if name == "clean":
+            keeper.add_argument("--dry-run", action="store_true", help="only say it")
+        keeper.set_defaults(command=command)
     return parser
 
 
@@ -166,8 +215,53 @@ def _report(parsed: argparse.Namespace) -> None:
     from lottery import report
     from lottery.results import Store
 
-    folder = parsed.results or root() / "results" / ("demo" if parsed.demo else "")
-    print(report.write(Store(folder), say=_say))
+    print(report.write(Store(_folder(parsed)), say=_say))
+
+
+def _folder(parsed: argparse.Namespace) -> Path:
+    return parsed.results or root() / "results" / ("demo" if parsed.demo else "")
+
+
+def _status(parsed: argparse.Namespace) -> None:
+    from lottery import housekeeping
+    from lottery.results import Store
+
+    print("\n".join(housekeeping.status(Store(_folder(parsed)))))
+
+
+def _clean(parsed: argparse.Namespace) -> None:
+    from lottery import housekeeping
+    from lottery.results import Store
+
+    removed = housekeeping.clean(Store(_folder(parsed)), parsed.dry_run)
+    for kind, (count, size) in sorted(removed.items()):
+        print(f"{kind}: {count}, {size / 1e6:.1f} MB")
+    total = sum(size for _, size in removed.values()) / 1e6
+    print(f"{total:.1f} MB {'would be' if parsed.dry_run else 'are'} free again")
+
+
+def _verify(parsed: argparse.Namespace) -> int:
+    from lottery import housekeeping
+    from lottery.results import Store
+
+    count, problems, notes = housekeeping.verify(Store(_folder(parsed)))
+    for line in problems + notes:
+        print(line)
+    if not problems:
+        print(f"{count} records: every one agrees with itself, with its name and with the report")
+    return 1 if problems else 0
+
+
+def _bench(parsed: argparse.Namespace) -> None:
+    from importlib import util
+
+    path = root() / "benchmarks" / "steps.py"
+    if not path.is_file():
+        raise UserError(f"{path} is not there: run lottery bench from a checkout of the project")
+    spec = util.spec_from_file_location("benchmarks.steps", path)
+    steps = sys.modules[spec.name] = util.module_from_spec(spec)  # dataclasses look it up there
+    spec.loader.exec_module(steps)
+    steps.run(parsed.json)
 
 
 def _say(line: str) -> None:

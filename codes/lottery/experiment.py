@@ -6,7 +6,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from importlib import metadata
@@ -16,17 +16,18 @@ import numba
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
+from threadpoolctl import threadpool_info
 
 from lottery import checkpoints, models
 from lottery import corpus as corpora
 from lottery.corpus import DATASETS, Corpus
-from lottery.files import UserError, root
+from lottery.files import UserError, root, unwritable
 from lottery.progress import Bars
 from lottery.pruning.masks import Mask, check_room, counts, full_mask, prunable, prune
 from lottery.pruning.scores import SCORES
 from lottery.pruning.tickets import ARMS, Origins, Ticket, Weights
 from lottery.results import Record, Store, pack
-from lottery.settings import Settings, check_ladder, title
+from lottery.settings import RECIPES, Settings, check_ladder, title
 from lottery.training import Diverged, Kept, advance, train, use
 
 # A rung whose weights are gone is trained again. On the same machine it comes out the same to the
@@ -42,7 +43,8 @@ class Busy(Exception):
 class Study:
     """The runs of one dataset: every model, seed, rung and arm asked for, and what they stand on.
 
-    `options` are further fields of `Settings`. Nothing is read or trained before it is needed.
+    `options` are further fields of `Settings`; where one is missing or None, the dataset's recipe
+    holds. Nothing is read or trained before it is needed.
     """
 
     def __init__(
@@ -67,24 +69,29 @@ class Study:
         for name in self.arms:
             if name not in ARMS:
                 raise UserError(f"unknown arm {name!r}: there are {', '.join(ARMS)}")
-        self.options = options
+        self.options = {k: v for k, v in options.items() if v is not None}
         self.store = store or results_of(dataset)
         self.device = use(device, threads)
         self.say = say
         self._unreadable: set[str] = set()
+        self._waited: set[str] = set()
         for settings in self.plan():  # a mistake shows now, not after an hour
             if settings.score not in SCORES:
                 raise UserError(f"unknown score {settings.score!r}: there are {', '.join(SCORES)}")
             if settings.scope == "layer" and settings.ladder:
-                sizes = {n: w.numel() for n, w in prunable(self._meta(settings)).items()}
+                sizes = {
+                    n: w.numel()
+                    for n, w in prunable(self._meta(settings, settings.vocabulary_size)).items()
+                }
                 check_room(sizes, settings.ladder, settings.output_rate)
 
     # What to run
 
     def settings(self, model: str, arm: str, rung: int, seed: int) -> Settings:
         """The settings of one run of this study."""
+        options = RECIPES.get((self.name, model), {}) | self.options
         try:
-            made = Settings(self.name, model, arm, self.ladder[:rung], seed, **self.options)
+            made = Settings(self.name, model, arm, self.ladder[:rung], seed, **options)
         except TypeError as error:
             raise UserError(f"settings: {error}") from None
         return made.checked()
@@ -141,6 +148,9 @@ class Study:
             except Diverged as error:
                 self.say(f"{title(settings)}: stopped, {error}")
         if len(busy) == len(pending):
+            if busy[0].run not in self._waited:
+                self._waited.add(busy[0].run)
+                self.say(f"{title(busy[0])}: another process is at it or below; waiting")
             time.sleep(1.0)
         return busy
 
@@ -150,7 +160,7 @@ class Study:
 
         The system frees the lock of a process that dies.
         """
-        path = self.store.weights_path(settings).with_suffix(".lock")
+        path = self.store.lock_path(settings)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path)
@@ -158,7 +168,7 @@ class Study:
         except Timeout:
             raise Busy from None
         except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror}); allow it") from None
+            raise unwritable(path, error) from None
         try:
             yield
         finally:
@@ -182,37 +192,54 @@ class Study:
 
     def _weights_of(self, settings: Settings) -> tuple[Weights, Mask]:
         """Trained weights and mask of a run: from its checkpoint, else by training it."""
-        if (loaded := self._loaded(settings)) is not None:
-            return loaded
-        with self._lock(settings):
+        with suppress(checkpoints.Damaged):  # it is set aside under the lock, by one process
             if (loaded := self._loaded(settings)) is not None:
                 return loaded
+        with self._lock(settings):
+            try:
+                if (loaded := self._loaded(settings)) is not None:
+                    return loaded
+            except checkpoints.Damaged as error:
+                self._set_aside(self.store.weights_path(settings), error)
             return self._train(settings)
 
     def _loaded(self, settings: Settings) -> tuple[Weights, Mask] | None:
+        """What the checkpoint of a finished run holds; raises Damaged."""
         record = self._record(settings)
         if record is not None and record.failed:
             raise Diverged(f"it stands on {title(settings)}: {record.failed}")
         path = self.store.weights_path(settings)
         if not path.exists() or not self.store.record_path(settings).exists():
             return None
-        tensors = self._read(path)
-        return None if tensors is None else _apart(tensors)
+        return _apart(self._read(path, run=settings.run))
 
-    def _read(self, path: Path) -> Weights | None:
-        """The tensors of a checkpoint; None, and the file set aside, if it is damaged."""
-        try:
-            return checkpoints.load(path)[0]
-        except checkpoints.Damaged as error:
-            self.say(f"{error}; it is set aside and trained again")
-            checkpoints.set_aside(path)
-            return None
+    def _read(self, path: Path, **of: object) -> Weights:
+        """The tensors of a checkpoint of this run on these data; raises Damaged."""
+        tensors, facts = checkpoints.load(path)
+        if any(facts.get(name) != value for name, value in of.items()) or "data" not in facts:
+            raise checkpoints.Damaged(f"{path} is of another run")
+        if facts["data"] != self.corpus.fingerprint:
+            raise UserError(
+                f"{path}: was trained on other data ({facts['data'][:12]}) than those of now "
+                f"({self.corpus.fingerprint[:12]}); use those, or another results folder"
+            )
+        return tensors
+
+    def _set_aside(self, path: Path, error: checkpoints.Damaged) -> None:
+        self.say(f"{error}; it is set aside and trained again")
+        checkpoints.set_aside(path)
 
     def _train(self, settings: Settings) -> tuple[Weights, Mask]:
         """Train one run and keep what it leaves; hold it against its record if there is one."""
         ticket = self._ticket(settings)
-        path = self.store.weights_path(settings)
-        kept = Kept(path.with_suffix(".state.safetensors"), self.say)
+        of = {
+            "settings": settings.to_json(),
+            "ticket": checkpoints.digest(ticket.weights | _named(ticket.mask or {})),
+            "data": self.corpus.fingerprint,
+            "device": _device_name(self.device),
+            "versions": _versions(),
+        }
+        kept = Kept(self.store.state_path(settings), of, self.say)
         with self._bars.run(title(settings), settings.epochs) as progress:
             corpus, model = self._cut(settings), self._model(settings)
             mask = ticket.mask or full_mask(ticket.weights)
@@ -224,9 +251,6 @@ class Study:
                 )
                 kept.forget()
                 raise
-        if settings.arm in ("dense", "lt"):  # what a further rung would stand on
-            masks = {f"mask/{name}": part for name, part in mask.items()}
-            checkpoints.save(path, masks | outcome.weights, {"run": settings.run})
         record = self._facts(
             settings,
             mask,
@@ -238,26 +262,33 @@ class Study:
             test_correct=pack(outcome.correct),
             seconds=outcome.seconds,
         )
-        self._put(record)
+        needed = settings.arm in ("dense", "lt")  # a further rung would stand on it
+        self._put(record, _named(mask) | outcome.weights if needed else None)
         kept.forget()
         return outcome.weights, mask
 
-    def _put(self, record: Record) -> None:
-        """Keep a record; hold it against the one that is there already, which stays."""
+    def _put(self, record: Record, tensors: Weights | None = None) -> None:
+        """Keep weights and record; hold them against a record there is already, which stays.
+
+        The weights come first, so that a run with a record is a run with weights.
+        """
         path = self.store.record_path(record.settings)
+        if (before := self._record(record.settings)) is not None:
+            _hold_against(before, record, path)
+        if tensors is not None:
+            facts = {"run": record.run, "data": record.data["fingerprint"]}
+            checkpoints.save(self.store.weights_path(record.settings), tensors, facts)
         if not path.exists():
             self.store.put(record)
-        elif (before := self._record(record.settings)) is not None:
-            _hold_against(before, record, path)
 
     def _ticket(self, settings: Settings) -> Ticket:
         """What the run starts from; trains the rung below if its weights are not there."""
+        if settings.arm != "dense":  # first, because another process may be at it
+            trained, mask = self._weights_of(self._below(settings))
         model = self._model(settings)
         first = models.draw(model, settings.stream("first weights"))
         if settings.arm == "dense":
             return ARMS["dense"](Origins(first))
-        below = self._below(settings)
-        trained, mask = self._weights_of(below)
         mask = prune(
             SCORES[settings.score](trained),
             mask,
@@ -292,12 +323,16 @@ class Study:
             raise UserError(f"rewind_step {settings.rewind_step} is beyond the {steps} steps")
         path = self.store.weights_path(dense)
         path = path.with_name(f"{dense.run}.step{settings.rewind_step}.safetensors")
-        if path.exists() and (weights := self._read(path)) is not None:
-            return weights
+        of = {"run": dense.run, "step": settings.rewind_step}
+        if path.exists():
+            try:
+                return self._read(path, **of)
+            except checkpoints.Damaged as error:
+                self._set_aside(path, error)
         weights = advance(
             self._model(dense), first, self._cut(dense), dense, settings.rewind_step, self.device
         )
-        checkpoints.save(path, weights, {"run": dense.run, "step": settings.rewind_step})
+        checkpoints.save(path, weights, of | {"data": self.corpus.fingerprint})
         return weights
 
     def _facts(self, settings: Settings, mask: Mask, corpus: Corpus, **figures) -> Record:
@@ -342,15 +377,16 @@ class Study:
     def _model(self, settings: Settings) -> torch.nn.Module:
         return models.build(settings, len(self.corpus.vocabulary), self.dataset.logits)
 
-    def _meta(self, settings: Settings) -> dict[str, torch.Tensor]:
-        """The shapes of a model's tensors, without their memory and without the corpus."""
+    def _meta(self, settings: Settings, words: int) -> dict[str, torch.Tensor]:
+        """The shapes of a model's tensors, without their memory."""
         with torch.device("meta"):
-            model = models.build(settings, settings.vocabulary_size, self.dataset.logits)
+            model = models.build(settings, words, self.dataset.logits)
         return dict(model.named_parameters())
 
     def parameters(self, model: str) -> pd.DataFrame:
         """One row per tensor of a model: name, shape, weights, how many of them can be pruned."""
-        weights = self._meta(self.settings(model, "dense", 0, self.seeds[0]))
+        settings = self.settings(model, "dense", 0, self.seeds[0])
+        weights = self._meta(settings, len(self.corpus.vocabulary))
         free = {name: part.numel() for name, part in prunable(weights).items()}
         rows = [
             (name, " × ".join(map(str, w.shape)), w.numel(), free.get(name, 0))
@@ -370,6 +406,11 @@ def results_of(dataset: str) -> Store:
     """Where a dataset's records are kept: `results/`, apart from those of generated corpora."""
     folder = root() / "results"
     return Store(folder / "demo" if DATASETS[dataset].generated else folder)
+
+
+def _named(mask: Mask) -> Weights:
+    """The mask as tensors that can stand beside the weights."""
+    return {f"mask/{name}": part for name, part in mask.items()}
 
 
 def _apart(tensors: Weights) -> tuple[Weights, Mask]:
@@ -402,7 +443,18 @@ def _device_name(device: torch.device) -> str:
 
 def _versions() -> dict[str, str]:
     names = ("lottery", "torch", "numpy", "numba", "scipy")
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in names}
+    versions = {"python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in names}
+    # Which of its kernels the BLAS takes decides the last bits of a product.
+    blas = {f"{i['internal_api']} {i.get('architecture', '')}".strip() for i in _blas()}
+    return versions | {"blas": ", ".join(sorted(blas))}
+
+
+def _blas() -> list[dict]:
+    import scipy.linalg  # noqa: F401  (before that its BLAS is not there to be asked)
+
+    found = [i for i in threadpool_info() if i["user_api"] == "blas"]
+    return [i for i in found if "scipy" in Path(i["filepath"]).parent.as_posix()]  # not numpy's
 
 
 def _commit() -> str:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
 
 class UserError(Exception):
     """A mistake of the user's: one line that names the place and the remedy."""
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    """What to tell a person whose `path` cannot be written."""
+    remedy = "make room, then run the same again" if error.errno in FULL else "allow it"
+    return UserError(f"{path}: cannot be written ({error.strerror}); {remedy}")
 
 
 def root() -> Path:
@@ -32,7 +42,7 @@ def whole(path: Path, overwrite: bool = True) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); free or allow it") from None
+        raise unwritable(path, error) from None
     temporary = Path(name)
     try:
         yield temporary
@@ -43,12 +53,12 @@ def whole(path: Path, overwrite: bool = True) -> Iterator[Path]:
         if overwrite:
             temporary.replace(path)
         else:
-            os.link(temporary, path)  # unlike a rename, fails if another process was first
+            _new(temporary, path)
         _sync(path.parent)
     except FileExistsError:
         raise
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); free or allow it") from None
+        raise unwritable(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -57,6 +67,17 @@ def write_whole(path: Path, content: bytes | str, overwrite: bool = True) -> Non
     """Write `content` to `path`, whole or not at all."""
     with whole(path, overwrite) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _new(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)  # unlike a rename, fails if another process was first
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if path.exists():  # a file system without links: the lock on the run must do
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        temporary.replace(path)
 
 
 def _sync(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 from collections.abc import Iterable
@@ -102,20 +103,21 @@ class Record:
     @property
     def correct(self) -> np.ndarray:
         """bool (test rows,): was each test example classified correctly?"""
-        packed = np.frombuffer(base64.b64decode(self.test_correct), np.uint8)
+        packed = np.frombuffer(base64.b64decode(self.test_correct, validate=True), np.uint8)
         return np.unpackbits(packed, count=self.data["rows"]["test"]).astype(bool)
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values, the derived sparsities spelled out for other readers."""
-        values = asdict(self) | {
-            "run": self.run,
-            "settings": self.settings.to_json(),
+        values = asdict(self) | {"run": self.run, "settings": self.settings.to_json()}
+        return {"format": 1, **values, **self._derived()}
+
+    def _derived(self) -> dict[str, Any]:
+        return {
             "rung": self.settings.rung,
             "sparsity": self.sparsity,
             "sparsity_without_embedding": self.sparsity_without_embedding,
             "sparsity_by_layer": {k: _share([count]) for k, count in self.layers.items()},
         }
-        return {"format": 1, **values}
 
     @classmethod
     def from_json(cls, values: Any) -> Record:
@@ -152,8 +154,14 @@ class Record:
                 return f"'data' lacks {name!r}"
         if set(self.data["rows"]) != {"train", "valid", "test"}:
             return "'rows' in 'data' must count train, valid and test"
+        for name, value in self._derived().items():
+            if name not in values:
+                return f"field {name!r} is missing"
+            if values[name] != value:
+                return f"{name!r} does not match the settings and the counts in 'layers'"
         if self.failed:
-            return None
+            figures = (self.test_loss, self.test_accuracy, self.test_correct, self.best_epoch)
+            return None if figures == (None, None, "", 0) else "it failed, and yet has figures"
         epochs = [epoch.epoch for epoch in self.history]
         if epochs != list(range(1, len(epochs) + 1)) or not 1 <= self.best_epoch <= len(epochs):
             return "'history' and 'best_epoch' do not fit together"
@@ -163,16 +171,22 @@ class Record:
             return "a loss or an accuracy is not a finite number"
         if self.best.valid_loss > min(epoch.valid_loss for epoch in self.history):
             return "'best_epoch' is not the epoch of lowest validation loss"
+        if pack(self.correct) != self.test_correct:
+            return "'test_correct' does not hold one bit for each test row"
         if abs(self.correct.mean() - self.test_accuracy) > 1e-9:
             return "'test_accuracy' is not the mean of 'test_correct'"
-        if abs(values["sparsity"] - self.sparsity) > 1e-9:
-            return "'sparsity' does not match the counts in 'layers'"
         return None
 
 
 def pack(correct: np.ndarray) -> str:
     """bool (rows,) as the base64 of its bits, the form kept in records."""
     return base64.b64encode(np.packbits(correct).tobytes()).decode()
+
+
+def checksum(values: dict[str, Any]) -> str:
+    """SHA-256 of a record's JSON values in one spelling, but for the checksum itself."""
+    values = {name: value for name, value in values.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -187,6 +201,14 @@ class Store:
     def weights_path(self, settings: Settings) -> Path:
         return self._path("checkpoints", settings, "safetensors")
 
+    def state_path(self, settings: Settings) -> Path:
+        """The last finished epoch of a run that has no record yet."""
+        return self._path("checkpoints", settings, "state.safetensors")
+
+    def lock_path(self, settings: Settings) -> Path:
+        """What a process holds while it is at the run."""
+        return self._path("checkpoints", settings, "lock")
+
     def _path(self, kind: str, s: Settings, ending: str) -> Path:
         return Path(self.root) / kind / s.dataset / s.model / f"{s.run}.{ending}"
 
@@ -198,7 +220,9 @@ class Store:
     def put(self, record: Record) -> None:
         """Keep a new record. One that is there already is never overwritten."""
         path = self.record_path(record.settings)
-        text = json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n"
+        values = record.to_json()
+        values["sha256"] = checksum(values)
+        text = json.dumps(values, indent=1, allow_nan=False) + "\n"
         try:
             write_whole(path, text, overwrite=False)
         except FileExistsError:
@@ -214,9 +238,15 @@ class Store:
             record = Record.from_json(values)
         except UserError as error:
             raise UserError(f"{path}: {error}; mend it or move it away") from None
+        if values.get("sha256") != checksum(values):
+            raise UserError(f"{path}: 'sha256' is not that of its content; mend it or move it away")
         if record.run != Path(path).stem:
             raise UserError(f"{path}: holds run {record.run}; rename or move it")
         return record
+
+    def paths(self, dataset: str | None = None) -> list[Path]:
+        """Where there are records, readable or not, in a fixed order."""
+        return sorted((Path(self.root) / "runs").glob(f"{dataset or '*'}/*/*.json"))
 
     def records(self, dataset: str | None = None) -> tuple[list[Record], list[str]]:
         """All readable records in a fixed order, and a line for each that is not readable.
@@ -225,7 +255,7 @@ class Store:
         """
         good: list[Record] = []
         bad: list[str] = []
-        for path in sorted((Path(self.root) / "runs").glob(f"{dataset or '*'}/*/*.json")):
+        for path in self.paths(dataset):
             try:
                 good.append(self.read(path))
             except UserError as error:

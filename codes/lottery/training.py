@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -132,17 +133,20 @@ class Kept:
     """The state of a run after its last finished epoch, in a file of its own.
 
     Order and dropout come from the seed and the epoch's number, so weights, Adam's moments, the
-    best weights and the history are all that a run needs to go on.
+    best weights and the history are all that a run needs to go on. `of` says what it is the state
+    of: settings, ticket, data, device and versions. From another's state nothing is gone on.
     """
 
     path: Path
+    of: dict[str, Any]  # JSON values
     say: Callable[[str], object] = print
 
     def save(self, model: nn.Module, adam: Adam, history: list[Epoch], best: Weights) -> None:
         """Replace the state by that of the epoch just finished."""
         parts = {"weights": model.state_dict(), "adam": adam.state(), "best": best}
         tensors = {f"{part}/{n}": t for part, held in parts.items() for n, t in held.items()}
-        checkpoints.save(self.path, tensors, {"history": [asdict(epoch) for epoch in history]})
+        facts = {"of": self.of, "history": [asdict(epoch) for epoch in history]}
+        checkpoints.save(self.path, tensors, facts)
 
     def restore(self, model: nn.Module, adam: Adam) -> tuple[list[Epoch], Weights]:
         """Put `model` and `adam` there; give history and best weights. Nothing kept: empty."""
@@ -150,6 +154,9 @@ class Kept:
             return [], {}
         try:
             tensors, facts = checkpoints.load(self.path)
+            if (before := facts.get("of", {})) != self.of:
+                other = [name for name in self.of if before.get(name) != self.of[name]]
+                raise checkpoints.Damaged(f"{self.path} is of another {' and '.join(other)}")
         except checkpoints.Damaged as error:
             self.say(f"{error}; it is set aside and the run starts again")
             checkpoints.set_aside(self.path)

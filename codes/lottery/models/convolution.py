@@ -15,6 +15,8 @@ from numba import njit, prange
 from torch import Tensor
 from torch.nn import functional
 
+from lottery.models.buffers import buffers
+
 # Rows of a matrix product: always this many, so that a word's row does not depend on its company.
 _ROWS = 192
 
@@ -82,12 +84,14 @@ class _ConvMax(torch.autograd.Function):
         shape = len(bounds) - 1, sum(len(bias) for bias in biases)
         pooled = np.empty(shape, words.dtype)
         winners = np.empty(shape if learning else (0, shape[1]), np.int32)
+        most = max(weight.shape[0] * weight.shape[2] for weight in weights)
+        lent = buffers.lend(len(blocks) * most, table.dtype).numpy()
         first = 0
         for weight, bias in zip(weights, biases, strict=True):
             filters, size, width = weight.shape
             taps = weight.detach().permute(1, 2, 0).reshape(size, width * filters).numpy()
             own = slice(first, first + filters)
-            products = np.empty((len(blocks), width * filters), words.dtype)
+            products = lent[: len(blocks) * width * filters].reshape(len(blocks), -1)
             _project(blocks, np.ascontiguousarray(taps), products)
             added = bias.detach().contiguous().numpy()
             _respond(products, added, places, bounds, width, pooled[:, own], winners[:, own])

@@ -28,7 +28,6 @@ a tile of four vectors is all that these units need.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from contextlib import contextmanager
 
@@ -40,6 +39,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from lottery.models.buffers import buffers
 
 _FEATURES = binding.get_host_cpu_features()
 if _FEATURES.get("avx512f"):
@@ -707,33 +708,6 @@ def _pool_back(grad, offsets, how, directions, pick, dstates):
 # --- memory -----------------------------------------------------------------------------------
 
 
-class _Buffers:
-    """Large buffers that live on: fresh memory costs a page fault for every 4 KiB.
-
-    A buffer is lent as a tensor and comes back by itself when nothing holds that tensor, which for
-    a tensor saved for the backward pass is the end of the backward pass.
-    """
-
-    def __init__(self) -> None:
-        self.free: list[Tensor] = []
-
-    def lend(self, count: int, dtype: torch.dtype) -> Tensor:
-        size = count * dtype.itemsize
-        fitting = [k for k, buffer in enumerate(self.free) if buffer.numel() >= size]
-        if fitting:
-            buffer = self.free.pop(min(fitting, key=lambda k: self.free[k].numel()))
-        else:
-            if self.free:  # all too small: one makes room for a larger one
-                self.free.pop(min(range(len(self.free)), key=lambda k: self.free[k].numel()))
-            buffer = torch.empty(size + size // 4, dtype=torch.uint8)
-        lent = buffer[:size].view(dtype).numpy()
-        weakref.finalize(lent, self.free.append, buffer).atexit = False
-        return torch.from_numpy(lent)
-
-
-_buffers = _Buffers()
-
-
 # --- layers -----------------------------------------------------------------------------------
 
 
@@ -795,16 +769,16 @@ class _Layer(torch.autograd.Function):
         bias = torch.stack(
             [_gates_first((x + y)[:, None], units) for x, y in zip(b_ih, b_hh, strict=True)]
         )
-        proj = _buffers.lend(count * directions * width, dtype)
+        proj = buffers.lend(count * directions * width, dtype)
         _project(_flat(table), table.shape[1], _flat(bias), _flat(into), proj.numpy())
 
         lengths = np.diff(offsets.numpy())
         order = np.argsort(-lengths, kind="stable")
         chunks = _chunks(batch)
         bases, rows = _bases(lengths[order], chunks, directions, keep)
-        gates = _buffers.lend(rows[0] * width, dtype)
-        cells = _buffers.lend(rows[1] * units, dtype)
-        hidden = _buffers.lend(rows[1] * units, dtype)
+        gates = buffers.lend(rows[0] * width, dtype)
+        cells = buffers.lend(rows[1] * units, dtype)
+        hidden = buffers.lend(rows[1] * units, dtype)
         out = torch.empty(tokens if how == _STATES else batch, directions, units, dtype=dtype)
         pick = torch.empty(out.shape if how == _MAX else (0,), dtype=torch.int32)
         _forward(proj.numpy(), index.numpy(), offsets.numpy(), order, bases, keep, _flat(round_),
@@ -834,7 +808,7 @@ class _Layer(torch.autograd.Function):
         round_ = torch.stack([_pad(_gates_first(w, units).reshape(width, -1), width, units)
                               for w in w_hh])  # fmt: skip
         round_ = round_.unflatten(2, (-1, columns(dtype))).transpose(1, 2).contiguous()
-        dproj = _buffers.lend(directions * chunks * count * width, dtype)
+        dproj = buffers.lend(directions * chunks * count * width, dtype)
         seen = np.empty((directions * chunks, count), np.uint8)
         dw_hh = torch.empty(directions, chunks, width, units, dtype=dtype)
         _backward(index.numpy(), offsets.numpy(), order, bases, _flat(round_), units, directions,

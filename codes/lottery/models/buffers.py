@@ -1,0 +1,36 @@
+"""Memory for the kernels that outlives a step."""
+
+from __future__ import annotations
+
+import weakref
+
+import torch
+from torch import Tensor
+
+
+class Buffers:
+    """Large buffers that live on: fresh memory costs a page fault for every 4 KiB.
+
+    A buffer is lent as a tensor and comes back by itself when nothing holds that tensor, which for
+    a tensor saved for the backward pass is the end of the backward pass.
+    """
+
+    def __init__(self) -> None:
+        self.free: list[Tensor] = []
+
+    def lend(self, count: int, dtype: torch.dtype) -> Tensor:
+        """A flat tensor (count,) of whatever values."""
+        size = count * dtype.itemsize
+        fitting = [k for k, buffer in enumerate(self.free) if buffer.numel() >= size]
+        if fitting:
+            buffer = self.free.pop(min(fitting, key=lambda k: self.free[k].numel()))
+        else:
+            if self.free:  # all too small: one makes room for a larger one
+                self.free.pop(min(range(len(self.free)), key=lambda k: self.free[k].numel()))
+            buffer = torch.empty(size + size // 4, dtype=torch.uint8)
+        lent = buffer[:size].view(dtype).numpy()
+        weakref.finalize(lent, self.free.append, buffer).atexit = False
+        return torch.from_numpy(lent)
+
+
+buffers = Buffers()
