@@ -16,9 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lottery.models.buffers import buffers
-
-# Rows of a matrix product: always this many, so that a word's row does not depend on its company.
-_ROWS = 192
+from lottery.models.vectors import columns, project
 
 
 def conv_max(
@@ -79,20 +77,21 @@ class _ConvMax(torch.autograd.Function):
         weights, biases = parameters[: len(parameters) // 2], parameters[len(parameters) // 2 :]
         learning = any(ctx.needs_input_grad)
         words, places, bounds = _arrays(table, index, offsets)
-        blocks = np.zeros((-(-len(words) // _ROWS) * _ROWS, words.shape[1]), words.dtype)
-        blocks[: len(words)] = words
         shape = len(bounds) - 1, sum(len(bias) for bias in biases)
         pooled = np.empty(shape, words.dtype)
         winners = np.empty(shape if learning else (0, shape[1]), np.int32)
-        most = max(weight.shape[0] * weight.shape[2] for weight in weights)
-        lent = buffers.lend(len(blocks) * most, table.dtype).numpy()
+        taps = [_taps(weight.detach()) for weight in weights]
+        most = max(part.shape[0] * part.shape[2] for part in taps)
+        lent = buffers.lend(len(words) * most, table.dtype).numpy()
         first = 0
-        for weight, bias in zip(weights, biases, strict=True):
+        for weight, bias, part in zip(weights, biases, taps, strict=True):
             filters, size, width = weight.shape
-            taps = weight.detach().permute(1, 2, 0).reshape(size, width * filters).numpy()
             own = slice(first, first + filters)
-            products = lent[: len(blocks) * width * filters].reshape(len(blocks), -1)
-            _project(blocks, np.ascontiguousarray(taps), products)
+            across = part.shape[0] * part.shape[2]
+            products = lent[: len(words) * across]
+            nothing = np.zeros(across, words.dtype)
+            project(words.reshape(-1), size, nothing, part.numpy().reshape(-1), products)
+            products = products.reshape(len(words), across)
             added = bias.detach().contiguous().numpy()
             _respond(products, added, places, bounds, width, pooled[:, own], winners[:, own])
             first += filters
@@ -128,19 +127,19 @@ def _arrays(table: Tensor, index: Tensor, offsets: Tensor) -> tuple[np.ndarray, 
     return tuple(part.detach().contiguous().numpy() for part in (table, index, offsets))
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _project(words, taps, products):
-    """words (whole blocks, E) @ taps (E, C) into products."""
-    for block in prange(len(words) // _ROWS):
-        rows = slice(block * _ROWS, (block + 1) * _ROWS)
-        np.dot(words[rows], taps, products[rows])
+def _taps(weight: Tensor) -> Tensor:
+    """(F, E, w) -> (columns of taps / tile, E, tile): tap by tap, zeros up to a whole tile."""
+    filters, size, width = weight.shape
+    flat = weight.permute(1, 2, 0).reshape(size, width * filters)
+    flat = functional.pad(flat, (0, -flat.shape[1] % columns(weight.dtype)))
+    return flat.unflatten(1, (-1, columns(weight.dtype))).transpose(0, 1).contiguous()
 
 
 @njit(parallel=True, cache=True, nogil=True)
 def _respond(products, bias, index, offsets, width, pooled, winners):
     """Pool each text's responses to the filters of one width; note the winners if there is room.
 
-    products (>= U, width * filters), tap by tap; pooled and winners (B, filters).
+    products (U, width * filters or more), tap by tap; pooled and winners (B, filters).
     """
     filters = len(bias)
     noting = len(winners) > 0

@@ -12,7 +12,7 @@ Where the time is saved:
     backward pass the gates' gradients are summed over the tokens of a word before they meet w_ih.
   - Texts are sorted by length, so that at every step the living rows are the first ones; the
     backward direction walks each text from its own end. No padded position is ever computed.
-  - All products run on one register-blocked tile (`_tile`), and the activations follow while the
+  - All products run on one register-blocked tile (`tile`), and the activations follow while the
     block is in the first-level cache.
   - In the backward pass the gates' gradients are used up (for w_hh, for the words, for the step
     before) a few steps at a time and never travel to memory.
@@ -29,397 +29,34 @@ a tile of four vectors is all that these units need.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import torch
-from llvmlite import binding, ir
-from numba import njit, prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit, prange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lottery.models.buffers import buffers
-
-_FEATURES = binding.get_host_cpu_features()
-if _FEATURES.get("avx512f"):
-    _BYTES, _ROWS = 64, 6  # 24 of the 32 registers hold sums
-elif _FEATURES.get("avx"):
-    _BYTES, _ROWS = 32, 3  # 12 of 16
-else:
-    _BYTES, _ROWS = 16, 6 if binding.get_default_triple().startswith(("aarch64", "arm64")) else 3
+from lottery.models.vectors import (
+    DEPTH,
+    ROWS,
+    WORDS,
+    cell,
+    cell_back,
+    columns,
+    give_max,
+    lanes_of,
+    project,
+    sweep,
+    take_max,
+    tiles,
+)
 
 _STATES, _MAX, _MEAN, _LAST = range(4)
 _HOW = {"max": _MAX, "mean": _MEAN, "last": _LAST}
-_DEPTH = 128  # rows of a product's inner dimension that stay in the first-level cache
-_WORDS = 96  # rows of the table in one piece of work
-
-
-# --- vectors: code that LLVM's vectoriser does not find by itself -----------------------------
-
-
-class _Vector:
-    """Builds LLVM code on vectors of one cache-line's (or register's) width."""
-
-    def __init__(self, builder: ir.IRBuilder, dtype: types.Float):
-        self.builder, self.bits = builder, dtype.bitwidth
-        self.scalar = ir.FloatType() if self.bits == 32 else ir.DoubleType()
-        self.lanes = _BYTES * 8 // self.bits
-        self.type = ir.VectorType(self.scalar, self.lanes)
-        self.integer = ir.VectorType(ir.IntType(self.bits), self.lanes)
-
-    def load(self, pointer, kind=None):
-        place = self.builder.bitcast(pointer, (kind or self.type).as_pointer())
-        return self.builder.load(place, align=4)
-
-    def store(self, value, pointer):
-        place = self.builder.bitcast(pointer, value.type.as_pointer())
-        self.builder.store(value, place, align=4)
-
-    def spread(self, scalar):
-        none = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
-        first = ir.Constant(ir.IntType(32), 0)
-        every = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        one = self.builder.insert_element(none, scalar, first)
-        return self.builder.shuffle_vector(one, none, every)
-
-    def number(self, value: float):
-        return ir.Constant(self.type, [value] * self.lanes)
-
-    def whole(self, value: int):
-        return ir.Constant(self.integer, [value] * self.lanes)
-
-    def fma(self, a, b, c):
-        name = f"llvm.fmuladd.v{self.lanes}f{self.bits}"
-        kind = ir.FunctionType(self.type, [self.type] * 3)
-        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        return self.builder.call(function, [a, b, c])
-
-    def add(self, a, b):
-        return self.builder.fadd(a, b)
-
-    def sub(self, a, b):
-        return self.builder.fsub(a, b)
-
-    def mul(self, a, b):
-        return self.builder.fmul(a, b)
-
-    def div(self, a, b):
-        return self.builder.fdiv(a, b)
-
-    def expm1(self, x, bound: float):
-        """exp(x) - 1 for |x| clamped to `bound`; NaN stays NaN.
-
-        x = n ln 2 + r, |r| <= ln 2 / 2; exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1), so that small x
-        keep their relative precision; exp(r) - 1 by its Taylor series.
-        """
-        single = self.bits == 32
-        degree, mantissa, bias = (7, 23, 127) if single else (13, 52, 1023)
-        for edge, past in ((-bound, "<"), (bound, ">")):
-            edge = self.number(edge)
-            x = self.builder.select(self.builder.fcmp_ordered(past, x, edge), edge, x)
-        # Adding 1.5 * 2^mantissa rounds to a whole number and leaves it in the lowest bits.
-        magic = self.number(1.5 * 2.0**mantissa)
-        shifted = self.fma(x, self.number(1.4426950408889634), magic)
-        n = self.sub(shifted, magic)
-        high, low = (0.693145751953125, 1.4286068203094172e-06) if single else _LN2
-        r = self.fma(n, self.number(-low), self.fma(n, self.number(-high), x))
-        factorial = [1.0]
-        for k in range(1, degree + 1):
-            factorial.append(factorial[-1] * k)
-        series = self.number(1 / factorial[degree])
-        for k in range(degree - 1, 1, -1):
-            series = self.fma(series, r, self.number(1 / factorial[k]))
-        p = self.fma(self.mul(r, r), series, r)
-        exponent = self.builder.shl(
-            self.builder.bitcast(shifted, self.integer), self.whole(mantissa)
-        )
-        power = self.builder.add(exponent, self.whole(bias << mantissa))
-        power = self.builder.bitcast(power, self.type)
-        return self.fma(power, p, self.sub(power, self.number(1.0)))
-
-    def sigmoid(self, x):
-        grown = self.expm1(self.sub(self.number(-0.0), x), 87.0 if self.bits == 32 else 700.0)
-        return self.div(self.number(1.0), self.add(grown, self.number(2.0)))
-
-    def tanh(self, x):
-        grown = self.expm1(self.add(x, x), 40.0)
-        return self.div(grown, self.add(grown, self.number(2.0)))
-
-
-# ln 2 in two parts, the first with enough zero bits that n times it is exact
-_LN2 = (0.6931471803691238, 1.9082149292705877e-10)
-
-
-@contextmanager
-def _vectors(builder, count, lanes):
-    """A loop over 0, lanes, 2 lanes, ... below `count` (> 0)."""
-    before = builder.block
-    body = builder.append_basic_block("sweep")
-    after = builder.append_basic_block("sweep.end")
-    builder.branch(body)
-    builder.position_at_end(body)
-    k = builder.phi(count.type)
-    yield k
-    following = builder.add(k, ir.Constant(count.type, lanes))
-    k.add_incoming(ir.Constant(count.type, 0), before)
-    k.add_incoming(following, body)
-    builder.cbranch(builder.icmp_signed("<", following, count), body, after)
-    builder.position_at_end(after)
-
-
-def _place(context, builder, kind, value, offset):
-    """Pointer to element `offset` of a contiguous array."""
-    return builder.gep(context.make_array(kind)(context, builder, value).data, [offset])
-
-
-@intrinsic(prefer_literal=True)
-def _lanes(typingctx, array):
-    """Numbers in one vector of the array's type."""
-    count = _BYTES * 8 // array.dtype.bitwidth
-
-    def build(context, builder, signature, arguments):
-        return context.get_constant(types.intp, count)
-
-    return types.intp(array), build
-
-
-@intrinsic(prefer_literal=True)
-def _tile(typingctx, rows, c, c0, cr, a, a0, ar, ak, b, b0, bk, depth):
-    """c[r, :] += sum_k a[r, k] b[k, :] for `rows` (literal) rows and four vectors of columns.
-
-    Arrays are flat; `x0` is the place of the first element, `xr` and `xk` the steps from row to
-    row and along the inner dimension (depth >= 1). Sums run in the order of k.
-    """
-    count = rows.literal_value
-
-    def build(context, builder, signature, arguments):
-        _, c, c0, cr, a, a0, ar, ak, b, b0, bk, depth = arguments
-        kinds = signature.args
-        v = _Vector(builder, kinds[1].dtype)
-        whole = c0.type
-        c = _place(context, builder, kinds[1], c, c0)
-        a = _place(context, builder, kinds[4], a, a0)
-        b = _place(context, builder, kinds[8], b, b0)
-
-        def row(start, step, r):
-            return builder.gep(start, [builder.mul(step, ir.Constant(whole, r))])
-
-        def vector(start, q):
-            return builder.gep(start, [ir.Constant(whole, q * v.lanes)])
-
-        targets = [[vector(row(c, cr, r), q) for q in range(4)] for r in range(count)]
-        lines = [row(a, ar, r) for r in range(count)]
-        first = [[v.load(p) for p in line] for line in targets]
-        before = builder.block
-        body = builder.append_basic_block("tile")
-        after = builder.append_basic_block("tile.end")
-        builder.branch(body)
-        builder.position_at_end(body)
-        k = builder.phi(whole)
-        sums = [[builder.phi(v.type) for _ in range(4)] for _ in range(count)]
-        right = builder.gep(b, [builder.mul(k, bk)])
-        right = [v.load(vector(right, q)) for q in range(4)]
-        new = []
-        for r in range(count):
-            left = v.spread(builder.load(builder.gep(lines[r], [builder.mul(k, ak)])))
-            new.append([v.fma(left, right[q], sums[r][q]) for q in range(4)])
-        following = builder.add(k, ir.Constant(whole, 1))
-        k.add_incoming(ir.Constant(whole, 0), before)
-        k.add_incoming(following, body)
-        for r in range(count):
-            for q in range(4):
-                sums[r][q].add_incoming(first[r][q], before)
-                sums[r][q].add_incoming(new[r][q], body)
-        builder.cbranch(builder.icmp_signed("<", following, depth), body, after)
-        builder.position_at_end(after)
-        for r in range(count):
-            for q in range(4):
-                v.store(new[r][q], targets[r][q])
-        return context.get_dummy_value()
-
-    whole = types.intp
-    return types.void(rows, c, whole, whole, a, whole, whole, whole, b, whole, whole, whole), build
-
-
-@intrinsic
-def _cell(typingctx, gates, g0, cells, before, after, hidden, h0):
-    """One vector of units, one step: gates (sums -> activations, in place), c_t and h_t."""
-
-    def build(context, builder, signature, arguments):
-        gates, g0, cells, before, after, hidden, h0 = arguments
-        kinds = signature.args
-        v = _Vector(builder, kinds[0].dtype)
-        gates = _place(context, builder, kinds[0], gates, g0)
-        gates = [builder.gep(gates, [ir.Constant(g0.type, q * v.lanes)]) for q in range(4)]
-        i, f, g, o = (
-            v.tanh(v.load(p)) if q == 2 else v.sigmoid(v.load(p)) for q, p in enumerate(gates)
-        )
-        previous = v.load(_place(context, builder, kinds[2], cells, before))
-        c = v.fma(f, previous, v.mul(i, g))
-        for value, place in zip((i, f, g, o), gates, strict=True):
-            v.store(value, place)
-        v.store(c, _place(context, builder, kinds[2], cells, after))
-        v.store(v.mul(o, v.tanh(c)), _place(context, builder, kinds[5], hidden, h0))
-        return context.get_dummy_value()
-
-    whole = types.intp
-    return types.void(gates, whole, cells, whole, whole, hidden, whole), build
-
-
-@intrinsic
-def _cell_back(typingctx, gates, g0, cells, before, dh, dc, d0, dgates, dg0):
-    """The gradients of `_cell`: dgates from dh and dc; dc becomes the gradient of c_{t-1}."""
-
-    def build(context, builder, signature, arguments):
-        gates, g0, cells, before, dh, dc, d0, dgates, dg0 = arguments
-        kinds = signature.args
-        v = _Vector(builder, kinds[0].dtype)
-
-        def four(kind, array, start):
-            start = _place(context, builder, kind, array, start)
-            return [builder.gep(start, [ir.Constant(g0.type, q * v.lanes)]) for q in range(4)]
-
-        i, f, g, o = (v.load(p) for p in four(kinds[0], gates, g0))
-        previous = v.load(_place(context, builder, kinds[2], cells, before))
-        tanh = v.tanh(v.fma(f, previous, v.mul(i, g)))
-        one = v.number(1.0)
-        dh = v.load(_place(context, builder, kinds[4], dh, d0))
-        dc_place = _place(context, builder, kinds[5], dc, d0)
-        dc = v.mul(v.mul(dh, o), v.sub(one, v.mul(tanh, tanh)))
-        dc = v.add(dc, v.load(dc_place))
-        gradients = (
-            v.mul(v.mul(dc, g), v.mul(i, v.sub(one, i))),
-            v.mul(v.mul(dc, previous), v.mul(f, v.sub(one, f))),
-            v.mul(v.mul(dc, i), v.sub(one, v.mul(g, g))),
-            v.mul(v.mul(dh, tanh), v.mul(o, v.sub(one, o))),
-        )
-        for value, place in zip(gradients, four(kinds[7], dgates, dg0), strict=True):
-            v.store(value, place)
-        v.store(v.mul(dc, f), dc_place)
-        return context.get_dummy_value()
-
-    whole = types.intp
-    return types.void(gates, whole, cells, whole, dh, dc, whole, dgates, whole), build
-
-
-@intrinsic(prefer_literal=True)
-def _sweep(typingctx, name, count, x, x0, y, y0, value):
-    """x[k] = 0 | y[k], or x[k] += value y[k], for `count` numbers, a whole number of vectors.
-
-    An own loop, since Numba's checks for negative indices keep LLVM from a plain one.
-    """
-    what = name.literal_value
-
-    def step(v, x, y, value):
-        if what == "zero":
-            v.store(v.number(0.0), x)
-        elif what == "copy":
-            v.store(v.load(y), x)
-        else:
-            v.store(v.fma(value, v.load(y), v.load(x)), x)
-
-    def build(context, builder, signature, arguments):
-        _, count, x, x0, y, y0, value = arguments
-        kinds = signature.args
-        v = _Vector(builder, kinds[2].dtype)
-        value = v.spread(context.cast(builder, value, kinds[6], kinds[2].dtype))
-        x = _place(context, builder, kinds[2], x, x0)
-        y = _place(context, builder, kinds[4], y, y0)
-        with _vectors(builder, count, v.lanes) as k:
-            step(v, builder.gep(x, [k]), builder.gep(y, [k]), value)
-        return context.get_dummy_value()
-
-    whole = types.intp
-    return types.void(name, whole, x, whole, y, whole, value), build
-
-
-@intrinsic
-def _take_max(typingctx, count, out, pick, y0, hidden, x0, step):
-    """out = max(out, hidden) and where hidden is the larger, or NaN, pick = step."""
-
-    def build(context, builder, signature, arguments):
-        count, out, pick, y0, hidden, x0, step = arguments
-        kinds = signature.args
-        v = _Vector(builder, kinds[1].dtype)
-        steps = v.spread(builder.trunc(step, ir.IntType(32)))
-        out = _place(context, builder, kinds[1], out, y0)
-        pick = _place(context, builder, kinds[2], pick, y0)
-        hidden = _place(context, builder, kinds[4], hidden, x0)
-        with _vectors(builder, count, v.lanes) as k:
-            old, new = builder.gep(out, [k]), v.load(builder.gep(hidden, [k]))
-            place = builder.gep(pick, [k])
-            more = builder.fcmp_unordered(">", new, v.load(old))
-            v.store(builder.select(more, new, v.load(old)), old)
-            v.store(builder.select(more, steps, v.load(place, steps.type)), place)
-        return context.get_dummy_value()
-
-    whole = types.intp
-    return types.void(whole, out, pick, whole, hidden, whole, whole), build
-
-
-@intrinsic
-def _give_max(typingctx, count, dh, x0, grad, pick, y0, step):
-    """dh += grad where pick == step."""
-
-    def build(context, builder, signature, arguments):
-        count, dh, x0, grad, pick, y0, step = arguments
-        kinds = signature.args
-        v = _Vector(builder, kinds[1].dtype)
-        steps = v.spread(builder.trunc(step, ir.IntType(32)))
-        dh = _place(context, builder, kinds[1], dh, x0)
-        grad = _place(context, builder, kinds[3], grad, y0)
-        pick = _place(context, builder, kinds[4], pick, y0)
-        with _vectors(builder, count, v.lanes) as k:
-            here = builder.icmp_signed("==", v.load(builder.gep(pick, [k]), steps.type), steps)
-            more = builder.select(here, v.load(builder.gep(grad, [k])), v.number(0.0))
-            place = builder.gep(dh, [k])
-            v.store(v.add(v.load(place), more), place)
-        return context.get_dummy_value()
-
-    whole = types.intp
-    return types.void(whole, dh, whole, grad, pick, whole, whole), build
 
 
 # --- kernels ----------------------------------------------------------------------------------
-
-
-@njit(cache=True, nogil=True)
-def _tiles(rows, c, c0, cr, a, a0, ar, ak, b, b0, bk, depth):
-    """`_tile` for any number of rows, in tiles of nearly equal height."""
-    pieces = (rows + _ROWS - 1) // _ROWS
-    for piece in range(pieces):
-        first = rows * piece // pieces
-        height = rows * (piece + 1) // pieces - first
-        x, y = c0 + first * cr, a0 + first * ar
-        if height == 6:
-            _tile(6, c, x, cr, a, y, ar, ak, b, b0, bk, depth)
-        elif height == 5:
-            _tile(5, c, x, cr, a, y, ar, ak, b, b0, bk, depth)
-        elif height == 4:
-            _tile(4, c, x, cr, a, y, ar, ak, b, b0, bk, depth)
-        elif height == 3:
-            _tile(3, c, x, cr, a, y, ar, ak, b, b0, bk, depth)
-        elif height == 2:
-            _tile(2, c, x, cr, a, y, ar, ak, b, b0, bk, depth)
-        else:
-            _tile(1, c, x, cr, a, y, ar, ak, b, b0, bk, depth)
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _project(table, size, bias, weights, out):
-    """out (U, G) = table (U, size) @ weights + bias; weights (G / columns, size, columns)."""
-    width, columns = len(bias), 4 * _lanes(bias)
-    count = len(out) // width
-    for piece in prange((count + _WORDS - 1) // _WORDS):
-        first = piece * _WORDS
-        rows = min(_WORDS, count - first)
-        for row in range(first, first + rows):
-            _sweep("copy", width, out, row * width, bias, 0, 0)
-        for block in range(width // columns):
-            _tiles(rows, out, first * width + block * columns, width, table, first * size, size, 1,
-                   weights, block * size * columns, columns, size)  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -430,11 +67,11 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
     g, h: the chunk's first row of `gates` and of `cells` and `hidden`. keep: rows of all steps
     follow one another (for the backward pass); else a step takes the place of the last but one.
     """
-    lanes = _lanes(proj)
+    lanes = lanes_of(proj)
     columns, width = 4 * lanes, 4 * units
     rows = (len(order) - chunk + chunks - 1) // chunks
-    _sweep("zero", rows * units, hidden, h * units, hidden, 0, 0)
-    _sweep("zero", rows * units, cells, h * units, cells, 0, 0)
+    sweep("zero", rows * units, hidden, h * units, hidden, 0, 0)
+    sweep("zero", rows * units, cells, h * units, cells, 0, 0)
     home = h
     alive = rows
     step = 0
@@ -452,19 +89,19 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
             token = offsets[text] + step if direction == 0 else offsets[text + 1] - 1 - step
             word = (index[token] * directions + direction) * width
             # All of a row at once, and before the products: its way from memory is not waited for.
-            _sweep("copy", width, gates, (g + r) * width, proj, word, 0)
-        pieces = (alive + _ROWS - 1) // _ROWS
+            sweep("copy", width, gates, (g + r) * width, proj, word, 0)
+        pieces = (alive + ROWS - 1) // ROWS
         for block in range(units // lanes):
             start = (direction * (units // lanes) + block) * units * columns
             for piece in range(pieces):
                 first = alive * piece // pieces
                 last = alive * (piece + 1) // pieces
-                _tiles(last - first, gates, (g + first) * width + block * columns, width,
+                tiles(last - first, gates, (g + first) * width + block * columns, width,
                        hidden, (h + first) * units, units, 1,
                        weights, start, columns, units)  # fmt: skip
                 for r in range(first, last):
                     place = (after + r) * units + block * lanes
-                    _cell(gates, (g + r) * width + block * columns, cells,
+                    cell(gates, (g + r) * width + block * columns, cells,
                           (h + r) * units + block * lanes, place, hidden, place)  # fmt: skip
         for r in range(alive):
             text = order[chunk + r * chunks]
@@ -472,7 +109,7 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
             if how == _STATES:
                 token = offsets[text] + step if direction == 0 else offsets[text + 1] - 1 - step
                 y = (token * directions + direction) * units
-                _sweep("copy", units, out, y, hidden, x, 0)
+                sweep("copy", units, out, y, hidden, x, 0)
                 continue
             y = (text * directions + direction) * units
             last = offsets[text + 1] - offsets[text] - 1
@@ -480,13 +117,13 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
                 if step == 0:
                     for k in range(y, y + units):
                         out[k] = -np.inf
-                _take_max(units, out, pick, y, hidden, x, step)
+                take_max(units, out, pick, y, hidden, x, step)
             elif how == _MEAN:
                 if step == 0:
-                    _sweep("zero", units, out, y, hidden, x, 0)
-                _sweep("add", units, out, y, hidden, x, 1 / (last + 1))
+                    sweep("zero", units, out, y, hidden, x, 0)
+                sweep("add", units, out, y, hidden, x, 1 / (last + 1))
             elif step == last:
-                _sweep("copy", units, out, y, hidden, x, 0)
+                sweep("copy", units, out, y, hidden, x, 0)
         if keep:
             g += alive
         h = after
@@ -513,12 +150,12 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
     rows of words that the chunk does not hold are left as they are, and `seen` is 0.
     dw (directions, chunks, 4 units, units): the chunk's part of the gradient of w_hh.
     """
-    lanes = _lanes(gates)
+    lanes = lanes_of(gates)
     columns, width = 4 * lanes, 4 * units
     task = direction * chunks + chunk
     rows = (len(order) - chunk + chunks - 1) // chunks
     stride = width + lanes  # off a power of two: columns would share the cache's few sets
-    capacity = _DEPTH + rows
+    capacity = DEPTH + rows
     dgates = np.empty(capacity * stride, gates.dtype)
     dh = np.zeros(rows * units, gates.dtype)
     dc = np.zeros(rows * units, gates.dtype)
@@ -526,7 +163,7 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
     for word in range(different):
         seen[task, word] = 0
     part = task * width * units
-    _sweep("zero", width * units, dw, part, dw, part, 0)
+    sweep("zero", width * units, dw, part, dw, part, 0)
     tokens = 0
     for r in range(rows):
         text = order[chunk + r * chunks]
@@ -550,17 +187,17 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
             x = r * units
             if how == _STATES:
                 y = (token * directions + direction) * units
-                _sweep("add", units, dh, x, grad, y, 1)
+                sweep("add", units, dh, x, grad, y, 1)
             else:
                 y = (text * directions + direction) * units
                 if how == _MAX:
-                    _give_max(units, dh, x, grad, pick, y, step)
+                    give_max(units, dh, x, grad, pick, y, step)
                 elif how == _MEAN:
-                    _sweep("add", units, dh, x, grad, y, 1 / length)
+                    sweep("add", units, dh, x, grad, y, 1 / length)
                 elif step == length - 1:
-                    _sweep("add", units, dh, x, grad, y, 1)
+                    sweep("add", units, dh, x, grad, y, 1)
             for block in range(units // lanes):
-                _cell_back(gates, (g + at + r) * width + block * columns,
+                cell_back(gates, (g + at + r) * width + block * columns,
                            cells, (h + at + r) * units + block * lanes,
                            dh, dc, x + block * lanes,
                            dgates, here + r * stride + block * columns)  # fmt: skip
@@ -568,21 +205,21 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
             y = (task * different + word) * width
             z = here + r * stride
             if seen[task, word]:
-                _sweep("add", width, dproj, y, dgates, z, 1)
+                sweep("add", width, dproj, y, dgates, z, 1)
             else:
                 seen[task, word] = 1
-                _sweep("copy", width, dproj, y, dgates, z, 0)
+                sweep("copy", width, dproj, y, dgates, z, 0)
         if step > 0:
-            _sweep("zero", alive * units, dh, 0, dh, 0, 0)
+            sweep("zero", alive * units, dh, 0, dh, 0, 0)
             for block in range(units // columns):
-                for first in range(0, width, _DEPTH):
-                    depth = min(_DEPTH, width - first)
+                for first in range(0, width, DEPTH):
+                    depth = min(DEPTH, width - first)
                     start = (direction * (units // columns) + block) * width * columns
-                    _tiles(alive, dh, block * columns, units, dgates, here + first, stride, 1,
+                    tiles(alive, dh, block * columns, units, dgates, here + first, stride, 1,
                            weights, start + first * columns, columns, depth)  # fmt: skip
-        if until - at >= _DEPTH or step == 0:
+        if until - at >= DEPTH or step == 0:
             for block in range(units // columns):
-                _tiles(width, dw, part + block * columns, units, dgates, here, 1, stride,
+                tiles(width, dw, part + block * columns, units, dgates, here, 1, stride,
                        hidden, (h + at) * units + block * columns, units, until - at)  # fmt: skip
             until = at
 
@@ -604,14 +241,14 @@ def _words_back(dproj, seen, directions, width, weights, dtable):
 
     weights (directions, size / columns, width, columns); size is a multiple of columns.
     """
-    columns = 4 * _lanes(dproj)
+    columns = 4 * lanes_of(dproj)
     chunks, different = seen.shape[0] // directions, seen.shape[1]
     size = len(dtable) // different
-    for piece in prange((different + _WORDS - 1) // _WORDS):
-        begin = piece * _WORDS
-        end = min(begin + _WORDS, different)
+    for piece in prange((different + WORDS - 1) // WORDS):
+        begin = piece * WORDS
+        end = min(begin + WORDS, different)
         if size > 0:
-            _sweep("zero", (end - begin) * size, dtable, begin * size, dtable, 0, 0)
+            sweep("zero", (end - begin) * size, dtable, begin * size, dtable, 0, 0)
         for direction in range(directions):
             for word in range(begin, end):
                 x = (direction * chunks * different + word) * width
@@ -621,17 +258,17 @@ def _words_back(dproj, seen, directions, width, weights, dtable):
                     if seen[task, word]:
                         y = (task * different + word) * width
                         if fresh:
-                            _sweep("copy", width, dproj, x, dproj, y, 0)
+                            sweep("copy", width, dproj, x, dproj, y, 0)
                         else:
-                            _sweep("add", width, dproj, x, dproj, y, 1)
+                            sweep("add", width, dproj, x, dproj, y, 1)
                         fresh = False
                 if fresh:
-                    _sweep("zero", width, dproj, x, dproj, x, 0)
+                    sweep("zero", width, dproj, x, dproj, x, 0)
             for block in range(size // columns):
-                for first in range(0, width, _DEPTH):
-                    depth = min(_DEPTH, width - first)
+                for first in range(0, width, DEPTH):
+                    depth = min(DEPTH, width - first)
                     start = (direction * (size // columns) + block) * width * columns
-                    _tiles(end - begin, dtable, begin * size + block * columns, size,
+                    tiles(end - begin, dtable, begin * size + block * columns, size,
                            dproj, (direction * chunks * different + begin) * width + first, width,
                            1, weights, start + first * columns, columns, depth)  # fmt: skip
 
@@ -642,23 +279,23 @@ def _weights_back(dproj, chunks, directions, different, width, table, size, dw, 
 
     dproj: chunk 0, as `_words_back` leaves it. size is a multiple of columns.
     """
-    columns = 4 * _lanes(dproj)
+    columns = 4 * lanes_of(dproj)
     pieces = width // columns
     for task in prange(directions * pieces):
         direction, left = task // pieces, task % pieces * columns
         stride = columns + columns // 4
-        slab = np.empty(_DEPTH * stride, dproj.dtype)
+        slab = np.empty(DEPTH * stride, dproj.dtype)
         goal = direction * width + left
-        _sweep("zero", columns * size, dw, goal * size, dw, 0, 0)
-        _sweep("zero", columns, db, goal, db, 0, 0)
-        for begin in range(0, different, _DEPTH):
-            depth = min(_DEPTH, different - begin)
+        sweep("zero", columns * size, dw, goal * size, dw, 0, 0)
+        sweep("zero", columns, db, goal, db, 0, 0)
+        for begin in range(0, different, DEPTH):
+            depth = min(DEPTH, different - begin)
             for row in range(depth):
                 x = (direction * chunks * different + begin + row) * width + left
-                _sweep("copy", columns, slab, row * stride, dproj, x, 0)
-                _sweep("add", columns, db, goal, dproj, x, 1)
+                sweep("copy", columns, slab, row * stride, dproj, x, 0)
+                sweep("add", columns, db, goal, dproj, x, 1)
             for block in range(size // columns):
-                _tiles(columns, dw, goal * size + block * columns, size, slab, 0, 1, stride,
+                tiles(columns, dw, goal * size + block * columns, size, slab, 0, 1, stride,
                        table, begin * size + block * columns, size, depth)  # fmt: skip
 
 
@@ -709,11 +346,6 @@ def _pool_back(grad, offsets, how, directions, pick, dstates):
 
 
 # --- layers -----------------------------------------------------------------------------------
-
-
-def columns(dtype: torch.dtype) -> int:
-    """Columns of a tile; hidden and input sizes are padded to a multiple of it."""
-    return 4 * _BYTES // dtype.itemsize
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
@@ -770,7 +402,7 @@ class _Layer(torch.autograd.Function):
             [_gates_first((x + y)[:, None], units) for x, y in zip(b_ih, b_hh, strict=True)]
         )
         proj = buffers.lend(count * directions * width, dtype)
-        _project(_flat(table), table.shape[1], _flat(bias), _flat(into), proj.numpy())
+        project(_flat(table), table.shape[1], _flat(bias), _flat(into), proj.numpy())
 
         lengths = np.diff(offsets.numpy())
         order = np.argsort(-lengths, kind="stable")
