@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import lottery  # noqa: F401  (sets the BLAS before anything else loads it)
 from lottery.corpus import Corpus
 from lottery.corpus.batches import Split
 from lottery.training import use

@@ -12,7 +12,20 @@ from lottery import cli, experiment
 from lottery.files import root
 from lottery.settings import RECIPES, Settings
 
-TINY = ["--epochs", "1", "--embedding-size", "4", "--filters", "2", "--hidden", "2", "--batch-size", "512", "--device", "cpu"]
+TINY = [
+    "--epochs",
+    "1",
+    "--embedding-size",
+    "4",
+    "--filters",
+    "2",
+    "--hidden",
+    "2",
+    "--batch-size",
+    "512",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture

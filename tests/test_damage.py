@@ -59,9 +59,9 @@ def test_a_figure_that_agrees_with_all_others_is_still_noticed(tmp_path, name):
     made = study(tmp_path)
     path = made.store.record_path(made.run("dense")[0].settings)
     before, after = path.read_text().split(f'"{name}": ', 1)
-    value, rest = after.split(",", 1)
+    value, rest = after.split(",\n", 1)
     other = '"other"' if value.startswith('"') else f"{float(value) + 0.001}"
-    path.write_text(f'{before}"{name}": {other},{rest}')
+    path.write_text(f'{before}"{name}": {other},\n{rest}')
     with pytest.raises(UserError, match="'sha256' is not that of its content"):
         made.store.read(path)
 

@@ -16,12 +16,12 @@ import numba
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
-from threadpoolctl import threadpool_info
 
 from lottery import checkpoints, models
 from lottery import corpus as corpora
 from lottery.corpus import DATASETS, Corpus
 from lottery.files import UserError, root, unwritable
+from lottery.models.vectors import VECTOR_BITS
 from lottery.progress import Bars
 from lottery.pruning.masks import Mask, check_room, counts, full_mask, prunable, prune
 from lottery.pruning.scores import SCORES
@@ -438,23 +438,13 @@ def _hold_against(before: Record, again: Record, path: Path) -> None:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"{device.type} ({platform.machine()})"
+    # The width of the vectors orders the sums, and so decides the last bits.
+    return f"{device.type} ({platform.machine()}, {VECTOR_BITS}-bit vectors)"
 
 
 def _versions() -> dict[str, str]:
-    names = ("lottery", "torch", "numpy", "numba", "scipy")
-    versions = {"python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in names}
-    # Which of its kernels the BLAS takes decides the last bits of a product.
-    blas = {f"{i['internal_api']} {i.get('architecture', '')}".strip() for i in _blas()}
-    return versions | {"blas": ", ".join(sorted(blas))}
-
-
-def _blas() -> list[dict]:
-    import scipy.linalg  # noqa: F401  (before that its BLAS is not there to be asked)
-
-    found = [i for i in threadpool_info() if i["user_api"] == "blas"]
-    return [i for i in found if "scipy" in Path(i["filepath"]).parent.as_posix()]  # not numpy's
+    names = ("lottery", "torch", "numpy", "numba", "llvmlite")
+    return {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
 
 
 def _commit() -> str:

@@ -22,6 +22,7 @@ elif _FEATURES.get("avx"):
 else:
     _BYTES, ROWS = 16, 6 if binding.get_default_triple().startswith(("aarch64", "arm64")) else 3
 
+VECTOR_BITS = 8 * _BYTES
 DEPTH = 128  # rows of a product's inner dimension that stay in the first-level cache
 WORDS = 96  # rows of the table in one piece of work
 
