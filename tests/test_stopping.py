@@ -187,6 +187,27 @@ def test_an_interrupt_in_this_process_frees_the_lock_and_keeps_the_epochs(tmp_pa
     assert not saved[0].exists(), "a finished run keeps no state"
 
 
+def test_an_interrupt_inside_a_kernels_call_is_still_an_interrupt(tmp_path, monkeypatch):
+    """Numba's dispatcher hands it on as the cause of a SystemError."""
+    said = []
+
+    def interrupted(*_):
+        raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+
+    monkeypatch.setattr(experiment, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study(tmp_path, say=said.append).run()
+    assert len(said) == 1 and said[0].startswith("stopped")
+
+    def broken(*_):
+        raise SystemError("another one")
+
+    monkeypatch.setattr(experiment, "train", broken)
+    with pytest.raises(SystemError, match="another one"):
+        study(tmp_path, say=said.append).run()
+    assert len(said) == 1
+
+
 @pytest.mark.parametrize("change", ["seed", "data", "ticket", "versions", "nothing"])
 def test_the_state_of_another_run_is_set_aside(tmp_path, change):
     said = []

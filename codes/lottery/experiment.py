@@ -126,12 +126,16 @@ class Study:
                 try:
                     while pending:
                         pending = self._round(pending)
-                except KeyboardInterrupt:
+                except (KeyboardInterrupt, SystemError) as error:
+                    # An interrupt at the wrong moment leaves numba's dispatcher as a SystemError.
+                    stop = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+                    if not isinstance(stop, KeyboardInterrupt):
+                        raise
                     self.say(
                         "stopped: finished runs are kept, and the one at work up to its last "
                         "finished epoch; run the same again to go on"
                     )
-                    raise
+                    raise stop from None
         found = [self._record(settings) for settings in planned]
         return [record for record in found if record is not None and not record.failed]
 
