@@ -159,15 +159,15 @@ def _step(weights, firsts, seconds, masks, moving, slopes, found, numbers):
     `masks` (R, S), or (1, S) for all rows; a row that never had a gradient (`moving`) stays.
     """
     beta1, beta2, rate, spread, epsilon, nothing = numbers
-    zero, one = numbers.dtype.type(0), numbers.dtype.type(1)  # a plain 0.0 would mean float64
-    none = np.zeros(weights.shape[1], weights.dtype)
+    zero = numbers[0] - numbers[0]
+    one = beta1 / beta1
+    narrow = one / spread  # a product costs less than the quotient it replaces
     for row in prange(len(weights)):
+        weight, first, second = weights[row], firsts[row], seconds[row]
         if found[row] >= 0:
             moving[row] = True
-        if moving[row]:
-            slope = slopes[found[row]] if found[row] >= 0 else none
+            slope = slopes[found[row]]
             mask = masks[row] if len(masks) > 1 else masks[0]
-            weight, first, second = weights[row], firsts[row], seconds[row]
             for i in range(len(weight)):
                 g = slope[i] if mask[i] else zero
                 m = first[i] + (one - beta1) * (g - first[i])
@@ -175,5 +175,13 @@ def _step(weights, firsts, seconds, masks, moving, slopes, found, numbers):
                 m = zero if abs(m) < nothing else m
                 v = zero if v < nothing else v
                 first[i], second[i] = m, v
-                moved = weight[i] - rate * (m / (np.sqrt(v) / spread + epsilon))
+                moved = weight[i] - rate * (m / (np.sqrt(v) * narrow + epsilon))
                 weight[i] = moved if mask[i] else zero
+        elif moving[row]:  # a pruned weight stays zero here, because its moments are
+            for i in range(len(weight)):
+                m = first[i] - (one - beta1) * first[i]
+                v = beta2 * second[i]
+                m = zero if abs(m) < nothing else m
+                v = zero if v < nothing else v
+                first[i], second[i] = m, v
+                weight[i] -= rate * (m / (np.sqrt(v) * narrow + epsilon))
