@@ -25,8 +25,8 @@ class Buffers:
         if fitting:
             buffer = self.free.pop(min(fitting, key=lambda k: self.free[k].numel()))
         else:
-            if self.free:  # all too small: one makes room for a larger one
-                self.free.pop(min(range(len(self.free)), key=lambda k: self.free[k].numel()))
+            if self.free:  # all too small: the largest makes room, so that small ones stay small
+                self.free.pop(max(range(len(self.free)), key=lambda k: self.free[k].numel()))
             buffer = torch.empty(size + size // 4, dtype=torch.uint8)
         lent = buffer[:size].view(dtype).numpy()
         weakref.finalize(lent, self.free.append, buffer).atexit = False
