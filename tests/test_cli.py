@@ -76,6 +76,8 @@ def one_line(result: tuple[int, str, str]) -> str:
         ("run imdb cnn --learning-rate 0", "learning_rate 0.0"),
         ("run imdb cnn --learning-rate -1", "learning_rate -1.0"),
         ("run imdb cnn --learning-rate inf", "learning_rate inf"),
+        ("run imdb cnn --threads -1", "threads -1 is not a whole number from 1"),
+        ("run imdb cnn --threads 0", "threads 0"),
         ("run imdb cnn --device warp", "device 'warp' is not here"),
     ],
 )

@@ -147,7 +147,7 @@ def test_data_of_several_kinds_are_said(store):
 def test_tables_and_report_that_are_not_what_the_records_give(store):
     table = store.root / "imdb.csv"
     table.write_text(table.read_text().replace("0.8", "0.9", 1))
-    page = housekeeping.report_path(store)
+    page = report.path_of(store)
     page.write_text(page.read_text().replace("88.", "98.", 1))
     (picture,) = (store.root / "figures").glob("*.png")
     picture.write_bytes(picture.read_bytes()[:100])

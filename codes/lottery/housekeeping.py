@@ -210,7 +210,7 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
                 if kind in (NEEDLESS if place in recorded else NEEDLESS_WITHOUT_RECORD):
                     remove(kind, path)
     root = Path(store.root)
-    beside = [root, root / "figures", report_path(store).parent]
+    beside = [root, root / "figures", report.path_of(store).parent]
     for path in sorted({path for folder in beside for path in folder.glob(".*.tmp")}):
         if re.match(r"\.(.+\.(csv|png)|week9\.md)\.", path.name):
             try:
@@ -254,12 +254,6 @@ def _place(store: Store, path: Path) -> Path:
 
 
 # Verify
-
-
-def report_path(store: Store) -> Path:
-    """Where `report.write` puts the report of a store."""
-    root = Path(store.root)
-    return (root if root.name == "demo" else root.parent) / "week9.md"
 
 
 def verify(store: Store) -> tuple[int, list[str], list[str]]:
@@ -326,7 +320,7 @@ def _lies(record: Record) -> list[str]:
 
 def _written(store: Store) -> tuple[list[str], list[str]]:
     """Are tables, figures and report what the records give? Problems, and what is to be known."""
-    root, path = Path(store.root), report_path(store)
+    root, path = Path(store.root), report.path_of(store)
     with tempfile.TemporaryDirectory() as folder:
         # The same report, made from copies, in a folder of the same name and depth.
         copy = Store(Path(folder) / "a" / root.resolve().name)

@@ -51,7 +51,7 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
     """
     root = Path(store.root)
     generated = root.name == "demo"
-    path = Path(path) if path else (root if generated else root.parent) / "week9.md"
+    path = Path(path) if path else path_of(store)
     records, unread = store.records()
     for line in unread:
         say(line)
@@ -78,6 +78,12 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
     write_whole(path, page(belonging, datasets, pictures, books, len(unread), stopped))
     say(f"{_relative(path, Path.cwd())}: written from {len(belonging)} records")
     return path
+
+
+def path_of(store: Store) -> Path:
+    """Where the report of a store lies unless another place is named."""
+    root = Path(store.root)
+    return (root if root.name == "demo" else root.parent) / "week9.md"
 
 
 def page(

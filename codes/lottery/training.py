@@ -64,8 +64,10 @@ class Progress:
 def use(device: str | None = None, threads: int | None = None) -> torch.device:
     """Choose the device (CUDA, then MPS, then CPU, unless named) and the number of CPU threads.
 
-    UserError if the named device is not there.
+    UserError if the named device is not there, or for less than one thread.
     """
+    if threads is not None and threads < 1:
+        raise UserError(f"threads {threads} is not a whole number from 1")
     torch.set_num_threads(1)  # the kernels divide the work themselves; PyTorch's part is small
     most = numba.config.NUMBA_NUM_THREADS
     numba.set_num_threads(min(threads or most, most))
