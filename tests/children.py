@@ -13,7 +13,7 @@ from pathlib import Path
 import numba
 
 from conftest import make_corpus
-from lottery import cli, experiment, files
+from lottery import cli, experiment, files, task
 from lottery import corpus as corpora
 
 SMALL = {"embedding_size": 8, "filters": 6, "batch_size": 64}
@@ -110,14 +110,14 @@ def _main(arguments: list, log: Path, trained: Path, prepare: Callable | None, a
     os.dup2(out, 1)
     os.dup2(out, 2)
     corpora.load = lambda name, **options: make_corpus()
-    train = experiment.train
+    train = task.train
 
     def noted(model, ticket, corpus, settings, *more):
         with trained.open("a") as file:
             file.write(f"{settings.run}\n")
         return train(model, ticket, corpus, settings, *more)
 
-    experiment.train = noted
+    task.train = noted
     if prepare:
         prepare(*args)
     status = cli.main(arguments)

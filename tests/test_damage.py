@@ -15,6 +15,7 @@ from lottery import checkpoints, models
 from lottery.adam import Adam
 from lottery.corpus import cache
 from lottery.files import UserError
+from lottery.task import build
 from lottery.training import Kept, Progress, train_epoch
 
 EACH = 50  # four kinds of files: 200 in all
@@ -101,7 +102,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_trained_again_to_the_bit(tmp_path
 def test_states(tmp_path):
     made = study(tmp_path)
     settings = made.plan()[0]
-    model = made._model(settings)
+    model = build(settings, made.corpus)
     model.load_state_dict(models.draw(model, 0))
     adam = Adam(dict(model.named_parameters()), None, 1e-3)
     train_epoch(model, adam, made.corpus.train, settings, 1, Progress(), 2)
@@ -113,7 +114,7 @@ def test_states(tmp_path):
     for content in damages(kept.path.read_bytes(), 3):
         kept.path.write_bytes(content)
         said.clear()
-        other = made._model(settings)
+        other = build(settings, made.corpus)
         first = models.draw(other, 1)
         other.load_state_dict(first)
         fresh = Adam(dict(other.named_parameters()), None, 1e-3)

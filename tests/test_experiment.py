@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from lottery import checkpoints, experiment, models, training
+from lottery import checkpoints, experiment, models, task, training
 from lottery.experiment import Study
 from lottery.files import UserError
 from lottery.pruning.masks import counts, full_mask, prune
 from lottery.pruning.scores import magnitude
-from lottery.results import COLUMNS, Record, Store, checksum, table
+from lottery.results import COLUMNS, LATER, Record, Store, checksum, table
 
 SMALL = {"embedding_size": 8, "filters": 6, "hidden": 8, "epochs": 2, "batch_size": 64}
 
@@ -28,7 +28,7 @@ def trained(monkeypatch):
         titles.append(experiment.title(settings))
         return train(model, ticket, corpus, settings, *more)
 
-    monkeypatch.setattr(experiment, "train", watched)
+    monkeypatch.setattr(task, "train", watched)
     return titles
 
 
@@ -105,13 +105,13 @@ def test_an_upper_rung_of_random_alone_trains_the_tickets_it_stands_on(study, tr
 @pytest.mark.parametrize("model", ["cnn", "lstm"])
 def test_arms_share_masks_first_weights_and_order(study, model, monkeypatch):
     tickets = {}
-    train = experiment.train
+    train = task.train
 
     def watched(model, ticket, corpus, settings, *more):
         tickets[settings.arm, settings.rung] = ticket
         return train(model, ticket, corpus, settings, *more)
 
-    monkeypatch.setattr(experiment, "train", watched)
+    monkeypatch.setattr(task, "train", watched)
     arms = ("lt", "random", "random_mask", "shuffled", "finetune")
     made = study(model, ladder=(0.5, 0.75), arms=arms)
     records = made.run()
@@ -222,13 +222,13 @@ def test_a_rung_trained_again_is_held_against_its_record(study):
 
 def test_late_rewinding_starts_from_the_dense_networks_early_weights(study, monkeypatch):
     starts = {}
-    train = experiment.train
+    train = task.train
 
     def watched(model, ticket, corpus, settings, *more):
         starts[settings.arm, settings.rung] = ticket
         return train(model, ticket, corpus, settings, *more)
 
-    monkeypatch.setattr(experiment, "train", watched)
+    monkeypatch.setattr(task, "train", watched)
     made = study(ladder=(0.5, 0.75), arms=("lt", "random"), rewind_step=3)
     made.run()
     dense = made.settings("cnn", "dense", 0, 0)
@@ -301,8 +301,12 @@ def test_a_record_without_a_field_is_refused(study):
     values = json.loads(path.read_text())
     for field in Record.__dataclass_fields__:
         path.write_text(json.dumps({k: v for k, v in values.items() if k != field}))
-        with pytest.raises(UserError, match=f"field '{field}' is missing"):
+        said = "'sha256' is not" if field in LATER else f"field '{field}' is missing"
+        with pytest.raises(UserError, match=said):
             made.store.read(path)
+    older = {k: v for k, v in values.items() if k not in LATER}
+    path.write_text(json.dumps(older | {"sha256": checksum(older)}))
+    assert made.store.read(path).host == ""
 
 
 def test_no_write_permission_is_one_clear_line(study, monkeypatch, tmp_path):
@@ -315,14 +319,14 @@ def test_no_write_permission_is_one_clear_line(study, monkeypatch, tmp_path):
 
 
 def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
-    train = experiment.train
+    train = task.train
 
     def watched(model, ticket, corpus, settings, *more):
         if settings.arm == "random":
             raise training.Diverged("the loss is nan")
         return train(model, ticket, corpus, settings, *more)
 
-    monkeypatch.setattr(experiment, "train", watched)
+    monkeypatch.setattr(task, "train", watched)
     said = []
     records = study(arms=("random", "lt", "finetune"), say=said.append).run()
     assert titles(records) == ["cnn dense seed 0", "cnn lt 0.5 seed 0", "cnn finetune 0.5 seed 0"]
@@ -337,14 +341,14 @@ def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
 
 
 def test_what_stands_on_a_diverged_run_says_so(study, monkeypatch):
-    train = experiment.train
+    train = task.train
 
     def watched(model, ticket, corpus, settings, *more):
         if settings.arm == "lt":
             raise training.Diverged("the loss is nan")
         return train(model, ticket, corpus, settings, *more)
 
-    monkeypatch.setattr(experiment, "train", watched)
+    monkeypatch.setattr(task, "train", watched)
     said = []
     records = study(ladder=(0.5, 0.75), say=said.append).run()
     assert titles(records) == ["cnn dense seed 0", "cnn random 0.5 seed 0"]
@@ -383,5 +387,5 @@ def test_records_are_enough_without_the_corpus(study, trained):
 
 def test_tests_are_cut_like_the_training_texts(study):
     made = study(arms=(), max_tokens=5)
-    cut = made._cut(made.settings("cnn", "dense", 0, 0))
+    cut = task.cut(made.corpus, made.plan()[0].max_tokens)
     assert max(np.diff(part.offsets).max() for part in (cut.train, cut.valid, cut.test)) == 5

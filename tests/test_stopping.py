@@ -14,7 +14,7 @@ import torch
 
 import children
 from children import Child, study
-from lottery import checkpoints, experiment, housekeeping, report
+from lottery import checkpoints, experiment, housekeeping, report, task
 from lottery.results import Store
 from lottery.training import Kept
 
@@ -194,7 +194,7 @@ def test_an_interrupt_inside_a_kernels_call_is_still_an_interrupt(tmp_path, monk
     def interrupted(*_):
         raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
 
-    monkeypatch.setattr(experiment, "train", interrupted)
+    monkeypatch.setattr(task, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         study(tmp_path, say=said.append).run()
     assert len(said) == 1 and said[0].startswith("stopped")
@@ -202,7 +202,7 @@ def test_an_interrupt_inside_a_kernels_call_is_still_an_interrupt(tmp_path, monk
     def broken(*_):
         raise SystemError("another one")
 
-    monkeypatch.setattr(experiment, "train", broken)
+    monkeypatch.setattr(task, "train", broken)
     with pytest.raises(SystemError, match="another one"):
         study(tmp_path, say=said.append).run()
     assert len(said) == 1
@@ -218,7 +218,7 @@ def test_the_state_of_another_run_is_set_aside(tmp_path, change):
         other.corpus = replace(other.corpus, fingerprint="1" * 64)
     with pytest.MonkeyPatch.context() as patch:
         if change == "versions":
-            patch.setattr(experiment, "_versions", lambda: {"torch": "1.0"})
+            patch.setattr(task, "versions", lambda: {"torch": "1.0"})
         if change == "ticket":
             draw = experiment.models.draw
             patch.setattr(experiment.models, "draw", lambda model, seed: draw(model, seed + 1))
@@ -273,13 +273,13 @@ def test_a_run_that_contradicts_its_record_leaves_no_weights_to_stand_on(tmp_pat
     made.run("dense")
     path = made.store.weights_path(made.plan()[0])
     path.unlink()
-    train = experiment.train
+    train = task.train
 
     def otherwise(*args):
         outcome = train(*args)
         return replace(outcome, test_loss=outcome.test_loss + 1)
 
-    monkeypatch.setattr(experiment, "train", otherwise)
+    monkeypatch.setattr(task, "train", otherwise)
     for _ in range(2):
         with pytest.raises(experiment.UserError, match="trained again"):
             study(tmp_path).run("lt")

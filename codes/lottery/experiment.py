@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 
-import numba
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
@@ -21,14 +17,14 @@ from lottery import checkpoints, models
 from lottery import corpus as corpora
 from lottery.corpus import DATASETS, Corpus
 from lottery.files import UserError, root, unwritable
-from lottery.models.vectors import VECTOR_BITS
 from lottery.progress import Bars
-from lottery.pruning.masks import Mask, check_room, counts, full_mask, prunable, prune
+from lottery.pruning.masks import Mask, check_room, prunable, prune
 from lottery.pruning.scores import SCORES
-from lottery.pruning.tickets import ARMS, Origins, Ticket, Weights
-from lottery.results import Record, Store, pack
+from lottery.pruning.tickets import ARMS, Weights
+from lottery.results import Record, Store
 from lottery.settings import RECIPES, Settings, check_ladder, title
-from lottery.training import Diverged, Kept, advance, train, use
+from lottery.task import Task, apart, perform, rewound, task_of
+from lottery.training import Diverged, use
 
 # A rung whose weights are gone is trained again. On the same machine it comes out the same to the
 # bit; on another, rounding differs. Further off than this, something else has changed.
@@ -215,7 +211,7 @@ class Study:
         path = self.store.weights_path(settings)
         if not path.exists() or not self.store.record_path(settings).exists():
             return None
-        return _apart(self._read(path, run=settings.run))
+        return apart(self._read(path, run=settings.run))
 
     def _read(self, path: Path, **of: object) -> Weights:
         """The tensors of a checkpoint of this run on these data; raises Damaged."""
@@ -234,42 +230,25 @@ class Study:
         checkpoints.set_aside(path)
 
     def _train(self, settings: Settings) -> tuple[Weights, Mask]:
-        """Train one run and keep what it leaves; hold it against its record if there is one."""
-        ticket = self._ticket(settings)
-        of = {
-            "settings": settings.to_json(),
-            "ticket": checkpoints.digest(ticket.weights | _named(ticket.mask or {})),
-            "data": self.corpus.fingerprint,
-            "device": _device_name(self.device),
-            "versions": _versions(),
-        }
-        kept = Kept(self.store.state_path(settings), of, self.say)
+        """Train one run here and keep what it leaves."""
+        task = self.task(settings, self._weights_of, self._rewound)
         with self._bars.run(title(settings), settings.epochs) as progress:
-            corpus, model = self._cut(settings), self._model(settings)
-            mask = ticket.mask or full_mask(ticket.weights)
-            try:
-                outcome = train(model, ticket, corpus, settings, self.device, progress, kept)
-            except Diverged as error:
-                self._put(
-                    self._facts(settings, mask, corpus, history=error.history, failed=str(error))
-                )
-                kept.forget()
-                raise
-        record = self._facts(
-            settings,
-            mask,
-            corpus,
-            history=outcome.history,
-            best_epoch=outcome.best_epoch,
-            test_loss=outcome.test_loss,
-            test_accuracy=outcome.test_accuracy,
-            test_correct=pack(outcome.correct),
-            seconds=outcome.seconds,
-        )
-        needed = settings.arm in ("dense", "lt")  # a further rung would stand on it
-        self._put(record, _named(mask) | outcome.weights if needed else None)
-        kept.forget()
-        return outcome.weights, mask
+            state = self.store.state_path(settings)
+            record, tensors = perform(task, self.corpus, self.device, progress, state, self.say)
+            self.keep(record, tensors)
+        if record.failed:
+            raise Diverged(record.failed)
+        return apart(tensors)
+
+    def keep(self, record: Record, tensors: Weights) -> None:
+        """Put a finished run into the store; its state is needed no more.
+
+        Weights are kept where a further rung would stand on them. UserError if there is a record
+        already, which stays, and this one is further from it than rounding can explain.
+        """
+        needed = record.settings.arm in ("dense", "lt") and not record.failed
+        self._put(record, tensors if needed else None)
+        self.store.state_path(record.settings).unlink(missing_ok=True)
 
     def _put(self, record: Record, tensors: Weights | None = None) -> None:
         """Keep weights and record; hold them against a record there is already, which stays.
@@ -285,14 +264,19 @@ class Study:
         if not path.exists():
             self.store.put(record)
 
-    def _ticket(self, settings: Settings) -> Ticket:
-        """What the run starts from; trains the rung below if its weights are not there."""
-        if settings.arm != "dense":  # first, because another process may be at it
-            trained, mask = self._weights_of(self._below(settings))
-        model = self._model(settings)
-        first = models.draw(model, settings.stream("first weights"))
+    def task(
+        self,
+        settings: Settings,
+        weights_of: Callable[[Settings], tuple[Weights, Mask]],
+        rewound: Callable[[Settings, int], Weights],
+    ) -> Task:
+        """What a run takes from the one below and, rewinding late, from the dense one.
+
+        `weights_of` gives a run's trained weights and mask, `rewound` a dense run's θₖ.
+        """
         if settings.arm == "dense":
-            return ARMS["dense"](Origins(first))
+            return Task(settings)
+        trained, mask = weights_of(self.below(settings))  # first: another process may be at it
         mask = prune(
             SCORES[settings.score](trained),
             mask,
@@ -300,63 +284,44 @@ class Study:
             settings.scope,
             settings.output_rate,
         )
-        return ARMS[settings.arm](
-            Origins(
-                first=first,
-                mask=mask,
-                rewound=self._rewound(settings, first) if settings.arm == "lt" else None,
-                trained=trained,
-                new_draw=lambda: models.draw(model, settings.stream("new draw", settings.rung)),
-                seed=settings.stream(settings.arm),
-            )
-        )
+        late = settings.arm == "lt" and settings.rewind_step
+        return task_of(settings, mask, rewound(*self.rewinds(settings)) if late else None, trained)
 
-    def _below(self, settings: Settings) -> Settings:
+    def below(self, settings: Settings) -> Settings:
         """The run whose trained weights give this run's mask."""
         if settings.rung == 1:
             return replace(settings, arm="dense").checked()
         return replace(settings, arm="lt", ladder=settings.ladder[:-1]).checked()
 
-    def _rewound(self, settings: Settings, first: Weights) -> Weights:
-        """θₖ of the dense network; θ₀ itself when k is 0."""
-        if not settings.rewind_step:
-            return first
-        dense = replace(settings, arm="dense").checked()
+    def rewinds(self, settings: Settings) -> tuple[Settings, int]:
+        """The dense run and the number of its steps that a late rewinding goes back to."""
         steps = settings.epochs * -(-len(self.corpus.train) // settings.batch_size)
         if settings.rewind_step > steps:
             raise UserError(f"rewind_step {settings.rewind_step} is beyond the {steps} steps")
-        path = self.store.weights_path(dense)
-        path = path.with_name(f"{dense.run}.step{settings.rewind_step}.safetensors")
-        of = {"run": dense.run, "step": settings.rewind_step}
-        if path.exists():
-            try:
-                return self._read(path, **of)
-            except checkpoints.Damaged as error:
-                self._set_aside(path, error)
-        weights = advance(
-            self._model(dense), first, self._cut(dense), dense, settings.rewind_step, self.device
-        )
-        checkpoints.save(path, weights, of | {"data": self.corpus.fingerprint})
-        return weights
+        return replace(settings, arm="dense").checked(), settings.rewind_step
 
-    def _facts(self, settings: Settings, mask: Mask, corpus: Corpus, **figures) -> Record:
-        """A record of `figures` with everything around them."""
-        return Record(
-            settings=settings,
-            layers=counts(mask),
-            device=_device_name(self.device),
-            threads=numba.get_num_threads(),
-            versions=_versions(),
-            commit=_commit(),
-            data={
-                "source": corpus.source,
-                "fingerprint": corpus.fingerprint,
-                "generated": corpus.generated,
-                "repeated_texts": corpus.facts["repeated_texts"],
-                "rows": {n: len(getattr(corpus, n)) for n in ("train", "valid", "test")},
-            },
-            **figures,
-        )
+    def _rewound(self, dense: Settings, step: int) -> Weights:
+        """θₖ of a dense run, made here if no file holds it."""
+        found = self.kept_rewound(dense, step)
+        if found is None:
+            found = rewound(dense, self.corpus, step, self.device)
+            self.keep_rewound(dense, step, found)
+        return found
+
+    def kept_rewound(self, dense: Settings, step: int) -> Weights | None:
+        """θₖ of a dense run as its file holds it; a damaged one is set aside."""
+        path = self.store.rewound_path(dense, step)
+        if not path.exists():
+            return None
+        try:
+            return self._read(path, run=dense.run, step=step)
+        except checkpoints.Damaged as error:
+            self._set_aside(path, error)
+            return None
+
+    def keep_rewound(self, dense: Settings, step: int, weights: Weights) -> None:
+        facts = {"run": dense.run, "step": step, "data": self.corpus.fingerprint}
+        checkpoints.save(self.store.rewound_path(dense, step), weights, facts)
 
     # What it runs on
 
@@ -370,16 +335,6 @@ class Study:
             vocabulary_size=settings.vocabulary_size,
             say=self.say,
         )
-
-    def _cut(self, settings: Settings) -> Corpus:
-        if getattr(self, "_cut_at", None) != settings.max_tokens:
-            self._cut_at = settings.max_tokens
-            cut = {n: getattr(self.corpus, n).cut(self._cut_at) for n in ("train", "valid", "test")}
-            self._cut_corpus = replace(self.corpus, **cut)
-        return self._cut_corpus
-
-    def _model(self, settings: Settings) -> torch.nn.Module:
-        return models.build(settings, len(self.corpus.vocabulary), self.dataset.logits)
 
     def _meta(self, settings: Settings, words: int) -> dict[str, torch.Tensor]:
         """The shapes of a model's tensors, without their memory."""
@@ -412,17 +367,6 @@ def results_of(dataset: str) -> Store:
     return Store(folder / "demo" if DATASETS[dataset].generated else folder)
 
 
-def _named(mask: Mask) -> Weights:
-    """The mask as tensors that can stand beside the weights."""
-    return {f"mask/{name}": part for name, part in mask.items()}
-
-
-def _apart(tensors: Weights) -> tuple[Weights, Mask]:
-    """The weights and the mask of a checkpoint."""
-    mask = {n.removeprefix("mask/"): t for n, t in tensors.items() if n.startswith("mask/")}
-    return {n: t for n, t in tensors.items() if not n.startswith("mask/")}, mask
-
-
 def _hold_against(before: Record, again: Record, path: Path) -> None:
     """UserError if a run trained again is further from its record than rounding can explain."""
     same = before.failed == again.failed and (
@@ -437,28 +381,3 @@ def _hold_against(before: Record, again: Record, path: Path) -> None:
             f"{path}: trained again, the run has {again.outcome}, but the record says "
             f"{before.outcome}; code or data changed: move the old records away"
         )
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
-    # The width of the vectors orders the sums, and so decides the last bits.
-    return f"{device.type} ({platform.machine()}, {VECTOR_BITS}-bit vectors)"
-
-
-def _versions() -> dict[str, str]:
-    names = ("lottery", "torch", "numpy", "numba", "llvmlite")
-    return {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
-
-
-def _commit() -> str:
-    """The code's commit, "+" behind it if files differ from it, "unknown" outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        git = ["git", "-C", str(here)]
-        options = {"capture_output": True, "text": True, "check": True, "timeout": 10}
-        head = subprocess.run([*git, "rev-parse", "HEAD"], **options).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "--", "."], **options).stdout
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return head + ("+" if changed.strip() else "")

@@ -37,6 +37,8 @@ COLUMNS = [
     "run",
 ]
 
+LATER = ("host", "worker")  # fields that the first records lack
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -73,6 +75,8 @@ class Record:
     test_correct: str = ""
     seconds: float = 0.0
     failed: str = ""
+    host: str = ""  # the machine's name
+    worker: str = ""  # of a cluster; empty for a run in the process that asked for it
 
     @property
     def run(self) -> str:
@@ -125,7 +129,7 @@ class Record:
         if not isinstance(values, dict):
             raise UserError("is not a record")
         for name in cls.__dataclass_fields__:
-            if name not in values:
+            if name not in values and name not in LATER:
                 raise UserError(f"field {name!r} is missing")
         try:
             record = cls(
@@ -135,7 +139,7 @@ class Record:
                 **{
                     name: values[name]
                     for name in cls.__dataclass_fields__
-                    if name not in ("settings", "layers", "history")
+                    if name in values and name not in ("settings", "layers", "history")
                 },
             )
             problem = record._problem(values)
@@ -200,6 +204,10 @@ class Store:
 
     def weights_path(self, settings: Settings) -> Path:
         return self._path("checkpoints", settings, "safetensors")
+
+    def rewound_path(self, dense: Settings, step: int) -> Path:
+        """The weights of a dense run after so many steps."""
+        return self._path("checkpoints", dense, f"step{step}.safetensors")
 
     def state_path(self, settings: Settings) -> Path:
         """The last finished epoch of a run that has no record yet."""

@@ -35,7 +35,7 @@ class Origins:
     first: Weights  # θ₀
     mask: Mask | None = None  # the ladder's magnitude mask at this rung
     rewound: Weights | None = None  # θₖ; θ₀ when rewind_step is 0
-    trained: Weights | None = None  # those the mask was scored on
+    trained: Weights | None = None  # those the mask was scored on; for FROM_TRAINED alone
     new_draw: Callable[[], Weights] | None = None  # another Xavier draw of every layer
     seed: int = 0  # of this arm's own random stream
 
@@ -48,6 +48,9 @@ ARMS: dict[str, Callable[[Origins], Ticket]] = {
     "shuffled": lambda o: Ticket(o.first, shuffled(o.mask, _stream(o))),
     "finetune": lambda o: Ticket(o.trained, o.mask),
 }
+
+# Those that start from the trained weights: to them alone these are handed.
+FROM_TRAINED = {"finetune"}
 
 
 def _stream(origins: Origins) -> torch.Generator:

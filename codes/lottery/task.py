@@ -1,0 +1,178 @@
+"""One run, wherever it is done: what it takes from other runs in, its record and weights out."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+import numba
+import torch
+
+from lottery import checkpoints, models
+from lottery.corpus import Corpus
+from lottery.models.vectors import VECTOR_BITS
+from lottery.pruning.masks import Mask, counts, full_mask
+from lottery.pruning.tickets import ARMS, FROM_TRAINED, Origins, Ticket, Weights
+from lottery.results import Record, pack
+from lottery.settings import Settings
+from lottery.training import Diverged, Kept, Progress, advance, train
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run and all it takes from others; the rest follows from its settings and the corpus."""
+
+    settings: Settings
+    mask: Mask | None = None  # the ladder's at this rung; None: nothing is pruned
+    rewound: Weights | None = None  # θₖ for late rewinding; None: θ₀
+    trained: Weights | None = None  # those the mask was scored on, for the arms in FROM_TRAINED
+
+
+def task_of(
+    settings: Settings,
+    mask: Mask | None = None,
+    rewound: Weights | None = None,
+    trained: Weights | None = None,
+) -> Task:
+    """The task of a run, with no more than its arm needs."""
+    return Task(settings, mask, rewound, trained if settings.arm in FROM_TRAINED else None)
+
+
+def ticket(task: Task, corpus: Corpus) -> Ticket:
+    """What the run starts from: a mask and the starting weights of what it keeps."""
+    settings = task.settings
+    model = build(settings, corpus)
+    first = models.draw(model, settings.stream("first weights"))
+    return ARMS[settings.arm](
+        Origins(
+            first=first,
+            mask=task.mask,
+            rewound=first if task.rewound is None else task.rewound,
+            trained=task.trained,
+            new_draw=lambda: models.draw(model, settings.stream("new draw", settings.rung)),
+            seed=settings.stream(settings.arm),
+        )
+    )
+
+
+def perform(
+    task: Task,
+    corpus: Corpus,
+    device: torch.device,
+    progress: Progress | None = None,
+    state: Path | None = None,
+    say: Callable[[str], object] = print,
+    worker: str = "",
+) -> tuple[Record, Weights]:
+    """Train one run on `corpus` (whole texts); give its record, and weights and mask as tensors.
+
+    The mask's tensors are named `mask/…`. A run whose loss does not stay finite gives a record
+    that says so, and no tensors. What the file `state` keeps of an earlier try is gone on from.
+    """
+    settings, start = task.settings, ticket(task, corpus)
+    mask = start.mask or full_mask(start.weights)
+    corpus = cut(corpus, settings.max_tokens)
+    facts = {
+        "settings": settings,
+        "layers": counts(mask),
+        "device": device_name(device),
+        "threads": numba.get_num_threads(),
+        "versions": versions(),
+        "commit": commit(),
+        "host": platform.node(),
+        "worker": worker,
+        "data": {
+            "source": corpus.source,
+            "fingerprint": corpus.fingerprint,
+            "generated": corpus.generated,
+            "repeated_texts": corpus.facts["repeated_texts"],
+            "rows": {n: len(getattr(corpus, n)) for n in ("train", "valid", "test")},
+        },
+    }
+    of = {
+        "settings": settings.to_json(),
+        "ticket": checkpoints.digest(start.weights | named(start.mask or {})),
+        "data": corpus.fingerprint,
+        "device": facts["device"],
+        "versions": facts["versions"],
+    }
+    kept = None if state is None else Kept(state, of, say)
+    try:
+        outcome = train(build(settings, corpus), start, corpus, settings, device, progress, kept)
+    except Diverged as error:
+        return Record(**facts, history=error.history, failed=str(error)), {}
+    record = Record(
+        **facts,
+        history=outcome.history,
+        best_epoch=outcome.best_epoch,
+        test_loss=outcome.test_loss,
+        test_accuracy=outcome.test_accuracy,
+        test_correct=pack(outcome.correct),
+        seconds=outcome.seconds,
+    )
+    return record, named(mask) | outcome.weights
+
+
+def rewound(settings: Settings, corpus: Corpus, steps: int, device: torch.device) -> Weights:
+    """θₖ of a dense run, for k = `steps`."""
+    model = build(settings, corpus)
+    first = models.draw(model, settings.stream("first weights"))
+    return advance(model, first, cut(corpus, settings.max_tokens), settings, steps, device)
+
+
+def build(settings: Settings, corpus: Corpus) -> torch.nn.Module:
+    """The run's model, weights still arbitrary."""
+    return models.build(settings, len(corpus.vocabulary), corpus.logits)
+
+
+@lru_cache(maxsize=2)
+def cut(corpus: Corpus, max_tokens: int) -> Corpus:
+    """The corpus with later tokens cut; a view where no text is so long."""
+    parts = {n: getattr(corpus, n).cut(max_tokens) for n in ("train", "valid", "test")}
+    return replace(corpus, **parts)
+
+
+def named(mask: Mask) -> Weights:
+    """The mask as tensors that can stand beside the weights."""
+    return {f"mask/{name}": part for name, part in mask.items()}
+
+
+def apart(tensors: Weights) -> tuple[Weights, Mask]:
+    """The weights and the mask of a checkpoint."""
+    mask = {n.removeprefix("mask/"): t for n, t in tensors.items() if n.startswith("mask/")}
+    return {n: t for n, t in tensors.items() if not n.startswith("mask/")}, mask
+
+
+# What a record says of the machine and the program
+
+
+def device_name(device: torch.device) -> str:
+    """The device, and what of it can change the last bits."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    # The width of the vectors orders the sums, and so decides the last bits.
+    return f"{device.type} ({platform.machine()}, {VECTOR_BITS}-bit vectors)"
+
+
+def versions() -> dict[str, str]:
+    """Of this project and of what its figures stand on."""
+    names = ("lottery", "torch", "numpy", "numba", "llvmlite")
+    return {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
+
+
+def commit() -> str:
+    """The code's commit, "+" behind it if files differ from it, "unknown" outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        git = ["git", "-C", str(here)]
+        options = {"capture_output": True, "text": True, "check": True, "timeout": 10}
+        head = subprocess.run([*git, "rev-parse", "HEAD"], **options).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "--", "."], **options).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return head + ("+" if changed.strip() else "")
