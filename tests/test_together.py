@@ -76,6 +76,6 @@ def test_a_run_that_is_held_blocks_no_other_and_is_free_once_its_process_is_dead
     assert not housekeeping.is_held(lock)
     short = study(tmp_path / "results", arms=("lt",), epochs=2)
     assert len(short.run()) == 2
-    with made._lock(dense):
+    with made.lock(dense):
         assert housekeeping.is_held(lock), "what is held here is held for all"
     assert os.path.exists(lock)

@@ -31,8 +31,11 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
         temporary.write_bytes(safetensors.torch.save(tensors, metadata))
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and facts of `path`. Raises Damaged unless they are those that were saved."""
+def load(path: Path, **of: object) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts of `path`.
+
+    Raises Damaged unless they are those that were saved, and the facts say what `of` says.
+    """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -45,6 +48,8 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise Damaged(f"{path} cannot be read ({error})") from None
     if not same:
         raise Damaged(f"{path} has a wrong checksum")
+    if any(facts.get(name) != value for name, value in of.items()):
+        raise Damaged(f"{path} is of another run")
     return tensors, facts
 
 

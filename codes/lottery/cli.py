@@ -39,6 +39,7 @@ EXAMPLES = """examples:
   lottery data imdb                     what the corpus holds
   lottery run imdb cnn                  dense, lt and random at sparsity 0.5
   lottery run imdb cnn lstm --sparsity 0.5 0.75 --arm lt random --seed 0 1
+  lottery run imdb agnews --jobs 2      both datasets and models, two at a time
   lottery run demo-reviews cnn          the same on generated reviews, in seconds
   lottery report                        records to week9.md, tables and figures
   lottery status                        what is done, running, stopped and failed
@@ -109,8 +110,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument("dataset", help="imdb, agnews, demo-reviews or demo-news")
-    run.add_argument("model", nargs="+", help="cnn, lstm")
+    run.add_argument(
+        "what",
+        nargs="+",
+        metavar="DATASET|MODEL",
+        help="of imdb, agnews, demo-reviews, demo-news; and of cnn, lstm (no model: both)",
+    )
     run.add_argument(
         "--sparsity",
         type=float,
@@ -118,6 +123,13 @@ def _parser() -> argparse.ArgumentParser:
         default=[0.5],
         metavar="S",
         help="the ladder: rising shares of weights removed, each within (0, 1) (default: 0.5)",
+    )
+    run.add_argument(
+        "--at",
+        type=float,
+        nargs="+",
+        metavar="S",
+        help="train the arms at these sparsities of the ladder only (default: at all)",
     )
     run.add_argument(
         "--arm",
@@ -128,7 +140,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--seed", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
     run.add_argument("--device", help="cpu, cuda or mps (default: the fastest that is there)")
-    run.add_argument("--threads", type=int, help="CPU threads (default: all; changes no result)")
+    run.add_argument(
+        "--threads",
+        type=int,
+        help="CPU threads of one training (default: all; with --jobs 1; changes no result)",
+    )
+    elsewhere = run.add_argument_group("more processes, more machines (Dask)")
+    one = elsewhere.add_mutually_exclusive_group()
+    one.add_argument("--jobs", type=int, metavar="N", help="train on N processes of this machine")
+    one.add_argument(
+        "--scheduler", metavar="ADDRESS", help="train on a Dask cluster, e.g. tcp://host:8786"
+    )
+    elsewhere.add_argument(
+        "--per-gpu",
+        type=int,
+        default=1,
+        metavar="K",
+        help="trainings at once on each GPU of workers with the Dask resource GPU (default: 1)",
+    )
     run.add_argument("--results", type=Path, help="another results folder")
     more = run.add_argument_group("settings", "every number that can change a result")
     for field in fields(Settings):
@@ -188,26 +217,53 @@ def _data(parsed: argparse.Namespace) -> None:
 
 def _run(parsed: argparse.Namespace) -> None:
     from lottery import experiment
+    from lottery.corpus import DATASETS
+    from lottery.models import MODELS
     from lottery.results import Store, table
 
+    for name in parsed.what:
+        if name not in DATASETS and name not in MODELS:
+            raise UserError(
+                f"{name!r} is no dataset ({', '.join(DATASETS)}) and no model ({', '.join(MODELS)})"
+            )
+    datasets = [name for name in dict.fromkeys(parsed.what) if name in DATASETS]
+    chosen = [name for name in dict.fromkeys(parsed.what) if name in MODELS]
+    if not datasets:
+        raise UserError(f"say which dataset: {', '.join(DATASETS)}")
     known = {field.name for field in fields(Settings)} - set(OWN)
     options = {k: v for k, v in vars(parsed).items() if k in known}
     if "widths" in options:
         options["widths"] = tuple(options["widths"])
-    study = experiment.Study(
-        parsed.dataset,
-        parsed.model,
-        parsed.sparsity,
-        parsed.arm,
-        parsed.seed,
-        store=Store(parsed.results) if parsed.results else None,
-        device=parsed.device,
-        threads=parsed.threads,
-        say=_say,
-        **options,
-    )
-    records = study.run()
-    columns = ["model", "arm", "sparsity", "seed", "valid_accuracy", "test_accuracy", "seconds"]
+    studies = [
+        experiment.Study(
+            dataset,
+            chosen or MODELS,
+            parsed.sparsity,
+            parsed.arm,
+            parsed.seed,
+            at=parsed.at,
+            store=Store(parsed.results) if parsed.results else None,
+            device=parsed.device,
+            threads=parsed.threads,
+            jobs=parsed.jobs,
+            client=parsed.scheduler,
+            per_gpu=parsed.per_gpu,
+            say=_say,
+            **options,
+        )
+        for dataset in datasets
+    ]
+    records = experiment.run(studies)
+    columns = [
+        "dataset",
+        "model",
+        "arm",
+        "sparsity",
+        "seed",
+        "valid_accuracy",
+        "test_accuracy",
+        "seconds",
+    ]
     print(table(records)[columns].to_string(index=False, float_format="{:.4f}".format))
 
 

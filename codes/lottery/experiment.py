@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,12 +17,12 @@ from lottery import corpus as corpora
 from lottery.corpus import DATASETS, Corpus
 from lottery.files import UserError, root, unwritable
 from lottery.progress import Bars
-from lottery.pruning.masks import Mask, check_room, prunable, prune
+from lottery.pruning.masks import Mask, check_room, prunable
 from lottery.pruning.scores import SCORES
 from lottery.pruning.tickets import ARMS, Weights
 from lottery.results import Record, Store
 from lottery.settings import RECIPES, Settings, check_ladder, title
-from lottery.task import Task, apart, perform, rewound, task_of
+from lottery.task import apart, perform, rewound, task_of
 from lottery.training import Diverged, use
 
 # A rung whose weights are gone is trained again. On the same machine it comes out the same to the
@@ -41,6 +40,13 @@ class Study:
 
     `options` are further fields of `Settings`; where one is missing or None, the dataset's recipe
     holds. Nothing is read or trained before it is needed.
+
+    With `at`, the arms are trained at these sparsities of the ladder alone, and below them only
+    what they stand on.
+
+    Trained is in this process; or with `jobs` on so many processes of this machine, one thread
+    each; or on the Dask cluster of `client`, a `distributed.Client` or a scheduler's address, with
+    `per_gpu` runs at a time on each GPU that its workers offer.
     """
 
     def __init__(
@@ -51,9 +57,13 @@ class Study:
         arms: Iterable[str] = ("lt", "random"),
         seeds: Iterable[int] = (0,),
         *,
+        at: Iterable[float] | None = None,
         store: Store | None = None,
         device: str | None = None,
         threads: int | None = None,
+        jobs: int | None = None,
+        client=None,
+        per_gpu: int = 1,
         say=print,
         **options,
     ) -> None:
@@ -65,9 +75,19 @@ class Study:
         for name in self.arms:
             if name not in ARMS:
                 raise UserError(f"unknown arm {name!r}: there are {', '.join(ARMS)}")
+        self.at = self.ladder if at is None else check_ladder(at)
+        for step in self.at:
+            if step not in self.ladder:
+                raise UserError(f"sparsity {step:g} is not on the ladder {list(self.ladder)}")
         self.options = {k: v for k, v in options.items() if v is not None}
         self.store = store or results_of(dataset)
-        self.device = use(device, threads)
+        self.wanted = device, threads
+        self.jobs, self.client, self.per_gpu = jobs, client, per_gpu
+        for name, value in (("jobs", jobs), ("per_gpu", per_gpu)):
+            if value is not None and value < 1:
+                raise UserError(f"{name} {value} is not a whole number from 1")
+        if not self.is_elsewhere:
+            self.device = use(device, threads)
         self.say = say
         self._unreadable: set[str] = set()
         self._waited: set[str] = set()
@@ -80,6 +100,11 @@ class Study:
                     for n, w in prunable(self._meta(settings, settings.vocabulary_size)).items()
                 }
                 check_room(sizes, settings.ladder, settings.output_rate)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Are the runs trained by Dask, and not in this process?"""
+        return self.jobs is not None or self.client is not None
 
     # What to run
 
@@ -102,11 +127,11 @@ class Study:
         for model in self.models:
             for seed in self.seeds:
                 chain = [self.settings(model, "dense", 0, seed)]
-                for rung in range(1, len(self.ladder) + 1):
+                for rung, step in enumerate(self.ladder, start=1):
                     chain += [
                         self.settings(model, arm, rung, seed)
                         for arm in sorted(arms, key="lt".__ne__)  # the next rung stands on lt
-                        if arm != "dense"
+                        if arm != "dense" and step in self.at
                     ]
                 runs |= {settings.run: settings for settings in chain}
         return list(runs.values())
@@ -115,33 +140,21 @@ class Study:
 
     def run(self, *arms: str) -> list[Record]:
         """Train what is missing of `arms` (default: all of the study); give all their records."""
-        planned = self.plan(arms or None)
-        pending = [settings for settings in planned if not self._there(settings)]
-        if pending:
-            with Bars(len(pending), self.dataset.title) as self._bars:
-                try:
-                    while pending:
-                        pending = self._round(pending)
-                except (KeyboardInterrupt, SystemError) as error:
-                    # An interrupt at the wrong moment leaves numba's dispatcher as a SystemError.
-                    stop = error if isinstance(error, KeyboardInterrupt) else error.__cause__
-                    if not isinstance(stop, KeyboardInterrupt):
-                        raise
-                    self.say(
-                        "stopped: finished runs are kept, and the one at work up to its last "
-                        "finished epoch; run the same again to go on"
-                    )
-                    raise stop from None
-        found = [self._record(settings) for settings in planned]
-        return [record for record in found if record is not None and not record.failed]
+        return run([self], arms)
+
+    def run_here(self, pending: list[Settings]) -> None:
+        """Train these runs one after the other in this process."""
+        with stoppable(self.say), Bars(len(pending), self.dataset.title) as self._bars:
+            while pending:
+                pending = self._round(pending)
 
     def _round(self, pending: list[Settings]) -> list[Settings]:
         """Train each run once; give those that another process is at, after a while."""
         busy = []
         for settings in pending:
             try:
-                with self._lock(settings):
-                    if not self._there(settings):  # else another process was faster
+                with self.lock(settings):
+                    if not self.there(settings):  # else another process was faster
                         self._train(settings)
             except Busy:
                 busy.append(settings)
@@ -155,7 +168,7 @@ class Study:
         return busy
 
     @contextmanager
-    def _lock(self, settings: Settings) -> Iterator[None]:
+    def lock(self, settings: Settings) -> Iterator[None]:
         """Hold a run against other processes; raises Busy at once if one of them holds it.
 
         The system frees the lock of a process that dies.
@@ -174,7 +187,7 @@ class Study:
         finally:
             lock.release()
 
-    def _there(self, settings: Settings) -> bool:
+    def there(self, settings: Settings) -> bool:
         """Is nothing to be done for this run? A record that cannot be read stays as it is."""
         try:
             return self.store.get(settings) is not None
@@ -184,7 +197,8 @@ class Study:
                 self.say(str(error))
             return True
 
-    def _record(self, settings: Settings) -> Record | None:
+    def record(self, settings: Settings) -> Record | None:
+        """The record of a run, None if there is none that can be read."""
         try:
             return self.store.get(settings)
         except UserError:
@@ -195,33 +209,56 @@ class Study:
         with suppress(checkpoints.Damaged):  # it is set aside under the lock, by one process
             if (loaded := self._loaded(settings)) is not None:
                 return loaded
-        with self._lock(settings):
-            try:
-                if (loaded := self._loaded(settings)) is not None:
-                    return loaded
-            except checkpoints.Damaged as error:
-                self._set_aside(self.store.weights_path(settings), error)
-            return self._train(settings)
+        with self.lock(settings):
+            return self.stored(settings) or self._train(settings)
+
+    def has_weights(self, settings: Settings) -> bool:
+        """Is there nothing to be trained before another run can stand on this one?"""
+        if not self.store.record_path(settings).exists():
+            return False
+        record = self.record(settings)
+        failed = record is not None and record.failed
+        return bool(failed) or self.store.weights_path(settings).exists()
+
+    def stored(self, settings: Settings) -> tuple[Weights, Mask] | None:
+        """Trained weights and mask of a finished run, None if it left none or damaged ones.
+
+        Raises Diverged if the run failed.
+        """
+        try:
+            return self._loaded(settings)
+        except checkpoints.Damaged as error:
+            self._set_aside(self.store.weights_path(settings), error)
+            return None
 
     def _loaded(self, settings: Settings) -> tuple[Weights, Mask] | None:
-        """What the checkpoint of a finished run holds; raises Damaged."""
-        record = self._record(settings)
-        if record is not None and record.failed:
-            raise Diverged(f"it stands on {title(settings)}: {record.failed}")
+        """What the checkpoint of a finished run holds; raises Damaged and Diverged."""
+        self.check_failed(settings)
         path = self.store.weights_path(settings)
         if not path.exists() or not self.store.record_path(settings).exists():
             return None
         return apart(self._read(path, run=settings.run))
 
+    def check_failed(self, settings: Settings) -> None:
+        """Raise Diverged if this run has a record that says it failed: nothing can stand on it."""
+        record = self.record(settings)
+        if record is not None and record.failed:
+            raise Diverged(f"it stands on {title(settings)}: {record.failed}")
+
+    def usual_seconds(self, model: str) -> float | None:
+        """Mean over the records of this dataset and a model; None if there are none."""
+        records = self.store.records()[0]
+        pair = self.name, model
+        found = [r.seconds for r in records if (r.settings.dataset, r.settings.model) == pair]
+        return sum(found) / len(found) if any(found) else None
+
     def _read(self, path: Path, **of: object) -> Weights:
         """The tensors of a checkpoint of this run on these data; raises Damaged."""
-        tensors, facts = checkpoints.load(path)
-        if any(facts.get(name) != value for name, value in of.items()) or "data" not in facts:
-            raise checkpoints.Damaged(f"{path} is of another run")
-        if facts["data"] != self.corpus.fingerprint:
+        tensors, facts = checkpoints.load(path, **of)
+        if facts.get("data") != self.corpus.fingerprint:
             raise UserError(
-                f"{path}: was trained on other data ({facts['data'][:12]}) than those of now "
-                f"({self.corpus.fingerprint[:12]}); use those, or another results folder"
+                f"{path}: was trained on other data ({str(facts.get('data'))[:12]}) than those of "
+                f"now ({self.corpus.fingerprint[:12]}); use those, or another results folder"
             )
         return tensors
 
@@ -231,7 +268,7 @@ class Study:
 
     def _train(self, settings: Settings) -> tuple[Weights, Mask]:
         """Train one run here and keep what it leaves."""
-        task = self.task(settings, self._weights_of, self._rewound)
+        task = task_of(settings, self._weights_of, self._rewound)
         with self._bars.run(title(settings), settings.epochs) as progress:
             state = self.store.state_path(settings)
             record, tensors = perform(task, self.corpus, self.device, progress, state, self.say)
@@ -256,49 +293,13 @@ class Study:
         The weights come first, so that a run with a record is a run with weights.
         """
         path = self.store.record_path(record.settings)
-        if (before := self._record(record.settings)) is not None:
+        if (before := self.record(record.settings)) is not None:
             _hold_against(before, record, path)
         if tensors is not None:
             facts = {"run": record.run, "data": record.data["fingerprint"]}
             checkpoints.save(self.store.weights_path(record.settings), tensors, facts)
         if not path.exists():
             self.store.put(record)
-
-    def task(
-        self,
-        settings: Settings,
-        weights_of: Callable[[Settings], tuple[Weights, Mask]],
-        rewound: Callable[[Settings, int], Weights],
-    ) -> Task:
-        """What a run takes from the one below and, rewinding late, from the dense one.
-
-        `weights_of` gives a run's trained weights and mask, `rewound` a dense run's θₖ.
-        """
-        if settings.arm == "dense":
-            return Task(settings)
-        trained, mask = weights_of(self.below(settings))  # first: another process may be at it
-        mask = prune(
-            SCORES[settings.score](trained),
-            mask,
-            settings.ladder,
-            settings.scope,
-            settings.output_rate,
-        )
-        late = settings.arm == "lt" and settings.rewind_step
-        return task_of(settings, mask, rewound(*self.rewinds(settings)) if late else None, trained)
-
-    def below(self, settings: Settings) -> Settings:
-        """The run whose trained weights give this run's mask."""
-        if settings.rung == 1:
-            return replace(settings, arm="dense").checked()
-        return replace(settings, arm="lt", ladder=settings.ladder[:-1]).checked()
-
-    def rewinds(self, settings: Settings) -> tuple[Settings, int]:
-        """The dense run and the number of its steps that a late rewinding goes back to."""
-        steps = settings.epochs * -(-len(self.corpus.train) // settings.batch_size)
-        if settings.rewind_step > steps:
-            raise UserError(f"rewind_step {settings.rewind_step} is beyond the {steps} steps")
-        return replace(settings, arm="dense").checked(), settings.rewind_step
 
     def _rewound(self, dense: Settings, step: int) -> Weights:
         """θₖ of a dense run, made here if no file holds it."""
@@ -359,6 +360,46 @@ class Study:
         from lottery import report
 
         return report.write(self.store, say=self.say)
+
+
+def run(studies: Sequence[Study], arms: Iterable[str] = ()) -> list[Record]:
+    """Train what is missing of `arms` (default: all of each study); give all their records.
+
+    Where it is trained is said by the first study; elsewhere, all studies are one graph.
+    """
+    planned = [(study, study.plan(arms or None)) for study in studies]
+    asked = [(study, [s for s in runs if not study.there(s)]) for study, runs in planned]
+    asked = [(study, runs) for study, runs in asked if runs]
+    if asked and studies[0].is_elsewhere:
+        try:
+            from lottery import cluster  # Dask is imported by those alone who use it
+        except ImportError as error:
+            raise UserError(f"{error}: install this project's extra `cluster`") from None
+        first = studies[0]
+        with stoppable(first.say):
+            cluster.run(asked, first.jobs, first.client, first.per_gpu, first.say)
+    else:
+        for study, runs in asked:
+            study.run_here(runs)
+    found = [study.record(settings) for study, runs in planned for settings in runs]
+    return [record for record in found if record is not None and not record.failed]
+
+
+@contextmanager
+def stoppable(say) -> Iterator[None]:
+    """Say what is kept when the work is interrupted."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemError) as error:
+        # An interrupt at the wrong moment leaves numba's dispatcher as a SystemError.
+        stop = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+        if not isinstance(stop, KeyboardInterrupt):
+            raise
+        say(
+            "stopped: finished runs are kept, and those at work up to their last finished epoch; "
+            "run the same again to go on"
+        )
+        raise stop from None
 
 
 def results_of(dataset: str) -> Store:

@@ -39,6 +39,31 @@ class Bars:
             watch.close()
 
 
+class Tally:
+    """One bar for runs that are trained elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self._bar, self._shown = _bar(total=0, desc=title, unit="run", position=0), ()
+
+    def __enter__(self) -> Tally:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def show(self, runs: int, done: int, running: int, failed: int) -> None:
+        """Show how the runs stand; the time left with it."""
+        if self._shown != (runs, done, running, failed):
+            self._shown = runs, done, running, failed
+            waiting = runs - done - running - failed
+            counts = f"{running} running, {waiting} waiting, {failed} failed"
+            self._bar.total = runs
+            self._bar.set_postfix_str(counts, refresh=False)
+            self._bar.update(done - self._bar.n)
+            if self._bar.mininterval < 1:  # a person looks; a log is written seldom
+                self._bar.refresh()
+
+
 class _Watch(Progress):
     def __init__(self, title: str, epochs: int) -> None:
         self._title, self._epochs, self._last = title, epochs, ""

@@ -15,8 +15,10 @@ import torch
 
 from lottery import checkpoints, models
 from lottery.corpus import Corpus
+from lottery.files import UserError
 from lottery.models.vectors import VECTOR_BITS
-from lottery.pruning.masks import Mask, counts, full_mask
+from lottery.pruning.masks import Mask, counts, full_mask, prune
+from lottery.pruning.scores import SCORES
 from lottery.pruning.tickets import ARMS, FROM_TRAINED, Origins, Ticket, Weights
 from lottery.results import Record, pack
 from lottery.settings import Settings
@@ -35,12 +37,39 @@ class Task:
 
 def task_of(
     settings: Settings,
-    mask: Mask | None = None,
-    rewound: Weights | None = None,
-    trained: Weights | None = None,
+    weights_of: Callable[[Settings], tuple[Weights, Mask]],
+    rewound_of: Callable[[Settings, int], Weights],
 ) -> Task:
-    """The task of a run, with no more than its arm needs."""
-    return Task(settings, mask, rewound, trained if settings.arm in FROM_TRAINED else None)
+    """Prune what the run below has left.
+
+    `weights_of` gives a run's trained weights and mask, `rewound_of` a dense run's θₖ.
+    """
+    if settings.arm == "dense":
+        return Task(settings)
+    trained, mask = weights_of(below(settings))
+    scores, rate = SCORES[settings.score](trained), settings.output_rate
+    mask = prune(scores, mask, settings.ladder, settings.scope, rate)
+    late = rewinds(settings)
+    return Task(
+        settings,
+        mask,
+        rewound_of(*late) if late else None,
+        trained if settings.arm in FROM_TRAINED else None,
+    )
+
+
+def below(settings: Settings) -> Settings:
+    """The run whose trained weights give this run's mask."""
+    if settings.rung == 1:
+        return replace(settings, arm="dense").checked()
+    return replace(settings, arm="lt", ladder=settings.ladder[:-1]).checked()
+
+
+def rewinds(settings: Settings) -> tuple[Settings, int] | None:
+    """The dense run, and how many of its steps, that a late rewinding goes back to."""
+    if settings.arm != "lt" or not settings.rewind_step:
+        return None
+    return replace(settings, arm="dense").checked(), settings.rewind_step
 
 
 def ticket(task: Task, corpus: Corpus) -> Ticket:
@@ -77,23 +106,7 @@ def perform(
     settings, start = task.settings, ticket(task, corpus)
     mask = start.mask or full_mask(start.weights)
     corpus = cut(corpus, settings.max_tokens)
-    facts = {
-        "settings": settings,
-        "layers": counts(mask),
-        "device": device_name(device),
-        "threads": numba.get_num_threads(),
-        "versions": versions(),
-        "commit": commit(),
-        "host": platform.node(),
-        "worker": worker,
-        "data": {
-            "source": corpus.source,
-            "fingerprint": corpus.fingerprint,
-            "generated": corpus.generated,
-            "repeated_texts": corpus.facts["repeated_texts"],
-            "rows": {n: len(getattr(corpus, n)) for n in ("train", "valid", "test")},
-        },
-    }
+    facts = about(settings, mask, corpus, device_name(device), worker)
     of = {
         "settings": settings.to_json(),
         "ticket": checkpoints.digest(start.weights | named(start.mask or {})),
@@ -118,11 +131,42 @@ def perform(
     return record, named(mask) | outcome.weights
 
 
-def rewound(settings: Settings, corpus: Corpus, steps: int, device: torch.device) -> Weights:
-    """θₖ of a dense run, for k = `steps`."""
+def failed(task: Task, corpus: Corpus, why: str) -> Record:
+    """The record of a run that never came to an end."""
+    start = ticket(task, corpus)
+    mask = start.mask or full_mask(start.weights)
+    return Record(**about(task.settings, mask, corpus, "unknown"), history=(), failed=why)
+
+
+def about(settings: Settings, mask: Mask, corpus: Corpus, device: str, worker: str = "") -> dict:
+    """What a record says around its figures."""
+    return {
+        "settings": settings,
+        "layers": counts(mask),
+        "device": device,
+        "threads": numba.get_num_threads(),
+        "versions": versions(),
+        "commit": commit(),
+        "host": platform.node(),
+        "worker": worker,
+        "data": {
+            "source": corpus.source,
+            "fingerprint": corpus.fingerprint,
+            "generated": corpus.generated,
+            "repeated_texts": corpus.facts["repeated_texts"],
+            "rows": {n: len(getattr(corpus, n)) for n in ("train", "valid", "test")},
+        },
+    }
+
+
+def rewound(settings: Settings, corpus: Corpus, step: int, device: torch.device) -> Weights:
+    """θₖ of a dense run, for k = `step`. UserError if its training is not so long."""
+    steps = settings.epochs * -(-len(corpus.train) // settings.batch_size)
+    if step > steps:
+        raise UserError(f"rewind_step {step} is beyond the {steps} steps")
     model = build(settings, corpus)
     first = models.draw(model, settings.stream("first weights"))
-    return advance(model, first, cut(corpus, settings.max_tokens), settings, steps, device)
+    return advance(model, first, cut(corpus, settings.max_tokens), settings, step, device)
 
 
 def build(settings: Settings, corpus: Corpus) -> torch.nn.Module:

@@ -19,7 +19,7 @@ from lottery.corpus.batches import Split
 from lottery.corpus.sources import DATASETS, Dataset
 from lottery.files import UserError, root
 
-__all__ = ["DATASETS", "Corpus", "Dataset", "Split", "describe", "load"]
+__all__ = ["DATASETS", "Corpus", "Dataset", "Split", "describe", "load", "reopen"]
 
 FORMAT = 1  # raise it when ids, facts or the split come out differently: old caches are then unread
 SPLITS = ("train", "valid", "test")
@@ -41,6 +41,7 @@ class Corpus:
     test: Split
     facts: dict  # JSON-able counts, see _facts
     examples: tuple[tuple[str, str], ...]  # class and beginning of some training texts
+    file: Path | None = None  # the cache it is mapped from, for other processes to map, too
 
     @property
     def logits(self) -> int:
@@ -77,18 +78,31 @@ def load(
     say(f"{known.title}: {source.words}")
     if known.generated:  # made faster than it is read
         facts, arrays = _build(source.read(), known, split_seed, vocabulary_size)
-        facts = json.loads(json.dumps(facts))
-    else:
-        path = _cache_path(dataset, known, source, split_seed, vocabulary_size)
-        facts, arrays = _cached(path, say) or _fill(
-            path, say, _build(source.read(), known, split_seed, vocabulary_size)
-        )
+        return _corpus(dataset, source.words, json.loads(json.dumps(facts)), arrays)
+    path = _cache_path(dataset, known, source, split_seed, vocabulary_size)
+    found = _cached(path, say) or _fill(
+        path, say, _build(source.read(), known, split_seed, vocabulary_size)
+    )
+    return _corpus(dataset, source.words, *found, path)
+
+
+def reopen(file: Path, dataset: str, source: str) -> Corpus | None:
+    """The corpus of another process's `file` and `source`; None if it is not here or not whole."""
+    try:
+        found = cache.read(file)
+    except cache.Damaged:
+        return None
+    return None if found is None else _corpus(dataset, source, *found, file)
+
+
+def _corpus(dataset: str, source: str, facts: dict, arrays: dict, file=None) -> Corpus:
+    known = DATASETS[dataset]
     for array in arrays.values():
         array.flags.writeable = False
     return Corpus(
         dataset=dataset,
         title=known.title,
-        source=source.words,
+        source=source,
         fingerprint=facts["fingerprint"],
         generated=known.generated,
         classes=known.classes,
@@ -99,6 +113,7 @@ def load(
         },
         facts=facts["facts"],
         examples=tuple(map(tuple, facts["examples"])),
+        file=file,
     )
 
 

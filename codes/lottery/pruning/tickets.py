@@ -24,7 +24,7 @@ class Ticket:
         # Cloned: training changes weights in place, and θ₀ must survive for the other arms.
         kept = {name: weight.detach().clone() for name, weight in self.weights.items()}
         for name, part in (self.mask or {}).items():
-            kept[name] *= part
+            kept[name].masked_fill_(~part, 0.0)  # a product would leave -0.0 here and there
         object.__setattr__(self, "weights", kept)
 
 

@@ -1,0 +1,742 @@
+"""The same runs on many processes or machines, by Dask (dask.distributed).
+
+A run is one Dask task. Dask finds a worker for it, moves what it needs, and tries it elsewhere when
+its worker dies. What a run stands on is held by nobody but the caller's results folder: a task is
+handed to Dask once the runs below it have their records, so that a lost worker never costs more
+than the runs it was at. Only the caller writes records and weights.
+
+What a worker must be given, it is sent; what it sees on a disk of its own (the corpus's cache, the
+results folder), it reads there, and keeps the state of its run there, too.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import queue
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from traceback import format_exc
+from typing import Any
+
+import dask
+import numpy as np
+import torch
+from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
+from distributed.client import FutureCancelledError
+
+from lottery import checkpoints, task
+from lottery import corpus as corpora
+from lottery.corpus import Corpus
+from lottery.corpus.batches import Batch
+from lottery.experiment import Busy, Study
+from lottery.files import UserError, write_whole
+from lottery.progress import Tally
+from lottery.pruning.masks import Mask
+from lottery.pruning.tickets import Weights
+from lottery.results import Epoch, Record, Store
+from lottery.settings import Settings, title
+from lottery.task import Task, apart, named
+from lottery.training import Diverged, Progress, use
+
+DEATHS = 4  # workers that a run may take with it before it is recorded as failed
+NOISY = ("distributed", "tornado", "asyncio")
+AHEAD = 2  # runs handed to Dask for each thread, so that no worker waits for the caller
+
+Key = tuple[str, int]  # a run's name, and 0; or a dense run's name, and k: its weights θₖ
+
+
+# What is asked of a worker, and what it answers
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A file that a worker on the same disk reads with the same content."""
+
+    path: Path
+    token: str
+
+    @classmethod
+    def written(cls, results: Path) -> Seen:
+        """A new one in a results folder."""
+        token = secrets.token_hex(16)
+        path = results.resolve() / "checkpoints" / f".seen-{token[:8]}"
+        write_whole(path, token)
+        return cls(path, token)
+
+    def here(self) -> bool:
+        try:
+            return self.path.read_text() == self.token
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True)
+class Data:
+    """A corpus without its texts: enough to find them in a file, or to know them when sent."""
+
+    dataset: str
+    source: str
+    fingerprint: str
+    file: Path | None
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> Data:
+        return cls(corpus.dataset, corpus.source, corpus.fingerprint, corpus.file)
+
+    def here(self) -> bool:
+        return self.read() is not None
+
+    def read(self) -> Corpus | None:
+        """From this machine's disk, if it is there."""
+        found = None if self.file is None else _reopened(self.file, self.dataset, self.source)
+        return found if found is not None and found.fingerprint == self.fingerprint else None
+
+
+@dataclass(frozen=True)
+class Order:
+    """One run, or with a `step` θₖ of a dense run, and where to find what it stands on."""
+
+    settings: Settings
+    step: int
+    task: dict[str, Any] | None  # packed; None: the worker makes it from `store`
+    store: Store
+    seen: Seen  # in `store`: is it this worker's, too?
+    data: Data
+    device: str | None
+    threads: int
+    commit: str
+    code: str  # digest of the program, which must be the worker's, too
+    topic: str  # where to tell how it goes
+
+
+class Missing(Exception):
+    """The worker does not see what the caller thought it would: "corpus" or "store"."""
+
+
+class Unwanted(Exception):
+    """Nobody waits for this run any more."""
+
+
+def work(order: Order, corpus: Corpus | None) -> tuple[Record | None, dict[str, Any]]:
+    """Do on a worker what is ordered; give the record (of a run) and the tensors, packed."""
+    try:
+        return _work(order, corpus)
+    except (UserError, Missing, Unwanted):
+        raise
+    except Exception:  # as text, because not every error can travel
+        raise RuntimeError(f"on worker {get_worker().address}: {format_exc()}") from None
+
+
+def _work(order: Order, corpus: Corpus | None) -> tuple[Record | None, dict[str, Any]]:
+    worker, settings = get_worker(), order.settings
+    check_code(order.code, code(), worker.address)
+    shared = order.seen.here()
+    corpus = corpus if corpus is not None else order.data.read()
+    if corpus is None:
+        raise Missing("corpus")
+    alone = order.step or settings.arm == "dense"  # it stands on nothing
+    if order.task is None and not (shared or alone):
+        raise Missing("store")
+    watch = _Told(worker, order, shared)
+    with _turn(order.device):
+        device = use(order.device, order.threads)
+        watch.tell("begun")
+        if order.step:
+            return None, packed(task.rewound(settings, corpus, order.step, device))
+        state = order.store.state_path(settings) if shared else None
+        record, tensors = task.perform(
+            _task(order, corpus), corpus, device, watch, state, watch.say, str(worker.name)
+        )
+    needed = settings.arm in ("dense", "lt")
+    return replace(record, commit=order.commit), packed(tensors) if needed else {}
+
+
+def _task(order: Order, corpus: Corpus) -> Task:
+    if order.task is not None:
+        return unpacked_task(order.task)
+    store, data = order.store, corpus.fingerprint
+
+    def weights_of(settings: Settings) -> tuple[Weights, Mask]:
+        path = store.weights_path(settings)
+        return apart(checkpoints.load(path, run=settings.run, data=data)[0])
+
+    def rewound_of(dense: Settings, step: int) -> Weights:
+        path = store.rewound_path(dense, step)
+        return checkpoints.load(path, run=dense.run, step=step, data=data)[0]
+
+    try:
+        return task.task_of(order.settings, weights_of, rewound_of)
+    except checkpoints.Damaged:  # a network disk may be late; the caller's own view decides
+        raise Missing("store") from None
+
+
+_cpu = threading.Lock()
+
+
+@contextmanager
+def _turn(device: str | None) -> Iterator[None]:
+    """One training at a time on a process's CPU threads, however many tasks Dask gives it."""
+    if use(device).type != "cpu":
+        yield
+        return
+    with _cpu:
+        yield
+
+
+@lru_cache(maxsize=2)
+def _reopened(file: Path, dataset: str, source: str) -> Corpus | None:
+    return corpora.reopen(file, dataset, source)
+
+
+class _Told(Progress):
+    """Tells the caller how a run goes, and ends it once nobody waits for it."""
+
+    def __init__(self, worker: Any, order: Order, kept: bool) -> None:
+        self._worker, self._topic, self._kept = worker, order.topic, kept
+        self._key, self._told = worker.get_current_task(), [order.settings.run, order.step]
+
+    def tell(self, what: str, line: str = "") -> None:
+        event = {"key": self._told, "what": what, "line": line, "worker": self._worker.address}
+        self._worker.log_event(self._topic, event)
+
+    def say(self, line: str) -> None:
+        self.tell("say", line)
+
+    def batches(self, batches: Iterator[Batch], count: int, epoch: int) -> Iterator[Batch]:
+        for batch in batches:
+            # Dask cannot stop a thread. The worker's own list says whether the task is wanted.
+            state = self._worker.state.tasks.get(self._key)
+            if state is None or state.state == "cancelled":
+                raise Unwanted
+            yield batch
+
+    def epoch_done(self, epoch: Epoch) -> None:
+        if self._kept:  # elsewhere, too, the run would go on from here
+            self.tell("further")
+
+
+# What travels: a mask as bits, and of masked weights only those that remain
+
+
+def packed(tensors: Weights) -> dict[str, Any]:
+    """Weights, with their mask or without, in as few bytes as hold them exactly."""
+    weights, mask = apart(tensors)
+    small: dict[str, Any] = {}
+    for name, part in mask.items():
+        small[f"mask/{name}"] = (tuple(part.shape), np.packbits(part.numpy()))
+    for name, weight in weights.items():
+        kept = weight[mask[name]] if name in mask else weight
+        small[name] = (tuple(weight.shape), kept.numpy())
+    return small
+
+
+def unpacked(small: dict[str, Any]) -> Weights:
+    """The inverse of `packed`."""
+    tensors: Weights = {}
+    for name, (shape, values) in small.items():
+        if name.startswith("mask/"):
+            bits = np.unpackbits(values, count=int(np.prod(shape)))
+            tensors[name] = torch.from_numpy(bits.astype(bool)).view(shape)
+    for name, (shape, values) in small.items():
+        values = torch.from_numpy(np.array(values))  # a copy: what Dask gives cannot be written
+        if (part := tensors.get(f"mask/{name}")) is not None:
+            tensors[name] = torch.zeros(shape, dtype=values.dtype).masked_scatter_(part, values)
+        elif name not in tensors:
+            tensors[name] = values
+    return tensors
+
+
+def packed_task(made: Task) -> dict[str, Any]:
+    """A task's own tensors, packed."""
+    return {
+        "settings": made.settings,
+        "mask": packed(named(made.mask)) if made.mask else None,
+        "rewound": packed(made.rewound) if made.rewound else None,
+        "trained": packed(made.trained) if made.trained else None,
+    }
+
+
+def unpacked_task(small: dict[str, Any]) -> Task:
+    """The inverse of `packed_task`."""
+    mask = apart(unpacked(small["mask"]))[1] if small["mask"] else None
+    others = {n: unpacked(small[n]) if small[n] else None for n in ("rewound", "trained")}
+    return Task(small["settings"], mask, **others)
+
+
+# The program
+
+
+@lru_cache(maxsize=1)
+def code() -> str:
+    """SHA-256 of this package's sources: two machines with the same one train the same."""
+    here, found = Path(__file__).parent, sha256()
+    for path in sorted(here.rglob("*.py")):
+        found.update(path.relative_to(here).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
+
+
+def check_code(wanted: str, found: str, worker: str) -> None:
+    """UserError if a worker's program is not the caller's."""
+    if found != wanted:
+        raise UserError(
+            f"worker {worker} runs other code than this process: install the same commit there "
+            f"and start it again"
+        )
+
+
+# The graph
+
+
+@dataclass
+class Node:
+    """One run of the graph, or θₖ of a dense run."""
+
+    study: Study
+    settings: Settings
+    step: int
+    state: str = "waiting"  # then ready, flying, done; or failed
+    after: set[Key] = field(default_factory=set)  # what it still waits for
+    above: set[Key] = field(default_factory=set)  # what waits for it
+    height: float = 0.0  # from its start to the end of the longest chain that stands on it
+    begun: int = 0  # by how many workers, since it last got further
+    given_up: int = 0  # how often Dask gave it up
+    sent: bool = False  # what it stands on must travel, whatever its worker sees
+    held: ExitStack = field(default_factory=ExitStack)  # its lock
+
+    @property
+    def key(self) -> Key:
+        return self.settings.run, self.step
+
+    @property
+    def title(self) -> str:
+        return title(self.settings) + (f" at step {self.step}" if self.step else "")
+
+
+def graph(asked: Iterable[tuple[Study, Sequence[Settings]]]) -> dict[Key, Node]:
+    """The runs asked for, and those that they need the weights of and that left none."""
+    nodes: dict[Key, Node] = {}
+    for study, runs in asked:
+        for settings in runs:
+            add(nodes, study, settings)
+    measure(nodes)
+    return nodes
+
+
+def add(nodes: dict[Key, Node], study: Study, settings: Settings, step: int = 0) -> Key:
+    """Put a run, or a dense run's θₖ, into the graph with all that it waits for."""
+    key = settings.run, step
+    if key not in nodes:
+        nodes[key] = Node(study, settings, step)
+        wait(nodes, nodes[key])
+    return key
+
+
+def wait(nodes: dict[Key, Node], node: Node) -> None:
+    """Let a node wait for the weights that it needs and the results folder does not have.
+
+    A rung needs the `lt` run below, and that alone; rewinding late, θₖ as well.
+    """
+    if node.step or node.settings.arm == "dense":
+        return
+    study, below, late = node.study, task.below(node.settings), task.rewinds(node.settings)
+    if not study.has_weights(below):
+        node.after.add(add(nodes, study, below))
+    if late and not study.store.rewound_path(*late).exists():
+        node.after.add(add(nodes, study, *late))
+    for key in node.after:
+        nodes[key].above.add(node.key)
+
+
+def measure(nodes: dict[Key, Node]) -> None:
+    """Fill in the heights: in seconds, where records of every pair say how long a run takes."""
+    pairs = {(n.settings.dataset, n.settings.model): n.study for n in nodes.values()}
+    seconds = {pair: study.usual_seconds(pair[1]) for pair, study in pairs.items()}
+    known = all(seconds.values())
+    for node in sorted(nodes.values(), key=lambda n: (-n.settings.rung, n.step)):  # from the top
+        cost = seconds[node.settings.dataset, node.settings.model] if known else 1.0
+        node.height = cost + max((nodes[key].height for key in node.above), default=0.0)
+
+
+# The caller
+
+
+def run(
+    asked: Sequence[tuple[Study, Sequence[Settings]]],
+    jobs: int | None = None,
+    client: Client | str | None = None,
+    per_gpu: int = 1,
+    say: Callable[[str], object] = print,
+) -> None:
+    """Train the runs asked for on `jobs` processes of this machine, or on a client's cluster.
+
+    `client` may be the address of a scheduler. On workers with the Dask resource GPU a run takes
+    1 / `per_gpu` of it. Interrupted, it stops the work and keeps what is finished. UserError: no
+    such scheduler, it went away, or its workers cannot do it.
+    """
+    # What travels with a task is small beside its training, but Dask would warn of 10 MB.
+    small = dask.config.set({"distributed.admin.large-graph-warning-threshold": "4GB"})
+    with small, _quiet(), _connected(jobs, client, say) as connected:
+        _Caller(graph(asked), connected, per_gpu, say).run()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask's own words about lost connections: what a person must know, this module says."""
+    names = [n for n in logging.root.manager.loggerDict if n.split(".")[0] in NOISY]
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def _connected(
+    jobs: int | None, client: Client | str | None, say: Callable[[str], object]
+) -> Iterator[Client]:
+    if isinstance(client, Client):
+        yield client
+        return
+    with ExitStack() as stack:
+        if client is None:
+            client = stack.enter_context(
+                LocalCluster(
+                    n_workers=jobs,
+                    threads_per_worker=1,
+                    memory_limit=0,  # Dask counts mapped files as memory, and would pause
+                    dashboard_address="127.0.0.1:8787",
+                    silence_logs=logging.CRITICAL,
+                )
+            )
+        try:
+            connected = stack.enter_context(Client(client, timeout=15))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"no Dask scheduler answers at {client!r} ({type(error).__name__}): start one with "
+                f"`dask scheduler` and give its address, e.g. tcp://host:8786"
+            ) from None
+        say(f"dashboard: {connected.dashboard_link}")
+        yield connected
+
+
+class _Gone(Exception):
+    """Weights that were in the results folder are there no more."""
+
+
+class _Caller:
+    """Hands runs to Dask when what they stand on is done, and keeps what comes back."""
+
+    def __init__(
+        self,
+        nodes: dict[Key, Node],
+        client: Client,
+        per_gpu: int,
+        say: Callable[[str], object],
+    ) -> None:
+        self.nodes, self.client, self.per_gpu, self.say = nodes, client, per_gpu, say
+        self.ready: list[tuple[float, int, Key]] = []  # a heap: the highest first, then the oldest
+        self.busy: list[Key] = []  # other processes are at these
+        self.flying: dict[Future, Key] = {}
+        self.running: dict[Key, str] = {}  # of those flying, what a worker has begun, and which
+        self.error: BaseException | None = None  # the first that no user can have caused
+        self.back: queue.SimpleQueue[Future | dict] = queue.SimpleQueue()  # tasks and their words
+        self.topic = f"lottery-{secrets.token_hex(8)}"
+        self.code, self.commit = code(), task.commit()
+        self.seen: dict[Path, Seen] = {}  # by results folder
+        self.apart: set[Path] = set()  # results folders that not all workers see
+        self.texts: dict[str, Future] = {}  # corpora that travel, by fingerprint
+        self.pushed = 0
+        self.asked = -1e9  # when Dask was last asked how many can run at once
+
+    def run(self) -> None:
+        """Train all. Raises at the end the first thing that no user can have caused."""
+        for node in list(self.nodes.values()):
+            if not node.after:
+                self._push(node)
+        names = dict.fromkeys(node.study.dataset.title for node in self.nodes.values())
+        self.client.subscribe_topic(self.topic, lambda event: self.back.put(event[1]))
+        try:
+            self._greet()
+            with Tally(", ".join(names)) as bar:
+                while self.ready or self.busy or self.flying:
+                    self._submit()
+                    self._show(bar)
+                    self._listen()
+                self._show(bar)
+        finally:
+            with suppress(Exception):  # the scheduler may be gone
+                self.client.cancel(list(self.flying), force=True)
+                self.client.unsubscribe_topic(self.topic)
+            for node in self.nodes.values():
+                node.held.close()
+            for seen in self.seen.values():
+                seen.path.unlink(missing_ok=True)
+        if self.error is not None:
+            raise self.error
+
+    def _show(self, bar: Tally) -> None:
+        states = Counter(node.state for node in self.nodes.values())
+        bar.show(len(self.nodes), states["done"], len(self.running), states["failed"])
+
+    # Before the first run
+
+    def _greet(self) -> None:
+        """Wait for a worker; see that all run this program, and what they see of the disk."""
+        self._await_worker()
+        try:
+            for worker, other in self.client.run(code).items():
+                check_code(self.code, other, worker)
+        except ImportError as error:
+            raise UserError(f"a worker lacks this project ({error}): install it there") from None
+        wide = [worker for worker, threads in self.client.nthreads().items() if threads > 1]
+        if wide and not self._gpus():
+            self.say(
+                f"{wide[0]} has several threads, whose runs take turns on the CPU: start it with "
+                f"--nworkers N --nthreads 1 to train N at once"
+            )
+        for node in self.nodes.values():
+            study, folder = node.study, node.study.store.root
+            if folder not in self.seen:
+                self.seen[folder] = seen = Seen.written(folder)
+                if not all(self.client.run(seen.here).values()):
+                    self.apart.add(folder)
+            data = Data.of(study.corpus)
+            if data.fingerprint not in self.texts and not all(self.client.run(data.here).values()):
+                self._send(study.corpus)
+
+    def _await_worker(self) -> None:
+        if not self.client.nthreads():
+            self.say("no worker is connected to the scheduler; waiting")
+            while not self.client.nthreads():
+                time.sleep(0.5)
+
+    def _send(self, corpus: Corpus) -> None:
+        """Send a corpus to all workers; those that come later get it from the others."""
+        self._await_worker()
+        (sent,) = self.client.scatter([replace(corpus, file=None)], broadcast=True, hash=False)
+        self.texts[corpus.fingerprint] = sent
+
+    def _gpus(self) -> float:
+        """GPUs that the workers offer as a Dask resource."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        return sum(worker["resources"].get("GPU", 0) for worker in workers)
+
+    # What goes out
+
+    def _push(self, node: Node) -> None:
+        node.state = "ready"
+        node.held.close()
+        self.pushed += 1
+        heapq.heappush(self.ready, (-node.height, self.pushed, node.key))
+
+    def _submit(self) -> None:
+        """Hand over so many ready runs that every worker has the next one waiting."""
+        if time.monotonic() - self.asked > 2:
+            self.gpus = self._gpus()
+            slots = self.gpus * self.per_gpu or sum(self.client.nthreads().values())
+            self.room = max(AHEAD * int(slots), 4)
+            for key in self.busy:
+                self._push(self.nodes[key])
+            self.busy.clear()
+            self.asked = time.monotonic()
+        while self.ready and len(self.flying) < self.room:
+            node = self.nodes[heapq.heappop(self.ready)[2]]
+            try:
+                self._fly(node)
+            except Busy:
+                self.busy.append(node.key)
+            except Diverged as error:
+                self._fail(node, str(error))
+            except _Gone:
+                node.held.close()
+                node.state = "waiting"
+                wait(self.nodes, node)
+                for other in map(self.nodes.get, node.after):
+                    if other.state == "done" or (other.state == "waiting" and not other.after):
+                        self._push(other)
+                if not node.after:  # they are back
+                    self._push(node)
+
+    def _fly(self, node: Node) -> None:
+        """Give one run to Dask, unless it is done; raises Busy, Diverged, _Gone."""
+        study, settings, folder = node.study, node.settings, node.study.store.root
+        if not node.step:
+            node.held.enter_context(study.lock(settings))
+            if study.there(settings) and (not node.above or study.has_weights(settings)):
+                return self._done(node)  # by another process
+        small = None
+        if settings.arm != "dense":
+            study.check_failed(task.below(settings))
+            if node.sent or folder in self.apart:
+                small = packed_task(task.task_of(settings, *_stored(study)))
+        data = Data.of(study.corpus)
+        device, threads = study.wanted
+        order = Order(
+            settings=settings,
+            step=node.step,
+            task=small,
+            store=study.store,
+            seen=self.seen[folder],
+            data=data,
+            device=device,
+            threads=threads or 1,
+            commit=self.commit,
+            code=self.code,
+            topic=self.topic,
+        )
+        future = self.client.submit(
+            work,
+            order,
+            self.texts.get(data.fingerprint),
+            key=f"{node.title.replace(' ', '-')}-{secrets.token_hex(4)}",
+            pure=False,
+            priority=node.height,
+            resources={"GPU": 1 / self.per_gpu} if self.gpus and device != "cpu" else None,
+        )
+        node.state = "flying"
+        self.flying[future] = node.key
+        future.add_done_callback(self.back.put)
+        return None
+
+    # What comes back
+
+    def _listen(self) -> None:
+        """Take all that has come back; wait a second for it at most."""
+        with suppress(queue.Empty):
+            came = self.back.get(timeout=1.0)
+            while True:
+                if isinstance(came, dict):
+                    self._hear(came)
+                else:
+                    self._land(came)
+                came = self.back.get_nowait()
+        if self.client.status not in ("running", "newly-created"):
+            raise self._left()
+
+    def _hear(self, event: dict) -> None:
+        node = self.nodes[tuple(event["key"])]
+        if event["what"] == "begun":
+            node.begun += 1
+            if node.state == "flying":
+                self.running[node.key] = event["worker"]
+        elif event["what"] == "further":
+            node.begun = 1
+        else:
+            self.say(f"{node.title}: {event['line']}")
+
+    def _land(self, future: Future) -> None:
+        """Keep what a task has brought, or see why it brought nothing."""
+        node = self.nodes[self.flying.pop(future)]
+        worker = self.running.pop(node.key, None)
+        try:
+            record, small = future.result()
+        except UserError:
+            raise
+        except Missing as missing:  # a worker that came later, or a disk that is late
+            if missing.args == ("corpus",):
+                self._send(node.study.corpus)
+            node.sent = True
+            self._push(node)
+        except KilledWorker:
+            node.given_up += 1
+            self._again(node)
+        except (CancelledError, FutureCancelledError):
+            if self.client.status != "running":
+                raise self._left() from None
+            # The corpus was lost with the last worker that held it.
+            sent = self.texts.get(node.study.corpus.fingerprint)
+            if sent is not None and sent.status != "finished":
+                self._send(node.study.corpus)
+            if worker in self.client.nthreads():
+                node.begun -= 1  # this one did not die
+            self._again(node)
+        except Exception as error:
+            self.error = self.error or error
+            self._fail(node, str(error).strip().splitlines()[-1])
+        else:
+            tensors = unpacked(small)
+            if node.step:
+                node.study.keep_rewound(node.settings, node.step, tensors)
+                return self._done(node)
+            node.study.keep(record, tensors)
+            if record.failed:
+                self._fail(node, record.failed)
+            else:
+                self._done(node)
+        return None
+
+    def _again(self, node: Node) -> None:
+        """Try a run again, unless it has taken too many workers with it.
+
+        Dask gives up runs that only waited on workers that others killed, too: what counts is how
+        many have begun it.
+        """
+        if max(node.begun, node.given_up) < DEATHS:
+            self._push(node)
+        else:
+            self._bury(node)
+
+    def _done(self, node: Node) -> None:
+        node.state = "done"
+        node.held.close()
+        for other in map(self.nodes.get, node.above):
+            other.after.discard(node.key)
+            if other.state == "waiting" and not other.after:
+                self._push(other)
+
+    def _fail(self, node: Node, why: str) -> None:
+        """Say that a run has no figures; what stands on it has none, either."""
+        lost = [(node, why)]
+        while lost:
+            node, why = lost.pop()
+            node.state = "failed"
+            node.held.close()
+            self.say(f"{node.title}: stopped, {why}")
+            why = f"it stands on {node.title}: {why}"
+            above = map(self.nodes.get, node.above)
+            lost += [(other, why) for other in above if other.state == "waiting"]
+
+    def _bury(self, node: Node) -> None:
+        """Record that a run kills its workers, so that it is not tried for ever."""
+        why = f"its workers died {max(node.begun, node.given_up)} times"
+        if not node.step:
+            with suppress(_Gone):
+                made = task.task_of(node.settings, *_stored(node.study))
+                node.study.keep(task.failed(made, node.study.corpus, why), {})
+                why += f"; remove {node.study.store.record_path(node.settings)} to try it again"
+        self._fail(node, why)
+
+    def _left(self) -> UserError:
+        return UserError(
+            f"the Dask scheduler at {self.client.scheduler.address} is gone; finished runs are "
+            f"kept: start it again, and run the same to go on"
+        )
+
+
+def _stored(study: Study) -> tuple[Callable, Callable]:
+    """What `task_of` asks, from the results folder alone; raises _Gone."""
+
+    def weights_of(settings: Settings) -> tuple[Weights, Mask]:
+        if (found := study.stored(settings)) is None:
+            raise _Gone
+        return found
+
+    def rewound_of(dense: Settings, step: int) -> Weights:
+        if (found := study.kept_rewound(dense, step)) is None:
+            raise _Gone
+        return found
+
+    return weights_of, rewound_of
