@@ -11,8 +11,8 @@ from scipy import stats
 
 LEVEL = 0.95
 # No interval is shorter than this share of the one from the examples alone, lest seeds that agree
-# by luck look like certainty. A share of 1 would cover 99 % instead of 95 % where seeds do not
-# differ (docs/method.md).
+# by luck look like certainty. A share of 1 would cover up to 99 % where seeds do not differ
+# (docs/method.md).
 LEAST = 0.6
 
 
