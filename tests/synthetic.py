@@ -10,7 +10,21 @@ from lottery.results import Epoch, Record, pack
 from lottery.settings import Settings
 
 TEST_ROWS = 1000
-LAYERS = {"embedding.weight": 8000, "convolutions.weight": 1500, "output.weight": 500}
+LAYERS = {
+    "embedding.weight": 8000,
+    "convolutions.0.weight": 400,
+    "convolutions.1.weight": 500,
+    "convolutions.2.weight": 600,
+    "output.weight": 500,
+}
+LSTM_LAYERS = {
+    "embedding.weight": 8000,
+    "lstm.weight_ih_l0": 400,
+    "lstm.weight_hh_l0": 350,
+    "lstm.weight_ih_l0_reverse": 400,
+    "lstm.weight_hh_l0_reverse": 350,
+    "output.weight": 500,
+}
 
 
 def record(
@@ -26,20 +40,27 @@ def record(
     fingerprint: str = "0123456789abcdef",
     source: str = "data/imdb.parquet",
     seconds: float = 90.0,
+    correct: np.ndarray | None = None,
+    layers: dict[str, int] | None = None,
     **options,
 ) -> Record:
-    """A run of three epochs, the second the best, with `accuracy` and `loss` on the test set."""
+    """A run of three epochs, the second the best, with `accuracy` and `loss` on the test set.
+
+    `correct` (rows,) says instead which test examples are right; `layers` gives other sizes.
+    """
     settings = Settings(dataset, model, arm, ladder, seed, **options).checked()
-    correct = np.arange(TEST_ROWS) < round(accuracy * TEST_ROWS)
+    if correct is None:
+        correct = np.arange(TEST_ROWS) < round(accuracy * TEST_ROWS)
+    layers = layers or (LSTM_LAYERS if model == "lstm" else LAYERS)
     losses = (loss + 0.1, loss + 0.02, loss + 0.05)
     history = tuple(
         Epoch(n, losses[n - 1] - 0.1 * n, accuracy - 0.1 + 0.05 * n, losses[n - 1], accuracy, 30.0)
         for n in (1, 2, 3)
     )
-    removed = {name: round(settings.sparsity * size) for name, size in LAYERS.items()}
+    removed = {name: round(settings.sparsity * size) for name, size in layers.items()}
     return Record(
         settings=settings,
-        layers={name: (removed[name], size) for name, size in LAYERS.items()},
+        layers={name: (removed[name], size) for name, size in layers.items()},
         history=history,
         best_epoch=2,
         test_loss=loss,
@@ -54,7 +75,7 @@ def record(
             "source": source,
             "fingerprint": fingerprint,
             "generated": dataset.startswith("demo") if generated is None else generated,
-            "rows": {"train": 28000, "valid": 12000, "test": TEST_ROWS},
+            "rows": {"train": 28000, "valid": 12000, "test": len(correct)},
             "repeated_texts": 418,
         },
     )
@@ -92,4 +113,58 @@ def study(
                             **options,
                         )
                     )
+    return made
+
+
+ROWS = 4000  # test examples of `world`, enough to decide by half points
+
+
+def right(accuracy: float, seed: int, arm: str, ladder: tuple[float, ...] = ()) -> np.ndarray:
+    """bool (ROWS,): `accuracy` of the examples, the easy ones first, but for some chance.
+
+    All networks find the same examples easy. The count is exact, so that differences are as asked.
+    """
+    easy = np.random.default_rng(0).standard_normal(ROWS)
+    own = np.random.default_rng([seed, *map(ord, arm), *(int(1000 * step) for step in ladder)])
+    score = easy + 0.15 * own.standard_normal(ROWS)
+    return score > np.sort(score)[ROWS - round(accuracy * ROWS) - 1]
+
+
+def world(
+    points: dict[str, tuple[float | None, ...]],
+    ladder: tuple[float, ...] = (0.5, 0.75, 0.875),
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
+    dataset: str = "imdb",
+    model: str = "cnn",
+    dense: float = 0.9,
+    swing: float = 0.0005,
+    **options,
+) -> list[Record]:
+    """A study whose arms lie `points` (one a rung, of 100) above dense; None: not run.
+
+    Seeds swing around that by `swing` and twice it.
+    """
+    made = []
+    for seed in seeds:
+        plain = {name: v for name, v in options.items() if name not in ("rewind_step", "scope")}
+        top = right(dense, seed, "dense")
+        made.append(record(dataset, model, seed=seed, correct=top, **plain))
+        for arm, heights in points.items():
+            for rung, height in enumerate(heights, 1):
+                if height is None:
+                    continue
+                lean = swing * ((seed + rung + len(arm)) % 5 - 2)
+                steps = ladder[:rung]
+                share = dense + height / 100 + lean
+                made.append(
+                    record(
+                        dataset,
+                        model,
+                        arm,
+                        steps,
+                        seed,
+                        correct=right(share, seed, arm, steps),
+                        **options,
+                    )
+                )
     return made

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from lottery import figures, groups
-from synthetic import record, study
+from lottery import evidence, figures, groups
+from synthetic import record, study, world
 
 LADDER = (0.5, 0.75, 0.875, 0.9375, 0.969, 0.984)
 ARMS = ("lt", "random", "random_mask", "shuffled", "finetune")
@@ -85,6 +85,19 @@ def test_learning_curves_show_the_history():
     assert [cross.get_data()[0][0] for cross in crosses] == [3, 3]
 
 
+def full_study():
+    """Every arm and way at once, controls at two rungs only."""
+    made = study(ladder=LADDER, arms=("lt", "random"), seeds=(0, 1, 2))
+    made += [
+        one
+        for one in study(ladder=LADDER, arms=("random_mask", "shuffled", "finetune"), seeds=(0, 1))
+        if one.settings.rung in (2, 4)
+    ]
+    made += study(ladder=LADDER, arms=("lt",), seeds=(0, 1), rewind_step=438)
+    made += study(ladder=LADDER, arms=("lt", "random"), seeds=(0, 1), scope="global")
+    return list({one.run + one.settings.model: one for one in made}.values())
+
+
 def words(figure):
     """All text that is seen."""
     for axes in figure.axes:
@@ -107,12 +120,13 @@ def words(figure):
         study(ladder=tuple(1 - 0.8**k for k in range(1, 21))),
         [record(arm=arm, ladder=() if arm == "dense" else (0.5,)) for arm in ("dense", *ARMS)],
         [*study(arms=("lt",)), *study(arms=("lt",), rewind_step=438)],
+        full_study(),
         [record()],
         [],
     ],
-    ids=["one rung", "ladder", "all arms", "twenty", "equal", "variants", "dense", "none"],
+    ids=["one rung", "ladder", "all arms", "twenty", "equal", "variants", "full", "dense", "none"],
 )
-@pytest.mark.parametrize("draw", [figures.sparsity_curve, figures.learning_curves])
+@pytest.mark.parametrize("draw", [*figures.PICTURES.values(), figures.learning_curves])
 def test_no_words_overlap_or_are_cut(records, draw):
     figure = draw(records)
     figure.draw_without_rendering()
@@ -145,8 +159,81 @@ def test_a_notebook_gets_a_picture_of_900_pixels():
 
 
 def test_names_are_moved_apart_as_little_as_it_takes():
-    assert figures._apart([0.1, 0.5], 0.1) == [0.1, 0.5]
+    assert figures._apart([0.1, 0.5], [0.1]) == [0.1, 0.5]
     for heights in ([0.5, 0.5, 0.5], [0.95, 0.99, 1.0], [0.0, 0.0, 0.01, 1.0]):
-        moved = figures._apart(heights, 0.1)
+        moved = figures._apart(heights, [0.1] * (len(heights) - 1))
         assert all(b - a >= 0.1 - 1e-9 for a, b in pairwise(moved))
         assert moved[-1] <= 1
+
+
+# The evidence
+
+
+def test_bars_are_the_intervals_of_the_arm_itself():
+    records = world({"lt": (0, -2)}, seeds=(0, 1, 2))
+    axes = figures.sparsity_curve(records).axes[0]
+    (bars,) = (one for one in axes.collections if one.get_segments())
+    own = [r.correct for r in records if (r.settings.arm, r.settings.rung) == ("lt", 2)]
+    given = evidence.interval(np.array(own))
+    (x, low), (_, high) = bars.get_segments()[1]
+    assert x == pytest.approx(25)
+    assert (low, high) == pytest.approx((100 * given.low, 100 * given.high))
+    dense = evidence.interval(np.array([r.correct for r in records if not r.settings.rung]))
+    band = axes.patches[0].get_extents().transformed(axes.transData.inverted())
+    assert (band.y0, band.y1) == pytest.approx((100 * dense.low, 100 * dense.high))
+
+
+def test_epochs_are_those_of_lowest_validation_loss():
+    records = study(ladder=(0.5, 0.75), seeds=(0, 1))
+    late = [
+        replace(one, best_epoch=3) if (one.settings.arm, one.settings.seed) == ("lt", 1) else one
+        for one in records
+    ]
+    axes = figures.epoch_curve(late).axes[0]
+    assert list(named(axes)["lt init"].get_ydata()) == [2.5, 2.5]
+    assert list(named(axes)["random init"].get_ydata()) == [2, 2]
+    assert named(axes)["dense"].get_ydata()[0] == 2
+
+
+def test_differences_are_drawn_beside_the_margins():
+    records = world({"lt": (0, -1), "random": (-2, -2)})
+    axes = figures.difference_curve(records).axes[0]
+    lines = named(axes)
+    assert list(lines["less dense"].get_ydata()) == pytest.approx([0, -1], abs=1e-6)
+    assert list(lines["less random init"].get_ydata()) == pytest.approx([2, 1], abs=1e-6)
+    across = {line.get_ydata()[0] for line in axes.get_lines() if len(set(line.get_ydata())) == 1}
+    assert {-0.5, 0.0, 0.5} <= across
+
+
+def test_layers_that_keep_the_same_are_one_line():
+    records = [record(), record(arm="lt", ladder=(0.5,))]
+    rung = record(arm="lt", ladder=(0.5, 0.75))
+    less = rung.layers | {"output.weight": (250, 500)}
+    lines = named(figures.density_curve([*records, replace(rung, layers=less)]).axes[0])
+    assert list(lines["all others"].get_ydata()) == [100, 50, 25]
+    assert list(lines["output"].get_ydata()) == [100, 50, 50]
+
+
+def test_global_pruning_has_a_row_of_its_own():
+    layered = study(ladder=(0.5,), arms=("lt",))
+    overall = [r for r in study(ladder=(0.5,), arms=("lt",), scope="global") if r.settings.rung]
+    figure = figures.density_curve([*layered, *overall])
+    assert [axes.get_title() for axes in figure.axes] == [
+        "IMDb, CNN, layer by layer",
+        "IMDb, LSTM, layer by layer",
+        "IMDb, CNN, all layers together",
+        "IMDb, LSTM, all layers together",
+    ]
+    plain, other = (figures.sparsity_curve([*layered, *overall]).axes[i] for i in (0, 2))
+    assert set(named(plain)) == {"dense", "lt init"}
+    assert set(named(other)) == {"dense", "lt init", "lt init, scope global"}
+    alone = figures.sparsity_curve([*(r for r in layered if not r.settings.rung), *overall])
+    assert len(alone.axes) == 2
+
+
+def test_every_line_of_a_full_study_has_its_own_look():
+    axes = figures.sparsity_curve(full_study()).axes
+    assert len(axes) == 4
+    for panel in axes:
+        lines = named(panel).values()
+        assert len({(line.get_marker(), line.get_linestyle()) for line in lines}) == len(lines)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lottery import groups, report
+from lottery import figures, groups, report, tables, verdict
 from lottery.results import COLUMNS, Store, table
-from synthetic import record, study
+from synthetic import record, right, study, world
 
 ROOT = Path(__file__).parents[1]
 REAL = ("imdb", "agnews")
@@ -42,10 +42,12 @@ def rows(text: str, heading: str, dataset: str = "IMDb") -> list[dict[str, str]]
 
 def test_the_report_has_the_shape_its_reader_knows(tmp_path):
     text = written(filled(tmp_path / "results", [*study("imdb"), *study("agnews")]))
-    assert text.startswith(
-        "# Week 9\n"
-        "\n"
-        "## IMDb\n"
+    top, rest = text.split("\n## IMDb\n")
+    answers = [line for line in top.splitlines() if line.startswith("- ")]
+    assert [line.split("**")[1] for line in answers] == [
+        *("IMDb, CNN", "IMDb, LSTM", "AG-news, CNN", "AG-news, LSTM", "Together")
+    ]
+    assert rest.startswith(
         "- 사용한 모델: ``CNN``, ``LSTM``\n"
         "- global setting\n"
         "  - train ``28000`` valid ``12000`` test ``1000``\n"
@@ -69,6 +71,21 @@ def test_the_report_has_the_shape_its_reader_knows(tmp_path):
             )
         ),
         "## Beside the earlier report",
+        *(
+            heading
+            for title in ("IMDb", "AG-news")
+            for heading in (
+                f"## Evidence: {title}",
+                "### Verdict",
+                "### Differences",
+                "### Strict conditions",
+                "### Size and speed on paper",
+                "### When the best epoch comes",
+                "### What each layer keeps",
+            )
+        ),
+        "## What others report",
+        "## Method",
     ]
     first = "Model", "Train Loss (BEST)", "Train Acc. (BEST)", "Test Loss", "Test Acc."
     for heading in ("Before Pruning", "After Pruning (random init)", "After Pruning (lt init)"):
@@ -98,12 +115,12 @@ def test_settings_are_those_of_the_records():
 
 def test_every_figure_comes_from_a_record():
     records = study()
-    tables = {
+    frames = {
         "dense": report.before(records),
         "random": report.after(records, "random"),
         "lt": report.after(records, "lt"),
     }
-    for arm, before in tables.items():
+    for arm, before in frames.items():
         for model in ("cnn", "lstm"):
             changed = [
                 replace(
@@ -121,7 +138,7 @@ def test_every_figure_comes_from_a_record():
             ]
             after = report.before(changed) if arm == "dense" else report.after(changed, arm)
             row = after.loc[model.upper()]
-            assert [row[name] for name in report.FIVE] == ["0.200", "60.00 %", "0.111", "22.22 %"]
+            assert [row[name] for name in tables.FIVE] == ["0.200", "60.00 %", "0.111", "22.22 %"]
             other = "LSTM" if model == "cnn" else "CNN"
             assert after.loc[other].equals(before.loc[other])
 
@@ -171,6 +188,134 @@ def test_the_number_of_seeds_is_that_of_the_rung():
     records = [r for r in records if (r.settings.seed, r.settings.rung) != (1, 2)]
     frame = report.rungs(records)
     assert list(frame["Seeds"]) == ["2", "2", "2", "1", "1"]
+
+
+# The evidence
+
+
+def test_differences_in_words():
+    points = {"lt": (0, 0), "random": (-2, -2), "random_mask": (None, -2)}
+    frame = report.differences(world(points))
+    assert list(frame["Sparsity"]) == ["50 %", "75 %"]
+    assert list(frame["Seeds"]) == ["5", "5"]
+    assert list(frame) == [
+        *("Arm", "Sparsity", "less dense", "less random init", "less random mask"),
+        *("random mask less dense", "Seeds"),
+    ]  # no shuffled mask was run
+    assert re.fullmatch(
+        r"\+2\.00 \(\+1\.[78]\d to \+2\.[12]\d\)", frame["less random init"].iloc[0]
+    )
+    assert frame["less random mask"].iloc[0] == "not run"
+    assert frame["random mask less dense"].iloc[1].startswith("−2.00 (−2.")
+
+
+def test_one_seed_has_its_p():
+    one = [
+        record(correct=right(0.9, 0, "a")),
+        record(arm="lt", ladder=(0.5,), correct=right(0.9, 0, "a")),
+    ]
+    (row,) = report.differences(one).to_dict("records")
+    assert row["less dense"] == "0.00 (−0.05 to +0.05), p 1.000"
+    assert row["Seeds"] == "1"
+
+
+def test_numbers_of_seeds_that_differ_are_both_told():
+    records = world({"lt": (0,), "random": (-2,)})
+    records = [r for r in records if (r.settings.arm, r.settings.seed) != ("random", 3)]
+    assert list(report.differences(records)["Seeds"]) == ["5 or 4"]
+
+
+def test_the_answer_for_a_notebook():
+    records = world({"lt": (0,), "random": (-2,)})
+    text = report.answer(records)
+    assert text.startswith("CNN\n- Ticket: a winning ticket at 50 % sparsity, the only one")
+    assert text.endswith("LSTM\n- not run.")
+    assert max(map(len, text.splitlines())) <= 98
+    longer = report.answer(world({"lt": (0, 0), "random": (-2, -2)}))
+    assert "a winning ticket up to 75 % sparsity" in longer
+    assert report.answer(world({"lt": (0,)}, dataset="demo-news")).startswith(
+        "These texts are generated: nothing here is a result on real ones."
+    )
+    assert report.answer([]) == "CNN\n- not run.\n\nLSTM\n- not run."
+
+
+def test_comparisons_are_counted():
+    points = {"lt": (0, 0), "random": (-2, None), "random_mask": (None, -2)}
+    # Two with dense, one with random init, one with the random mask, and that with dense.
+    assert tables.comparisons(verdict.ladders(world(points))) == 5
+    text = report.page(world(points), ["imdb"], {})
+    assert "hold 5 intervals" in text
+
+
+def test_every_ladder_has_its_rows():
+    records = {r.run: r for r in world({"lt": (0, 0)})}
+    records |= {r.run: r for r in world({"lt": (0,)}, rewind_step=438)}
+    frame = report.differences(records.values())
+    assert list(frame["Arm"]) == ["lt init", "lt init", "lt init, rewind_step 438"]
+
+
+def test_conditions_stand_in_rows_and_rungs_in_columns():
+    records = world({"lt": (0, 0), "random": (-2, -0.5)}, learning_rate=5e-4)
+    records += world({"lt": (-3,), "random": (-3,)}, (0.7,), model="lstm")
+    frame = report.conditions(records)
+    assert list(frame) == ["Condition", "50 %", "70 %", "75 %"]
+    assert list(frame.index) == ["CNN"] * 6 + ["LSTM"] * 6
+    own = frame.loc["CNN"].set_index("Condition")
+    assert list(own["50 %"]) == [
+        *("no", "not decided (not run)", "yes, at 5e-4", "yes, at 5e-4", "yes, at 5e-4", "none")
+    ]
+    assert own["75 %"].iloc[2] == "not decided"
+    assert own["75 %"].iloc[5] == "not decided"
+    assert set(own["70 %"]) == {"not run"}
+    other = frame.loc["LSTM"].set_index("Condition")
+    assert list(other["70 %"])[2:] == ["no, at 1e-3"] * 3 + ["none"]
+
+
+def test_savings_of_a_ladder():
+    layers = {"embedding.weight": 8000, "convolutions.0.weight": 400, "output.weight": 300}
+    options = {"layers": layers, "filters": 2, "widths": (3,)}
+    records = [record(**options), record(arm="lt", ladder=(0.5,), **options)]
+    records.append(record(arm="lt", ladder=(0.5,), rewind_step=9, **options))
+    dense, half = report.savings(records).to_dict("records")  # rewinding saves no more
+    assert (dense["Parameters"], dense["Compression"]) == ("8,852", "1.00")  # 152 biases
+    assert (half["Parameters"], half["Compression"]) == ("4,502", "1.97")
+    assert (half["Without embedding"], half["Its compression"]) == ("502", "1.70")
+    assert (half["Multiply-adds"], half["Speed-up"]) == ("0.04 M", "2.00")
+
+
+def test_texts_are_no_longer_than_they_are_cut():
+    records = world({"lt": (0,)}) + world({"lt": (0,)}, model="lstm", max_tokens=123)
+    text = report.page(records, ["imdb"], {})
+    assert "for a text of 123 or 200 tokens;" in text
+    assert "for a text of 200 tokens;" in report.page(world({"lt": (0,)}), ["imdb"], {})
+
+
+def test_the_report_answers_from_its_records():
+    good = world({"lt": (0, 0), "random": (-2, -2)})
+    poor = world({"lt": (-3, -3), "random": (-2, -2)})
+    first = "- **IMDb, CNN**: a winning ticket up to 75 % sparsity, the highest that was run; "
+    text = report.page(good, ["imdb"], {})
+    assert first in text
+    assert "- IMDb, CNN: a winning ticket up to 75 % sparsity" in text.split("\nHere:\n")[1]
+    assert "- **IMDb, CNN**: no winning ticket at 50 and 75 %" in report.page(poor, ["imdb"], {})
+    late = [r for r in world({"lt": (0,)}, rewind_step=438) if r.settings.rung]
+    assert "- Late rewinding to step 438: a winning ticket at" in report.page(
+        [*good, *late], ["imdb"], {}
+    )
+
+
+def test_a_report_on_generated_texts_says_so_in_its_answer():
+    text = report.page(world({"lt": (0,)}, dataset="demo-reviews"), ["demo-reviews"], {})
+    answers = [line for line in text.splitlines() if line.startswith("- **Together**")]
+    assert answers[0].endswith("These texts are generated, so this says nothing about real ones.")
+    assert "What others report" not in text
+
+
+def test_what_others_report_has_a_source_each():
+    frame = report.published()
+    assert all(
+        re.search(r"\]\(https://arxiv\.org/abs/\d{4}\.\d{5}\)", source) for source in frame.index
+    )
 
 
 # What is not averaged
@@ -286,7 +431,7 @@ def test_no_cell_is_empty_or_not_a_number():
     mixed += [record(model="lstm"), record(seed=5, max_tokens=9), record(seed=6, max_tokens=9)]
     for records in ([], [record()], study(), mixed):
         text = report.page(records, REAL, {})
-        assert not re.search(r"\b(nan|none|inf|nat)\b", text, re.I)
+        assert not re.search(r"\b(nan|NaN|None|inf|NaT)\b", text)
         for line in text.splitlines():
             if line.startswith("|"):
                 assert all(cell.strip() for cell in line.strip("|").split("|")), line
@@ -318,7 +463,8 @@ def test_the_same_records_give_the_same_bytes(tmp_path):
         contents.append({p.relative_to(tmp_path / name): p.read_bytes() for p in files})
     assert contents[0] == contents[1]
     assert {p.name for p in contents[0] if p.suffix != ".json"} == {
-        *("week9.md", "imdb.csv", "agnews.csv", "imdb-sparsity.png", "agnews-sparsity.png")
+        *("week9.md", "imdb.csv", "agnews.csv"),
+        *(f"{dataset}-{kind}.png" for dataset in REAL for kind in figures.PICTURES),
     }
     for name, content in contents[0].items():
         if name.suffix == ".png":
@@ -369,8 +515,11 @@ def test_links_lead_somewhere(tmp_path, kind):
     path = report.write(filled(root, [*study(names[0]), *study(names[1])]), say=str)
     links = re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
     pictures = [link for link in links if link.endswith(".png")]
-    assert len(pictures) == 2
+    assert len(pictures) == 2 * len(figures.PICTURES)
     assert all((path.parent / link).is_file() for link in pictures)
+    (method,) = {link for link in links if link.endswith("method.md")}
+    assert method == {"real": "/docs/method.md", "demo": "../../docs/method.md"}[kind]
+    assert (ROOT / "docs" / "method.md").is_file()
     books = [link for link in links if ".ipynb#" in link]
     assert len(books) == 6
     for link in books:

@@ -1,0 +1,136 @@
+"""How often do 95 % intervals hold the truth? python benchmarks/coverage.py prints a table.
+
+Networks of two arms are imagined, not trained. Network (arm, seed) is right on an example if a
+normal score is positive: a part of the example that all networks share, parts of the arm, of the
+seed and of chance, and a shift of each seed's own. Accuracies are near 0.9, as in the records, and
+so are the shares of examples on which two arms differ. A new draw has new seeds and new examples.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from lottery import evidence
+from lottery.evidence import MeanSquares
+
+SEEDS = (3, 5)
+SPREADS = (0.0, 0.0015, 0.005)  # deviation of the difference over seeds
+EXAMPLES = 7_600
+
+
+@dataclass(frozen=True)
+class World:
+    """Shares of a score's variance; what is left is chance, new for every network and example."""
+
+    example: float = 0.8  # shared by all networks
+    arm: float = 0.02  # of an arm on an example, over all seeds
+    seed: float = 0.05  # of a seed on an example, over both arms
+
+
+WORLDS = {
+    "as the records": World(0.85, 0.01, 0.05),
+    "arms differ": World(0.8, 0.05, 0.05),
+    "arms alike": World(0.8, 0.0, 0.05),
+}
+ACCURACIES = (0.9, 0.905)
+
+
+def draw(
+    noise: np.random.Generator,
+    repeats: int,
+    seeds: int,
+    examples: int,
+    world: World,
+    spread: float,
+) -> tuple[np.ndarray, float]:
+    """Differences (repeats, seeds, examples) of two arms, in -1, 0, 1, and their true mean."""
+
+    def normal(variance: float, *shape: int) -> np.ndarray:
+        drawn = noise.standard_normal((repeats, *shape), dtype=np.float32)
+        return drawn * np.float32(np.sqrt(variance))
+
+    chance = 1 - world.example - world.arm - world.seed
+    heights = stats.norm.ppf(ACCURACIES)
+    # A shift moves the accuracy by the normal density at the height; two arms, so two shifts.
+    shift = (spread / (stats.norm.pdf(heights.mean()) * np.sqrt(2))) ** 2
+    shared = normal(world.example, 1, examples) + normal(world.seed, seeds, examples)
+    right = [
+        height
+        + shared
+        + normal(world.arm, 1, examples)
+        + normal(shift, seeds, 1)
+        + normal(chance, seeds, examples)
+        > 0
+        for height in heights.astype(np.float32)
+    ]
+    truth = stats.norm.cdf(heights / np.sqrt(1 + shift))
+    return right[1].astype(np.int8) - right[0], float(truth[1] - truth[0])
+
+
+def satterthwaite(found: MeanSquares, seeds: int, examples: int) -> float:
+    """Half the width by one number of degrees of freedom for the whole variance."""
+    total = max(found.seeds + found.examples - found.rest, 1e-12)
+    parts = found.seeds**2 / (seeds - 1) + found.examples**2 / (examples - 1)
+    parts += found.rest**2 / ((seeds - 1) * (examples - 1))
+    # Two great mean squares can leave a small sum with next to no degrees of freedom.
+    freedom = max(total**2 / parts, seeds - 1)
+    return float(stats.t.ppf(0.975, freedom) * np.sqrt(total / (seeds * examples)))
+
+
+def seeds_alone(found: MeanSquares, seeds: int, examples: int) -> float:
+    """Half the width if the test examples were all there are."""
+    return float(stats.t.ppf(0.975, seeds - 1) * np.sqrt(found.seeds / (seeds * examples)))
+
+
+def examples_alone(found: MeanSquares, seeds: int, examples: int) -> float:
+    return evidence.margin_of_examples(found.examples, seeds, examples)
+
+
+WAYS = {
+    "ours": evidence.margin,
+    "Satterthwaite": satterthwaite,
+    "seeds alone": seeds_alone,
+    "examples alone": examples_alone,
+}
+
+
+def coverage(
+    repeats: int, seeds: int, examples: int, world: World, spread: float, number: int = 0
+) -> dict[str, tuple[float, float]]:
+    """For each way the share of intervals that hold the truth, and their mean half width."""
+    noise = np.random.default_rng(number)
+    held = dict.fromkeys(WAYS, 0)
+    widths = dict.fromkeys(WAYS, 0.0)
+    at_once = max(1, 2_000_000 // (seeds * examples))
+    for first in range(0, repeats, at_once):
+        drawn, truth = draw(noise, min(at_once, repeats - first), seeds, examples, world, spread)
+        for values in drawn:
+            found, mean = evidence.mean_squares(values), values.mean()
+            for way, half in WAYS.items():
+                width = half(found, seeds, examples)
+                held[way] += abs(mean - truth) <= width
+                widths[way] += width
+    return {way: (held[way] / repeats, widths[way] / repeats) for way in WAYS}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=4_000)
+    repeats = parser.parse_args().repeats
+    print(f"| world | seeds | spread | {' | '.join(WAYS)} |")
+    print(f"| --- | ---: | ---: |{' ---: |' * len(WAYS)}")
+    for title, world in WORLDS.items():
+        for seeds in SEEDS:
+            for spread in SPREADS:
+                found = coverage(repeats, seeds, EXAMPLES, world, spread)
+                cells = [f"{100 * share:.1f} % (±{100 * w:.2f})" for share, w in found.values()]
+                cells = [title, str(seeds), f"{100 * spread:.2f}", *cells]
+                print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

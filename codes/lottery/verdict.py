@@ -1,0 +1,496 @@
+"""Records to an answer in words: is there a winning ticket, up to where, and why?
+
+A difference is decided when its whole 95 % interval lies on one side of the margin. Everything else
+is "not decided", one seed always, because it says nothing about other seeds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lottery import groups
+from lottery.corpus import DATASETS
+from lottery.evidence import Interval, interval, mcnemar
+from lottery.models import MODELS
+from lottery.results import Record
+from lottery.settings import Settings
+
+MARGIN = 0.005  # half a point: what Ma et al. (2021, section 2.2) call similar on CIFAR-10
+YES, NO, UNDECIDED, NOT_RUN = "yes", "no", "not decided", "not run"
+LEAST_SPARSITY = 0.6  # about where holes begin to pay on a device (Ma et al. 2021, section 2.2)
+SAME_SIZE = 0.1  # a small dense network may have so much more or fewer weights than the ticket
+SIZES = ("embedding_size", "filters", "hidden")  # what makes a small dense network small
+CONTROLS = ("random", "random_mask", "shuffled")
+
+# Ma et al. (2021), section 2.2, in our words.
+CONDITIONS = (
+    "1 sparse enough (60 %), and epochs enough",
+    "2 better than a small dense network",
+    "3 better than random init",
+    "4 as good as dense, trained alike",
+    "5 as good as dense, trained best",
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Test accuracy of one arm less that of another, same seeds and same test examples."""
+
+    interval: Interval | None = None  # None: one of the two was not run
+    p: float | None = None  # of McNemar's test, for a single seed
+
+    @property
+    def one_seed(self) -> bool:
+        return self.interval is not None and self.interval.seeds == 1
+
+    def above(self, bound: float) -> str:
+        """Is the difference greater than `bound`? YES, NO, UNDECIDED or NOT_RUN."""
+        if self.interval is None:
+            return NOT_RUN
+        if self.one_seed:
+            return UNDECIDED
+        if self.interval.low > bound:
+            return YES
+        return NO if self.interval.high < bound else UNDECIDED
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One ticket beside all that it is compared with."""
+
+    sparsity: float  # asked for
+    dense: Difference = Difference()  # ticket less dense; so for the others
+    random: Difference = Difference()
+    random_mask: Difference = Difference()
+    shuffled: Difference = Difference()
+    size: Difference = Difference()  # random mask less dense
+    small: Difference = Difference()  # ticket less a small dense network
+    epochs_enough: bool | None = None  # None: no dense network
+
+    @property
+    def ticket(self) -> str:
+        """Is it a winning ticket: not worse than dense by more than the margin?"""
+        return self.dense.above(-MARGIN)
+
+    @property
+    def too_large(self) -> str:
+        """Does a random mask of this size do, as good as dense within the margin?"""
+        return self.size.above(-MARGIN)
+
+    def beats(self, control: str) -> str:
+        """Is it better than a control by more than the margin?"""
+        return getattr(self, control).above(MARGIN)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Ma et al. (2021), conditions 1 to 5, of which 3 to 5 at one learning rate only."""
+        first = NO if self.sparsity < LEAST_SPARSITY else UNDECIDED
+        if first != NO and self.epochs_enough is not None:
+            first = YES if self.epochs_enough else NO
+        second = self.small.above(MARGIN)
+        states = (first, second, self.beats("random"), self.ticket, self.ticket)
+        return tuple(f"{UNDECIDED} ({NOT_RUN})" if s == NOT_RUN else s for s in states)
+
+    @property
+    def prize(self) -> str:
+        """Their grade: "jackpot" for all five, "secondary prize" for all but the last."""
+        *looser, last = self.conditions
+        if NO in looser:
+            return "none"
+        if any(state != YES for state in looser):
+            return UNDECIDED
+        return {YES: "jackpot", NO: "secondary prize"}.get(last, "secondary prize or jackpot")
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The rungs of one way to make tickets, of one dataset and model."""
+
+    dataset: str
+    model: str
+    rungs: tuple[Rung, ...]
+    name: str = ""  # how it differs from plain lt
+    learning_rate: float = 1e-3
+    generated: bool = False
+
+    @property
+    def pair(self) -> str:
+        return f"{DATASETS[self.dataset].title}, {self.model.upper()}"
+
+    @property
+    def standing(self) -> str:
+        """Is there a winning ticket at any sparsity?"""
+        states = {rung.ticket for rung in self.rungs} or {NOT_RUN}
+        if YES in states or len(states) == 1:
+            return YES if YES in states else states.pop()
+        return UNDECIDED
+
+
+# Records to facts
+
+
+def difference(first: Iterable[Record], second: Iterable[Record]) -> Difference:
+    """Runs of two arms on the same texts, paired by seed; a seed that one lacks is left out."""
+    others = {record.settings.seed: record for record in second}
+    pairs = [
+        (r.correct, others[r.settings.seed].correct) for r in first if r.settings.seed in others
+    ]
+    if not pairs:
+        return Difference()
+    ours, theirs = (np.array(side) for side in zip(*pairs, strict=True))
+    p = mcnemar(ours[0], theirs[0]) if len(pairs) == 1 else None
+    return Difference(interval(ours.astype(np.int8) - theirs), p)
+
+
+def ladders(records: Iterable[Record]) -> list[Ladder]:
+    """Every ladder of tickets in one dataset; of each model the plain one with most rungs first."""
+    records = [record for record in records if not record.failed]
+    chosen = groups.main(records)
+    made = []
+    for model in MODELS:
+        own = [record for record in chosen if record.settings.model == model]
+        all_of_model = [record for record in records if record.settings.model == model]
+        made += _of_model(model, own, all_of_model)
+    return made
+
+
+def _of_model(model: str, own: list[Record], everything: list[Record]) -> list[Ladder]:
+    by_settings = {record.settings: record for record in own}
+
+    def like(runs: Sequence[Record], arm: str) -> list[Record]:
+        """The runs of another arm with the same masks' making and seeds."""
+        wanted = [replace(record.settings, arm=arm).normal() for record in runs]
+        return [by_settings[settings] for settings in wanted if settings in by_settings]
+
+    def rung(runs: tuple[Record, ...]) -> Rung:
+        dense, masked = like(runs, "dense"), like(runs, "random_mask")
+        return Rung(
+            sparsity=runs[0].settings.sparsity,
+            dense=difference(runs, dense),
+            random=difference(runs, like(runs, "random")),
+            random_mask=difference(runs, masked),
+            shuffled=difference(runs, like(runs, "shuffled")),
+            size=difference(masked, dense),
+            small=difference(runs, small_dense(runs, everything)),
+            epochs_enough=all(r.best_epoch < len(r.history) for r in dense) if dense else None,
+        )
+
+    tickets = groups.groups(record for record in own if record.settings.arm == "lt")
+    by_name = defaultdict(list)
+    for group in tickets:
+        by_name[groups.words(groups.variant(group.settings))].append(group)
+    made = []
+    for name, same in by_name.items():
+        chains = sorted(groups.chains(same), key=lambda c: (-len(c), c[-1].settings.ladder))
+        for chain in chains:
+            top = chain[-1].settings
+            words = [name] if name else []
+            if chain is not chains[0]:  # the same way with other steps
+                words.append(groups.words({"ladder": top.ladder}))
+            made.append(
+                Ladder(
+                    dataset=top.dataset,
+                    model=model,
+                    rungs=tuple(rung(group.records) for group in chain),
+                    name=", ".join(words),
+                    learning_rate=top.learning_rate,
+                    generated=bool(chain[-1].records[0].data["generated"]),
+                )
+            )
+    return sorted(made, key=lambda ladder: (ladder.name != "", ladder.name))
+
+
+def small_dense(tickets: Sequence[Record], records: Iterable[Record]) -> list[Record]:
+    """Dense networks that differ from the tickets' only in width and have as many weights."""
+    usual, kept = tickets[0].settings.protocol(), _kept(tickets[0])
+    found: dict[Settings, list[Record]] = defaultdict(list)
+    for record in records:
+        protocol = record.settings.protocol()
+        alike = replace(protocol, **{name: getattr(usual, name) for name in SIZES}) == usual
+        if record.settings.arm != "dense" or not alike or protocol == usual:
+            continue
+        same_texts = groups.fingerprint(record) == groups.fingerprint(tickets[0])
+        if same_texts and abs(_kept(record) - kept) <= SAME_SIZE * kept:
+            found[protocol].append(record)
+    nearest = sorted(found, key=lambda p: (abs(_kept(found[p][0]) - kept), p.run))
+    return found[nearest[0]] if nearest else []
+
+
+def _kept(record: Record) -> int:
+    return sum(there - removed for removed, there in record.layers.values())
+
+
+# Facts to words
+
+
+def answers(found: Sequence[Ladder], pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """The answer in short: a line for each (dataset, model), and one for all of them."""
+    plain = {pair: Ladder(*pair, rungs=()) for pair in pairs}
+    for ladder in reversed(found):  # the first plain one of a pair is its longest
+        if not ladder.name:
+            plain[ladder.dataset, ladder.model] = ladder
+    names, lines = defaultdict(list), []
+    for ladder in plain.values():
+        lines.append(f"**{ladder.pair}**: {headline(ladder)}")
+        name = ladder.pair.replace(", ", " ")
+        names[ladder.standing].append(name)
+        if any(rung.beats("random") == YES for rung in ladder.rungs):
+            names["beats"].append(name)
+    heads = {
+        YES: "a winning ticket in",
+        NO: "no winning ticket in",
+        UNDECIDED: "not decided in",
+        NOT_RUN: "not run:",
+        "beats": f"better than random init by more than {margin_words()}, at some sparsity, in",
+    }
+    parts = [f"{head} {_and(names[key])}" for key, head in heads.items() if names[key]]
+    if not names["beats"] and any(names[state] for state in (YES, NO, UNDECIDED)):
+        parts.append(f"nowhere shown to be better than random init by more than {margin_words()}")
+    lines.append(f"**Together**: {'; '.join(parts)}.")
+    if any(ladder.generated for ladder in found):
+        lines[-1] += " These texts are generated, so this says nothing about real ones."
+    return lines
+
+
+def headline(ladder: Ladder) -> str:
+    """One pair's answer as a sentence."""
+    if not ladder.rungs:
+        return f"{NOT_RUN}."
+    parts = [ticket_words(ladder), random_words(ladder)]
+    large = [rung for rung in ladder.rungs if rung.too_large == YES]
+    if large:
+        parts.append(
+            f"at {_at(large, ladder.rungs)} a random mask is as good as dense: the network is "
+            "merely too large"
+        )
+    if any(rung.dense.one_seed or rung.random.one_seed for rung in ladder.rungs):
+        parts.append("one seed decides nothing about other seeds")
+    return f"{'; '.join(parts)}."
+
+
+def verdict(ladder: Ladder) -> list[str]:
+    """The same in full, with the numbers at the turning points."""
+    if not ladder.rungs:
+        return [f"{NOT_RUN}."]
+    upward = [rung.ticket == YES for rung in ladder.rungs]
+    downward = [rung.beats("random") == YES for rung in reversed(ladder.rungs)]
+    last, first = _leading(upward), len(ladder.rungs) - _leading(downward)
+    dense = _numbers(ladder.rungs[max(last - 1, 0) : last + 1], "dense")
+    random = _numbers(ladder.rungs[max(first - 1, 0) : first + 1], "random")
+    lines = [
+        f"Ticket: {ticket_words(ladder)}. {dense}",
+        f"First values: {random_words(ladder)}. {random}",
+        f"Controls: {control_words(ladder)}",
+        f"Size: {size_words(ladder)}",
+        f"Strict conditions: {prize_words(ladder)}",
+    ]
+    if any(rung.dense.one_seed or rung.random.one_seed for rung in ladder.rungs):
+        lines.append("Seeds: where there is one seed, nothing is decided about other seeds.")
+    return [line.strip() for line in lines]
+
+
+def variant_words(ladder: Ladder) -> str:
+    """A ladder beside the plain one as a sentence."""
+    names = {"rewind_step": "late rewinding to step", "scope global": "global pruning"}
+    said = ladder.name
+    for name, words in names.items():
+        said = said.replace(name, words)
+    return f"{said[0].upper()}{said[1:]}: {ticket_words(ladder)}; {random_words(ladder)}."
+
+
+def ticket_words(ladder: Ladder) -> str:
+    """Up to which sparsity the ticket wins: every rung up to there is not worse than dense."""
+    rungs = ladder.rungs
+    said = [_said(rung.dense, rung.ticket, {YES: "one", NO: "none"}) for rung in rungs]
+    first = _leading(rung.ticket == YES for rung in rungs)
+    if first == len(rungs):
+        if len(rungs) == 1:
+            return f"a winning ticket at {_at(rungs, rungs)} sparsity, the only one that was run"
+        return f"a winning ticket up to {_at(rungs[-1:])} sparsity, the highest that was run"
+    if first:
+        top = _at(rungs[first - 1 : first])
+        return f"a winning ticket up to {top} sparsity ({_listed(rungs[first:], said[first:])})"
+    if {rung.ticket for rung in rungs} == {NOT_RUN}:
+        return "dense was not run, so nothing is known of a winning ticket"
+    if len(set(said)) == 1:
+        if rungs[0].ticket == NO:
+            return f"no winning ticket at {_at(rungs, rungs)} sparsity"
+        return f"{said[0]} whether there is a winning ticket ({_at(rungs, rungs)} sparsity)"
+    if any(rung.ticket == YES for rung in rungs):
+        return f"a winning ticket, but not from the lowest sparsity on ({_listed(rungs, said)})"
+    return f"no winning ticket is shown ({_listed(rungs, said)})"
+
+
+def random_words(ladder: Ladder) -> str:
+    """From which sparsity on the ticket beats random init by more than the margin."""
+    rungs, better = ladder.rungs, f"better than random init by more than {margin_words()}"
+    states = [rung.beats("random") for rung in rungs]
+    said = [_said(r.random, state, {}) for r, state in zip(rungs, states, strict=True)]
+    start = len(rungs) - _leading(state == YES for state in reversed(states))
+    if set(states) == {NOT_RUN}:
+        return "random init was not run"
+    if start == 0:
+        return f"{better} at {_at(rungs, rungs)}"
+    if start < len(rungs):
+        rest = _listed(rungs[:start], said[:start])
+        return f"{better} from {_at(rungs[start : start + 1])} on ({rest})"
+    if len(set(said)) == 1:
+        return (
+            f"not {better} at {_at(rungs, rungs)}"
+            if states[0] == NO
+            else f"{said[0]} whether it is {better}"
+        )
+    if YES in states:
+        return f"{better}, but not up to the highest sparsity ({_listed(rungs, said)})"
+    return f"not shown to be {better} ({_listed(rungs, said)})"
+
+
+def control_words(ladder: Ladder) -> str:
+    """Do random init, the random mask and the shuffled mask tell the same?"""
+    sentences = []
+    for rung in ladder.rungs:
+        states = {name: rung.beats(name) for name in CONTROLS}
+        ran = {name: state for name, state in states.items() if state != NOT_RUN}
+        if not set(ran) - {"random"}:
+            continue
+        names = {name: groups.ARM_LABELS[name] for name in ran}
+        listed = ", ".join(f"{names[name]} {state}" for name, state in ran.items())
+        if YES in ran.values() and NO in ran.values():
+            end = "they disagree"
+        elif UNDECIDED in ran.values():
+            end = "not all is decided" + (" (one seed)" if rung.dense.one_seed else "")
+        else:
+            end = "they agree" if len(ran) > 1 else "no other control to agree with"
+        sentences.append(
+            f"at {_at([rung])}, beaten by more than {margin_words()}: {listed}; {end}."
+        )
+    if not sentences:
+        return f"{NOT_RUN}."
+    return " ".join(s[0].upper() + s[1:] if i else s for i, s in enumerate(sentences))
+
+
+def size_words(ladder: Ladder) -> str:
+    """Is the network merely too large, so that any mask of that size would do?"""
+    sentences = []
+    words = {
+        YES: "a random mask is not worse than dense by more than {m}: the network is merely too "
+        "large, and a good ticket says little",
+        NO: "a random mask is worse than dense by more than {m}: size alone does not explain a "
+        "good ticket",
+        UNDECIDED: "not decided whether a random mask is as good as dense",
+    }
+    for rung in ladder.rungs:
+        if rung.too_large == NOT_RUN:
+            continue
+        end = " (one seed)" if rung.size.one_seed else ""
+        said = words[rung.too_large].format(m=margin_words())
+        sentences.append(f"at {_at([rung])}, {said}{end} ({_points(rung.size)}).")
+    if not sentences:
+        return "no random mask was run."
+    return " ".join(s[0].upper() + s[1:] if i else s for i, s in enumerate(sentences))
+
+
+def prize_words(ladder: Ladder) -> str:
+    """The highest grade that a rung is given."""
+    rate = power(ladder.learning_rate)
+    for prize, said in (
+        ("jackpot", f"a jackpot ticket, as far as one learning rate ({rate}) tells"),
+        ("secondary prize or jackpot", f"a secondary prize or more, at learning rate {rate}"),
+        ("secondary prize", f"a secondary prize, at learning rate {rate}"),
+    ):
+        rungs = [rung for rung in ladder.rungs if rung.prize == prize]
+        if rungs:
+            return f"{said}, at {_at(rungs, ladder.rungs)}."
+    open_ = [rung for rung in ladder.rungs if rung.prize == UNDECIDED]
+    if not open_:
+        return "no prize at any sparsity."
+    missing = [i for i in range(4) if any(r.conditions[i].startswith(UNDECIDED) for r in open_)]
+    numbers = _and([str(i + 1) for i in missing])
+    end = "; no prize elsewhere" if len(open_) < len(ladder.rungs) else ""
+    what = "conditions" if len(missing) > 1 else "condition"
+    return f"{UNDECIDED} at {_at(open_, ladder.rungs)}, for want of {what} {numbers}{end}."
+
+
+def _numbers(rungs: Sequence[Rung], against: str) -> str:
+    """The ticket's difference at these rungs, where it was measured."""
+    found = [(rung, getattr(rung, against)) for rung in rungs]
+    parts = [f"{_points(d)} at {_at([rung])}" for rung, d in found if d.interval is not None]
+    name = groups.ARM_LABELS[against]
+    return f"Ticket less {name}, in points: {'; '.join(parts)}." if parts else ""
+
+
+def _points(found: Difference) -> str:
+    """A difference in points with its interval: "+0.12 [−0.10 to +0.34; 3 seeds]"."""
+    given, seeds = found.interval, f"{found.interval.seeds} seeds"
+    if found.one_seed:
+        seeds = f"1 seed: test examples only, McNemar p {p_value(found.p)}"
+    return f"{points(given.mean)} [{points(given.low)} to {points(given.high)}; {seeds}]"
+
+
+def p_value(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def points(share: float) -> str:
+    """0.0012 as "+0.12"; no minus before a zero."""
+    text = f"{100 * share:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "−")
+
+
+def percent(sparsity: float) -> str:
+    """0.9375 as "93.75"."""
+    return f"{100 * sparsity:.4g}"
+
+
+def power(value: float) -> str:
+    """0.001 as "1e-3"."""
+    digits, power = f"{value:.15e}".split("e")
+    short = f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+    return short if float(short) == value else repr(value)
+
+
+def margin_words() -> str:
+    return f"{100 * MARGIN:g} points"
+
+
+def _said(found: Difference, state: str, words: dict[str, str]) -> str:
+    if state == UNDECIDED and found.one_seed:
+        return f"{UNDECIDED} on one seed"
+    return words.get(state, state)
+
+
+def _leading(flags: Iterable[bool]) -> int:
+    """How many are true before the first that is not."""
+    count = 0
+    for flag in flags:
+        if not flag:
+            break
+        count += 1
+    return count
+
+
+def _listed(rungs: Sequence[Rung], said: Sequence[str]) -> str:
+    """ "at 50 and 75 % none, at 87.5 % not decided"; rungs of one word together."""
+    together: dict[str, list[Rung]] = defaultdict(list)
+    for rung, word in zip(rungs, said, strict=True):
+        together[word].append(rung)
+    return ", ".join(f"at {_at(same, rungs)} {word}" for word, same in together.items())
+
+
+def _at(rungs: Sequence[Rung], among: Sequence[Rung] = ()) -> str:
+    """ "50, 75 and 87.5 %"; four or more neighbours `among` a ladder's are "50 to 93.75 %"."""
+    names = [percent(rung.sparsity) for rung in rungs]
+    steps = [rung.sparsity for rung in among]
+    if len(rungs) > 3 and steps:
+        first = steps.index(rungs[0].sparsity)
+        if steps[first : first + len(rungs)] == [rung.sparsity for rung in rungs]:
+            return f"{names[0]} to {names[-1]} %"
+    return f"{_and(names)} %"
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
