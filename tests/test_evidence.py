@@ -138,7 +138,7 @@ def test_mcnemar_of_a_table():
 
 
 def simulation():
-    path = root() / "benchmarks" / "coverage.py"
+    path = root() / "benchmarks" / "intervals.py"
     spec = importlib.util.spec_from_file_location("coverage_of_intervals", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

@@ -1,4 +1,4 @@
-"""How often do 95 % intervals hold the truth? python benchmarks/coverage.py prints a table.
+"""How often do 95 % intervals hold the truth? python benchmarks/intervals.py prints a table.
 
 Networks of two arms are imagined, not trained. Network (arm, seed) is right on an example if a
 normal score is positive: a part of the example that all networks share, parts of the arm, of the

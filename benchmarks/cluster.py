@@ -1,0 +1,205 @@
+"""What Dask costs and brings: engines side by side, overhead of a run, bytes that travel.
+
+python benchmarks/cluster.py engines --dataset imdb --rounds 3
+python benchmarks/cluster.py overhead --runs 2000 --workers 16
+python benchmarks/cluster.py bytes
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+from lottery import cluster, experiment, models, task
+from lottery.pruning.masks import full_mask, prune
+from lottery.pruning.scores import magnitude
+from lottery.results import Store
+
+SECOND = 1.0  # each run of `overhead` takes so long at least: see one_second.py
+
+
+def engines(dataset: str, epochs: int, rounds: int) -> pd.DataFrame:
+    """The same ten trainings (two seeds, two rungs, lt and random) in turns, whole commands."""
+    ways = {
+        "in the process, 2 threads": ["--threads", "2"],
+        "--jobs 1": ["--jobs", "1"],
+        "--jobs 2": ["--jobs", "2"],
+    }
+    rows = []
+    for number in range(rounds + 1):  # the first one warms caches
+        taken = {}
+        for way, arguments in ways.items():
+            with tempfile.TemporaryDirectory() as folder:
+                command = [sys.executable, "-m", "lottery.cli", "run", dataset, "cnn", *arguments]
+                command += ["--sparsity", "0.5", "0.75", "--seed", "0", "1"]
+                # The name keeps demo corpora apart from real ones.
+                command += ["--epochs", str(epochs), "--results", f"{folder}/demo"]
+                start = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True)
+                taken[way] = time.perf_counter() - start
+                assert len(Store(Path(folder) / "demo").paths()) == 10
+        print(taken, file=sys.stderr, flush=True)
+        if number:
+            rows.append(taken)
+    frame = pd.DataFrame(rows)
+    base = frame["--jobs 1"]
+    return pd.DataFrame(
+        {
+            "seconds (median)": frame.median().round(1),
+            "times --jobs 1 (median of pairs)": [
+                round(statistics.median(base / frame[way]), 2) for way in frame
+            ],
+            "least": [round((base / frame[way]).min(), 2) for way in frame],
+            "most": [round((base / frame[way]).max(), 2) for way in frame],
+        }
+    ).rename_axis("way")
+
+
+def overhead(runs: int, workers: int) -> dict[str, float]:
+    """Real but tiny runs, each a second long, on workers that mostly sleep."""
+    each = 13  # a seed of six rungs, lt and random
+    folder = Path(tempfile.mkdtemp())
+    file = folder / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    own = ["--scheduler-file", str(file), "--no-dashboard", "--host", "127.0.0.1"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    scheduler = subprocess.Popen([*dask, "scheduler", "--port", "0", *own], **quiet)
+    setup = ["--nthreads", "1", "--preload", str(Path(__file__).resolve().parent / "one_second.py")]
+    nanny = subprocess.Popen([*dask, "worker", "--nworkers", str(workers), *setup, *own], **quiet)
+    try:
+        while not file.exists():
+            time.sleep(0.1)
+        address = json.loads(file.read_text())["address"]
+        with cluster.Client(address) as client:
+            client.wait_for_workers(workers, timeout=300)
+            study = experiment.Study(
+                "demo-reviews",
+                ["cnn"],
+                (0.5, 0.75, 0.875, 0.9375, 0.969, 0.984),
+                seeds=range(-(-runs // each)),
+                store=Store(folder / "demo"),
+                client=client,
+                device="cpu",
+                threads=1,
+                say=lambda line: None,
+                epochs=1,
+                embedding_size=8,
+                filters=8,
+                vocabulary_size=200,
+                max_tokens=8,
+            )
+            _ = study.corpus
+            mine, theirs = psutil.Process(), psutil.Process(scheduler.pid)
+            memory = watch(mine)
+            start, cpu = time.perf_counter(), (cpu_of(mine), cpu_of(theirs))
+            done = study.run()
+            wall = time.perf_counter() - start
+            memory = memory()
+        number = len(done)
+        return {
+            "runs": number,
+            "workers": workers,
+            "wall, s": wall,
+            "overhead of a run on its worker, ms": 1000 * (wall * workers / number - SECOND),
+            "caller's CPU a run, ms": 1000 * (cpu_of(mine) - cpu[0]) / number,
+            "scheduler's CPU a run, ms": 1000 * (cpu_of(theirs) - cpu[1]) / number,
+            **{f"caller's memory at {p} %, MB": memory[p] for p in (10, 50, 90, 100)},
+        }
+    finally:
+        for process in (nanny, scheduler):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def cpu_of(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def watch(process: psutil.Process) -> Callable[[], dict[int, float]]:
+    """Note a process's resident memory every half second; give it at shares of the time."""
+    import threading
+
+    noted, stop = [], threading.Event()
+
+    def note() -> None:
+        while not stop.wait(0.5):
+            noted.append(process.memory_info().rss / 1e6)
+
+    thread = threading.Thread(target=note, daemon=True)
+    thread.start()
+
+    def shares() -> dict[int, float]:
+        stop.set()
+        thread.join()
+        return {p: noted[min(len(noted) - 1, p * len(noted) // 100)] for p in (10, 50, 90, 100)}
+
+    return shares
+
+
+def travels() -> pd.DataFrame:
+    """Bytes of a run's order and answer, for the models of the IMDb study."""
+    rows = []
+    ladder = (0.5, 0.75, 0.875, 0.9375, 0.969, 0.984)
+    for model in ("cnn", "lstm"):
+        study = experiment.Study("imdb", [model], ladder, say=lambda line: None, device="cpu")
+        built = models.build(study.settings(model, "dense", 0, 0), 25_000, 1)
+        weights = models.draw(built, 0)
+        mask = full_mask(weights)
+        for rung in range(len(ladder) + 1):
+            arm = "lt" if rung else "dense"
+            settings = study.settings(model, arm, rung, 0)
+            if rung:
+                mask = prune(magnitude(weights), mask, ladder[:rung], "layer", 0.5)
+            made = task.Task(settings, mask if rung else None)
+            tuned = task.Task(settings, mask, trained=weights)
+            kept = {n: w.masked_fill(~mask[n], 0) if n in mask else w for n, w in weights.items()}
+            answer = cluster.packed(kept | task.named(mask))
+            size = {
+                "to the worker, apart": made,
+                "to the worker (finetune), apart": tuned if rung else None,
+            }
+            row = {"model": model, "sparsity": ladder[rung - 1] if rung else 0.0}
+            for name, one in size.items():
+                row[name] = len(pickle.dumps(cluster.packed_task(one))) if one else 0
+            row["to the worker, common disk"] = len(pickle.dumps(settings))
+            row["back"] = len(pickle.dumps(answer))
+            row["checkpoint"] = sum(t.nbytes for t in (kept | task.named(mask)).values())
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["engines", "overhead", "bytes"])
+    parser.add_argument("--dataset", default="demo-reviews")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--workers", type=int, default=16)
+    asked = parser.parse_args()
+    if asked.what == "engines":
+        print(engines(asked.dataset, asked.epochs, asked.rounds).to_string())
+    elif asked.what == "overhead":
+        for name, value in overhead(asked.runs, asked.workers).items():
+            print(f"{name:<40} {value:10.2f}")
+    else:
+        print(travels().to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
