@@ -17,14 +17,14 @@ class Published:
 
 PUBLISHED = (
     Published(
-        "[Frankle & Carbin 2019](https://arxiv.org/abs/1803.03635), abstract",
+        "Frankle & Carbin 2019 (arXiv 1803.03635), abstract",
         "fully connected and convolutional, MNIST and CIFAR-10",
         "winning tickets of less than 10–20 % of the size; above it they learn faster than dense "
         "and reach a higher accuracy",
         "images; other networks, smaller steps a round than halving",
     ),
     Published(
-        "[Desai, Zhan & Aly 2019](https://arxiv.org/abs/1910.12708), section 5.2",
+        "Desai, Zhan & Aly 2019 (arXiv 1910.12708), section 5.2",
         "CNN with filters of 3, 4 and 5, Amazon reviews of five kinds",
         "tickets beat dense at up to 90 % sparsity for three kinds of the five; random init is as "
         "good as the ticket until about 96 %, and falls off beyond",
@@ -32,7 +32,7 @@ PUBLISHED = (
         "8,000 subwords, 20,000 texts of a kind, 35 % a round for 20 rounds, other initialisation",
     ),
     Published(
-        "[Yu et al. 2020](https://arxiv.org/abs/1906.02768), section 4.1.1",
+        "Yu et al. 2020 (arXiv 1906.02768), section 4.1.1",
         "LSTM of two layers, language model of Wikitext-2",
         "90 % of the weights removed without a noticeable rise of the log perplexity; better than "
         "random tickets at every sparsity; late rewinding helps a little, iterative pruning much",
@@ -40,14 +40,14 @@ PUBLISHED = (
         "the end of the first epoch",
     ),
     Published(
-        "[Yu et al. 2020](https://arxiv.org/abs/1906.02768), section 4.1.2",
+        "Yu et al. 2020 (arXiv 1906.02768), section 4.1.2",
         "Transformer, translation WMT'14 English to German",
         "Big: 28.9 BLEU with 67 % of the weights removed, 29.2 before. Base: random tickets fall "
         "off much faster if the embedding is left whole",
         "translation, so no accuracy; global pruning, late rewinding",
     ),
     Published(
-        "[Ma et al. 2021](https://arxiv.org/abs/2107.00166), section 3.1",
+        "Ma et al. 2021 (arXiv 2107.00166), section 3.1",
         "ResNets, VGG-16 and MobileNet-v1, CIFAR-10 to ImageNet",
         "no clear jackpot ticket under the strict conditions; secondary prizes for most networks "
         "on small datasets",

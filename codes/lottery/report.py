@@ -274,7 +274,7 @@ def _evidence(
 def _conditions_caption(found: list[verdict.Ladder]) -> str:
     rates = " and ".join(power(rate) for rate in sorted({x.learning_rate for x in found}))
     return (
-        "The five conditions of [Ma et al. 2021](https://arxiv.org/abs/2107.00166), section 2.2: "
+        "The five conditions of Ma et al. 2021 (arXiv 2107.00166), section 2.2: "
         "all five are a jackpot ticket, the first four a secondary prize. They ask 3 and 5 of "
         f"every learning rate and of the best recipe; here there is {rates} "
         "only. Epochs are enough if in every seed the dense network's best one is not the last; "
