@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as arrays
 
 import children
 from children import Child, study
-from lottery import cluster, housekeeping, report, task
+from lottery import cli, cluster, housekeeping, report, task
 from lottery.files import UserError
 from lottery.pruning.masks import full_mask, prunable
 from lottery.results import Store
@@ -116,15 +116,15 @@ def test_records_do_not_depend_on_the_engine(tmp_path, make):
     apart, far = make(), Store(tmp_path / "far")
     for number in range(3):
         apart.add("--name", f"far{number}", "--no-nanny", blind=far.root)
-    made = study(far.root, client=apart.address, **LADDER)
+    assert apart.address.startswith("tcp://")
+    made = study(far.root, client=str(apart.file), **LADDER)
     told = made.run()
     study(far.root, ladder=(0.5, 0.75), arms=("lt",), rewind_step=3, client=apart.address).run()
     same(far, here.store)
     assert {r.worker for r in told} <= {"far0", "far1", "far2"}
     assert len({r.worker for r in told}) > 1
     assert all(r.host for r in told)
-    left = [p.name for p in far.root.rglob("*") if ".state." in p.name or ".seen" in p.name]
-    assert left == []
+    assert states(far) == []
 
 
 def begun(path: Path) -> Counter:
@@ -160,6 +160,8 @@ def test_a_worker_that_dies_costs_its_current_run_only(tmp_path, make):
     said = [line for line in child.said if "set aside" in line]
     assert said == [], "from its last epoch: the disk is common"
     assert states(store) == []
+    report.write(store, say=[].append)
+    assert housekeeping.verify(store) == (3, [], [])
 
 
 def test_the_scheduler_dies_and_the_same_command_goes_on(tmp_path, make):
@@ -303,6 +305,8 @@ def test_mistakes_are_one_line(tmp_path):
         ({"jobs": 0}, "jobs 0"),
         ({"client": "tcp://127.0.0.1:9"}, "no Dask scheduler answers"),
         ({"client": "nonsense://"}, "no Dask scheduler answers"),
+        ({"client": str(tmp_path / "dask.json")}, "is not there"),
+        ({"client": "tcp://127.0.0.1:9", "per_gpu": 0}, "per_gpu 0"),
     ):
         with pytest.raises(UserError, match=words) as caught:
             study(tmp_path / "demo", **more).run()
@@ -317,6 +321,20 @@ def test_dask_is_imported_by_those_alone_who_use_it(tmp_path):
         "sys.exit('distributed' in sys.modules or 'dask' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0
+
+
+def test_many_studies_are_one_graph(tmp_path, capsys):
+    """Two datasets and both models in one command; the bar counts them all."""
+    options = ["--epochs", "1", "--embedding-size", "2", "--filters", "2", "--hidden", "2"]
+    options += ["--max-tokens", "5", "--vocabulary-size", "50", "--results", str(tmp_path / "demo")]
+    names = ["demo-reviews", "demo-news", "cnn", "lstm"]
+    assert cli.main(["run", *names, "--jobs", "2", "--arm", "lt", *options]) == 0
+    store = Store(tmp_path / "demo")
+    pairs = Counter((r.settings.dataset, r.settings.model) for r in store.records()[0])
+    assert pairs == {(d, m): 2 for d in names[:2] for m in names[2:]}
+    said = capsys.readouterr().err
+    assert "dashboard: http://" in said
+    assert "8/8" in said and "0 running, 0 waiting, 0 failed" in said
 
 
 # The graph

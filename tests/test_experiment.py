@@ -83,6 +83,19 @@ def test_only_what_is_missing_is_trained(study, trained):
     assert trained == [t.replace("seed 0", "seed 1") for t in wanted]
 
 
+def test_arms_can_be_trained_at_some_rungs_alone(study, trained):
+    records = study(ladder=(0.5, 0.75), arms=("shuffled", "random"), at=(0.75,)).run()
+    assert trained == [
+        "cnn dense seed 0",
+        "cnn lt 0.5 seed 0",
+        "cnn shuffled 0.75 seed 0",
+        "cnn random 0.75 seed 0",
+    ]
+    assert [r.settings.rung for r in records] == [0, 2, 2]
+    with pytest.raises(UserError, match=r"sparsity 0.9 is not on the ladder"):
+        study(ladder=(0.5, 0.75), at=(0.9,))
+
+
 def test_arms_can_be_run_one_after_the_other(study, trained):
     made = study()
     assert titles(made.run("dense")) == ["cnn dense seed 0"]

@@ -40,6 +40,8 @@ EXAMPLES = """examples:
   lottery run imdb cnn                  dense, lt and random at sparsity 0.5
   lottery run imdb cnn lstm --sparsity 0.5 0.75 --arm lt random --seed 0 1
   lottery run imdb agnews --jobs 2      both datasets and models, two at a time
+  lottery run imdb cnn --sparsity 0.5 0.75 --at 0.75 --arm shuffled
+                                        a control, at one rung of the ladder
   lottery run demo-reviews cnn          the same on generated reviews, in seconds
   lottery report                        records to week9.md, tables and figures
   lottery status                        what is done, running, stopped and failed
@@ -149,7 +151,9 @@ def _parser() -> argparse.ArgumentParser:
     one = elsewhere.add_mutually_exclusive_group()
     one.add_argument("--jobs", type=int, metavar="N", help="train on N processes of this machine")
     one.add_argument(
-        "--scheduler", metavar="ADDRESS", help="train on a Dask cluster, e.g. tcp://host:8786"
+        "--scheduler",
+        metavar="ADDRESS",
+        help="train on a Dask cluster: tcp://host:8786, or its --scheduler-file",
     )
     elsewhere.add_argument(
         "--per-gpu",

@@ -11,10 +11,12 @@ results folder), it reads there, and keeps the state of its run there, too.
 
 from __future__ import annotations
 
+import ctypes
 import heapq
 import logging
 import queue
 import secrets
+import sys
 import threading
 import time
 from collections import Counter
@@ -49,8 +51,8 @@ from lottery.task import Task, apart, named
 from lottery.training import Diverged, Progress, use
 
 DEATHS = 4  # workers that a run may take with it before it is recorded as failed
-NOISY = ("distributed", "tornado", "asyncio")
 AHEAD = 2  # runs handed to Dask for each thread, so that no worker waits for the caller
+NOISY = ("distributed", "tornado", "asyncio")  # loggers
 
 Key = tuple[str, int]  # a run's name, and 0; or a dense run's name, and k: its weights θₖ
 
@@ -60,18 +62,19 @@ Key = tuple[str, int]  # a run's name, and 0; or a dense run's name, and k: its 
 
 @dataclass(frozen=True)
 class Seen:
-    """A file that a worker on the same disk reads with the same content."""
+    """The file that tells a results folder from all others: on the same disk it reads the same."""
 
     path: Path
     token: str
 
     @classmethod
-    def written(cls, results: Path) -> Seen:
-        """A new one in a results folder."""
-        token = secrets.token_hex(16)
-        path = results.resolve() / "checkpoints" / f".seen-{token[:8]}"
-        write_whole(path, token)
-        return cls(path, token)
+    def of(cls, results: Path) -> Seen:
+        """That of a results folder, made the first time."""
+        path = results.resolve() / "checkpoints" / ".seen"
+        if not path.exists():
+            with suppress(FileExistsError):  # another process was faster
+                write_whole(path, secrets.token_hex(16), overwrite=False)
+        return cls(path, path.read_text())
 
     def here(self) -> bool:
         try:
@@ -147,6 +150,7 @@ def _work(order: Order, corpus: Corpus | None) -> tuple[Record | None, dict[str,
     alone = order.step or settings.arm == "dense"  # it stands on nothing
     if order.task is None and not (shared or alone):
         raise Missing("store")
+    keep_memory()
     watch = _Told(worker, order, shared)
     with _turn(order.device):
         device = use(order.device, order.threads)
@@ -178,6 +182,20 @@ def _task(order: Order, corpus: Corpus) -> Task:
         return task.task_of(order.settings, weights_of, rewound_of)
     except checkpoints.Damaged:  # a network disk may be late; the caller's own view decides
         raise Missing("store") from None
+
+
+@lru_cache(maxsize=1)
+def keep_memory() -> None:
+    """Let this process keep the memory that a step frees, for the next step.
+
+    Dask's nanny sets MALLOC_TRIM_THRESHOLD_, so that the C library hands it back at once; every
+    step then pays for fresh pages, and takes half as long again.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library than GNU's
+            libc = ctypes.CDLL(None)
+            libc.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, its highest value
+            libc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
 
 
 _cpu = threading.Lock()
@@ -379,13 +397,18 @@ def run(
 ) -> None:
     """Train the runs asked for on `jobs` processes of this machine, or on a client's cluster.
 
-    `client` may be the address of a scheduler. On workers with the Dask resource GPU a run takes
-    1 / `per_gpu` of it. Interrupted, it stops the work and keeps what is finished. UserError: no
-    such scheduler, it went away, or its workers cannot do it.
+    `client` may be the address of a scheduler, or the .json file that it has written. On workers
+    with the Dask resource GPU a run takes 1 / `per_gpu` of it. Interrupted, it stops the work and
+    keeps what is finished. UserError: no such scheduler, it went away, or its workers cannot do it.
     """
     # What travels with a task is small beside its training, but Dask would warn of 10 MB.
-    small = dask.config.set({"distributed.admin.large-graph-warning-threshold": "4GB"})
-    with small, _quiet(), _connected(jobs, client, say) as connected:
+    options = dask.config.set(
+        {
+            "distributed.admin.large-graph-warning-threshold": "4GB",
+            "distributed.worker.profile.enabled": False,  # it halts Python every 10 ms
+        }
+    )
+    with options, _quiet(), _connected(jobs, client, say) as connected:
         _Caller(graph(asked), connected, per_gpu, say).run()
 
 
@@ -421,8 +444,13 @@ def _connected(
                     silence_logs=logging.CRITICAL,
                 )
             )
+        where = {"address": client}
+        if isinstance(client, str) and client.endswith(".json"):
+            if not Path(client).is_file():
+                raise UserError(f"{client} is not there: dask scheduler --scheduler-file writes it")
+            where = {"scheduler_file": client}
         try:
-            connected = stack.enter_context(Client(client, timeout=15))
+            connected = stack.enter_context(Client(**where, timeout=15))
         except (OSError, ValueError) as error:
             raise UserError(
                 f"no Dask scheduler answers at {client!r} ({type(error).__name__}): start one with "
@@ -458,6 +486,7 @@ class _Caller:
         self.seen: dict[Path, Seen] = {}  # by results folder
         self.apart: set[Path] = set()  # results folders that not all workers see
         self.texts: dict[str, Future] = {}  # corpora that travel, by fingerprint
+        self.states = Counter(node.state for node in nodes.values())
         self.pushed = 0
         self.asked = -1e9  # when Dask was last asked how many can run at once
 
@@ -482,14 +511,20 @@ class _Caller:
                 self.client.unsubscribe_topic(self.topic)
             for node in self.nodes.values():
                 node.held.close()
-            for seen in self.seen.values():
-                seen.path.unlink(missing_ok=True)
         if self.error is not None:
             raise self.error
 
     def _show(self, bar: Tally) -> None:
-        states = Counter(node.state for node in self.nodes.values())
-        bar.show(len(self.nodes), states["done"], len(self.running), states["failed"])
+        done, failed = self.states["done"], self.states["failed"]
+        bar.show(len(self.nodes), done, len(self.running), failed)
+
+    def _now(self, node: Node, state: str) -> None:
+        """Change a node's state; only a run that flies is held against other processes."""
+        self.states[node.state] -= 1
+        self.states[state] += 1
+        node.state = state
+        if state != "flying":
+            node.held.close()
 
     # Before the first run
 
@@ -507,10 +542,10 @@ class _Caller:
                 f"{wide[0]} has several threads, whose runs take turns on the CPU: start it with "
                 f"--nworkers N --nthreads 1 to train N at once"
             )
-        for node in self.nodes.values():
-            study, folder = node.study, node.study.store.root
+        for study in {id(node.study): node.study for node in self.nodes.values()}.values():
+            folder = study.store.root
             if folder not in self.seen:
-                self.seen[folder] = seen = Seen.written(folder)
+                self.seen[folder] = seen = Seen.of(folder)
                 if not all(self.client.run(seen.here).values()):
                     self.apart.add(folder)
             data = Data.of(study.corpus)
@@ -537,8 +572,7 @@ class _Caller:
     # What goes out
 
     def _push(self, node: Node) -> None:
-        node.state = "ready"
-        node.held.close()
+        self._now(node, "ready")
         self.pushed += 1
         heapq.heappush(self.ready, (-node.height, self.pushed, node.key))
 
@@ -561,9 +595,11 @@ class _Caller:
             except Diverged as error:
                 self._fail(node, str(error))
             except _Gone:
-                node.held.close()
-                node.state = "waiting"
+                self._now(node, "waiting")
+                known = len(self.nodes)
                 wait(self.nodes, node)
+                self.states["waiting"] += len(self.nodes) - known
+                measure(self.nodes)
                 for other in map(self.nodes.get, node.after):
                     if other.state == "done" or (other.state == "waiting" and not other.after):
                         self._push(other)
@@ -588,7 +624,7 @@ class _Caller:
             settings=settings,
             step=node.step,
             task=small,
-            store=study.store,
+            store=Store(folder.resolve()),  # a worker has a working directory of its own
             seen=self.seen[folder],
             data=data,
             device=device,
@@ -606,7 +642,7 @@ class _Caller:
             priority=node.height,
             resources={"GPU": 1 / self.per_gpu} if self.gpus and device != "cpu" else None,
         )
-        node.state = "flying"
+        self._now(node, "flying")
         self.flying[future] = node.key
         future.add_done_callback(self.back.put)
         return None
@@ -684,14 +720,13 @@ class _Caller:
         Dask gives up runs that only waited on workers that others killed, too: what counts is how
         many have begun it.
         """
-        if max(node.begun, node.given_up) < DEATHS:
-            self._push(node)
-        else:
+        if node.begun >= DEATHS or node.given_up >= 3 * DEATHS:  # too fast to say that it began
             self._bury(node)
+        else:
+            self._push(node)
 
     def _done(self, node: Node) -> None:
-        node.state = "done"
-        node.held.close()
+        self._now(node, "done")
         for other in map(self.nodes.get, node.above):
             other.after.discard(node.key)
             if other.state == "waiting" and not other.after:
@@ -702,8 +737,7 @@ class _Caller:
         lost = [(node, why)]
         while lost:
             node, why = lost.pop()
-            node.state = "failed"
-            node.held.close()
+            self._now(node, "failed")
             self.say(f"{node.title}: stopped, {why}")
             why = f"it stands on {node.title}: {why}"
             above = map(self.nodes.get, node.above)

@@ -6,7 +6,7 @@ import platform
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -203,12 +203,14 @@ def device_name(device: torch.device) -> str:
     return f"{device.type} ({platform.machine()}, {VECTOR_BITS}-bit vectors)"
 
 
+@cache
 def versions() -> dict[str, str]:
     """Of this project and of what its figures stand on."""
     names = ("lottery", "torch", "numpy", "numba", "llvmlite")
     return {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
 
 
+@cache  # of the code that this process has loaded, whatever is edited meanwhile
 def commit() -> str:
     """The code's commit, "+" behind it if files differ from it, "unknown" outside a checkout."""
     here = Path(__file__).parent
