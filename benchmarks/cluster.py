@@ -3,6 +3,7 @@
 python benchmarks/cluster.py engines --dataset imdb --rounds 3
 python benchmarks/cluster.py overhead --runs 2000 --workers 16
 python benchmarks/cluster.py bytes
+python benchmarks/cluster.py caller
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import psutil
 
-from lottery import cluster, experiment, models, task
+from lottery import checkpoints, cluster, experiment, models, task
+from lottery.files import root
 from lottery.pruning.masks import full_mask, prune
 from lottery.pruning.scores import magnitude
 from lottery.results import Store
@@ -182,9 +185,62 @@ def travels() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def caller() -> dict[str, float]:
+    """What the caller does for one run of the IMDb CNN, and what its graph and records ask."""
+    study = experiment.Study(
+        "imdb", ["cnn"], (0.5,), seeds=range(2000), say=lambda line: None, device="cpu"
+    )
+    dense, rung = study.plan()[:2]
+    built = models.build(dense, 25_000, 1)
+    weights, found = models.draw(built, 0), {}
+    mask = full_mask(weights)
+    below = weights | task.named(mask)
+    answer = cluster.packed(below)
+    with tempfile.TemporaryDirectory() as folder:
+        study.store = Store(Path(folder) / "results")
+        path = study.store.weights_path(dense)
+
+        def prune_and_pack() -> None:
+            made = task.task_of(rung, lambda s: task.apart(below), None)
+            cluster.packed_task(made)
+
+        def keep() -> None:
+            facts = {"run": dense.run, "data": "0" * 64}
+            checkpoints.save(path, cluster.unpacked(answer), facts)
+
+        for name, work in (("prune and pack a rung", prune_and_pack), ("keep a dense run", keep)):
+            work()
+            cpu, wall = [], []
+            for _ in range(9):
+                start = time.process_time(), time.perf_counter()
+                work()
+                cpu.append(time.process_time() - start[0])
+                wall.append(time.perf_counter() - start[1])
+            found[f"{name}, CPU ms"] = 1000 * statistics.median(cpu)
+            found[f"{name}, wall ms"] = 1000 * statistics.median(wall)
+        tracemalloc.start()
+        nodes = cluster.graph([(study, study.plan())])
+        found["memory of the graph, kB a run"] = (
+            tracemalloc.get_traced_memory()[0] / len(nodes) / 1e3
+        )
+        tracemalloc.stop()
+    records = Store(root() / "results")
+    start, read = time.process_time(), records.records()[0]
+    found["reading a record, CPU ms"] = 1000 * (time.process_time() - start) / max(len(read), 1)
+    found["corpus, MB"] = (
+        sum(
+            getattr(part, name).nbytes
+            for part in (study.corpus.train, study.corpus.valid, study.corpus.test)
+            for name in ("tokens", "offsets", "labels")
+        )
+        / 1e6
+    )
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["engines", "overhead", "bytes"])
+    parser.add_argument("what", choices=["engines", "overhead", "bytes", "caller"])
     parser.add_argument("--dataset", default="demo-reviews")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
@@ -193,8 +249,9 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.what == "engines":
         print(engines(asked.dataset, asked.epochs, asked.rounds).to_string())
-    elif asked.what == "overhead":
-        for name, value in overhead(asked.runs, asked.workers).items():
+    elif asked.what in ("overhead", "caller"):
+        found = caller() if asked.what == "caller" else overhead(asked.runs, asked.workers)
+        for name, value in found.items():
             print(f"{name:<40} {value:10.2f}")
     else:
         print(travels().to_string(index=False))
