@@ -4,6 +4,7 @@ python benchmarks/cluster.py engines --dataset imdb --rounds 3
 python benchmarks/cluster.py overhead --runs 2000 --workers 16
 python benchmarks/cluster.py bytes
 python benchmarks/cluster.py caller
+python benchmarks/cluster.py steps
 """
 
 from __future__ import annotations
@@ -24,12 +25,19 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from lottery import checkpoints, cluster, experiment, models, task
+from lottery import checkpoints, cluster, experiment, models, task, training
+from lottery.adam import Adam
 from lottery.files import root
 from lottery.pruning.masks import full_mask, prune
 from lottery.pruning.scores import magnitude
 from lottery.results import Store
 
+STEPS = {
+    ("imdb", "cnn"): 300,
+    ("agnews", "cnn"): 600,
+    ("imdb", "lstm"): 40,
+    ("agnews", "lstm"): 150,
+}
 SECOND = 1.0  # each run of `overhead` takes so long at least: see one_second.py
 
 
@@ -238,9 +246,57 @@ def caller() -> dict[str, float]:
     return found
 
 
+def steps() -> pd.DataFrame:
+    """A training step on one thread, on two, and on one thread in two processes at once."""
+    rows = []
+    for dataset in ("imdb", "agnews"):
+        for model in ("cnn", "lstm"):
+            for _ in range(3):
+                for way, processes, threads in (("1", 1, 1), ("2", 1, 2), ("1 + 1", 2, 1)):
+                    for ms, evaluation in at_once(processes, dataset, model, threads):
+                        rows.append((dataset, model, way, ms, evaluation))
+    columns = ["dataset", "model", "threads", "ms a step", "test, s"]
+    return pd.DataFrame(rows, columns=columns).groupby(columns[:3], sort=False).median()
+
+
+def at_once(processes: int, dataset: str, model: str, threads: int) -> list[tuple[float, float]]:
+    """The same steps in so many processes, begun together."""
+    command = [sys.executable, __file__, "step", "--dataset", dataset, "--model", model]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    begun = [
+        subprocess.Popen([*command, "--threads", str(threads)], **pipes) for _ in range(processes)
+    ]
+    for process in begun:
+        process.stdout.readline()  # it is warm
+    for process in begun:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [tuple(map(float, process.communicate()[0].split())) for process in begun]
+
+
+def step(dataset: str, model: str, threads: int) -> None:
+    """Print milliseconds a step and seconds of a pass over the test set."""
+    study = experiment.Study(dataset, [model], device="cpu", threads=threads, say=lambda line: None)
+    settings = study.settings(model, "dense", 0, 0)
+    texts = task.cut(study.corpus, settings.max_tokens)
+    built = task.build(settings, texts)
+    built.load_state_dict(models.draw(built, 0))
+    adam, count = Adam(dict(built.named_parameters()), None, 1e-3), STEPS[dataset, model]
+    training.train_epoch(built, adam, texts.train, settings, 1, training.Progress(), 10)
+    print("warm", flush=True)
+    sys.stdin.readline()
+    start = time.perf_counter()
+    training.train_epoch(built, adam, texts.train, settings, 2, training.Progress(), count)
+    middle = time.perf_counter()
+    training.evaluate(built, texts.test)
+    print(1000 * (middle - start) / count, time.perf_counter() - middle)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["engines", "overhead", "bytes", "caller"])
+    parser.add_argument("what", choices=["engines", "overhead", "bytes", "caller", "steps", "step"])
+    parser.add_argument("--model", default="cnn")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dataset", default="demo-reviews")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
@@ -253,6 +309,10 @@ def main() -> None:
         found = caller() if asked.what == "caller" else overhead(asked.runs, asked.workers)
         for name, value in found.items():
             print(f"{name:<40} {value:10.2f}")
+    elif asked.what == "steps":
+        print(steps().round(2).to_string())
+    elif asked.what == "step":
+        step(asked.dataset, asked.model, asked.threads)
     else:
         print(travels().to_string(index=False))
 
