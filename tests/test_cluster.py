@@ -224,6 +224,24 @@ def test_stopped_local_jobs_leave_no_process_behind(tmp_path, number, status):
     assert store.records()[1] == []
 
 
+def test_ctrl_c_in_a_terminal_reaches_all_processes_and_one_speaks(tmp_path):
+    arguments = children.run(tmp_path / "demo", "--jobs", "2", arms=("lt",), epochs=400)
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        caller = subprocess.Popen(
+            [sys.executable, "-m", "lottery.cli", *map(str, arguments)],
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    until(lambda: bool(states(Store(tmp_path / "demo"))))
+    os.killpg(caller.pid, signal.SIGINT)
+    assert caller.wait(60) == 130
+    said = log.read_text()
+    assert "stopped: finished runs are kept" in said
+    assert "Traceback" not in said and "KeyboardInterrupt" not in said
+
+
 def descendants(parent: int) -> set[int]:
     rows = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
     pairs = [tuple(map(int, row.split())) for row in rows.stdout.splitlines()]

@@ -16,6 +16,7 @@ import heapq
 import logging
 import queue
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -412,6 +413,12 @@ def run(
         _Caller(graph(asked), connected, per_gpu, say).run()
 
 
+def dask_setup(worker: Any) -> None:
+    """Leave Ctrl-C in a terminal, which all its processes get, to the caller."""
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Dask's own words about lost connections: what a person must know, this module says."""
@@ -442,6 +449,7 @@ def _connected(
                     memory_limit=0,  # Dask counts mapped files as memory, and would pause
                     dashboard_address="127.0.0.1:8787",
                     silence_logs=logging.CRITICAL,
+                    preload=[__name__],  # it calls dask_setup in each worker
                 )
             )
         where = {"address": client}
