@@ -55,9 +55,18 @@ def one_line(result: tuple[int, str, str]) -> str:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("run imbd cnn", "unknown dataset 'imbd': there are imdb, agnews"),
+        (
+            "run imbd cnn",
+            "'imbd' is no dataset (imdb, agnews, demo-reviews, demo-news) and no model",
+        ),
+        ("run cnn", "say which dataset: imdb, agnews"),
+        ("run imdb --jobs 0", "jobs 0 is not a whole number from 1"),
+        ("run imdb --sparsity 0.5 --at 0.7", "sparsity 0.7 is not on the ladder [0.5]"),
         ("data imbd", "'imbd'"),
-        ("run imdb gru", "unknown model 'gru': there are cnn, lstm"),
+        (
+            "run imdb gru",
+            "'gru' is no dataset (imdb, agnews, demo-reviews, demo-news) and no model",
+        ),
         ("run imdb cnn --arm winner", "unknown arm 'winner': there are dense, lt, random"),
         ("run imdb cnn --sparsity 1.5", "sparsity 1.5 is outside (0, 1)"),
         ("run imdb cnn --sparsity 0", "outside (0, 1)"),
@@ -125,8 +134,8 @@ def test_run_and_report_from_the_shell(run, tmp_path):
     status, out, _ = run(*words, "--results", store)
     assert status == 0
     assert [line.split()[:3] for line in out.splitlines()[1:]] == [
-        ["cnn", "dense", "0.0000"],
-        ["cnn", "lt", out.splitlines()[2].split()[2]],
+        ["demo-reviews", "cnn", "dense"],
+        ["demo-reviews", "cnn", "lt"],
     ]
     paths = sorted(store.glob("runs/demo-reviews/cnn/*.json"))
     assert len(paths) == 2
