@@ -48,7 +48,11 @@ def words(loaded: corpus.Corpus, name: str) -> list[tuple[str, int]]:
 
 def identical(a: corpus.Corpus, b: corpus.Corpus) -> bool:
     plain = [
-        [getattr(c, field.name) for field in dataclasses.fields(c) if field.name not in SPLITS]
+        [
+            getattr(c, field.name)
+            for field in dataclasses.fields(c)
+            if field.name not in (*SPLITS, "file")
+        ]
         for c in (a, b)
     ]
     return plain[0] == plain[1] and all(
@@ -193,12 +197,23 @@ def test_a_write_that_fails_leaves_no_file(tmp_path):
     assert cache.read(tmp_path / "x") is None
 
 
+def test_another_process_maps_the_same_file(small, tmp_path):
+    first, _ = small()
+    again = corpus.reopen(first.file, first.dataset, first.source)
+    assert identical(first, again)
+    assert corpus.reopen(tmp_path / "none", first.dataset, first.source) is None
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(first.file.read_bytes()[:-1])
+    assert corpus.reopen(damaged, first.dataset, first.source) is None
+
+
 def test_without_a_place_for_the_cache_all_else_is_the_same(small, tmp_path, monkeypatch):
     first, _ = small()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path / "file" / "cache"))
     second, said = small()
     assert identical(first, second)
+    assert first.file.exists() and second.file is None
     assert "nothing is cached" in said[1]
 
 

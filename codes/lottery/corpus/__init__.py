@@ -83,7 +83,7 @@ def load(
     found = _cached(path, say) or _fill(
         path, say, _build(source.read(), known, split_seed, vocabulary_size)
     )
-    return _corpus(dataset, source.words, *found, path)
+    return _corpus(dataset, source.words, *found, path if path.exists() else None)
 
 
 def reopen(file: Path, dataset: str, source: str) -> Corpus | None:
