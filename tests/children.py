@@ -109,6 +109,7 @@ def _main(arguments: list, log: Path, trained: Path, prepare: Callable | None, a
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, 1)
     os.dup2(out, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored behind a shell's &
     corpora.load = lambda name, **options: make_corpus()
     train = task.train
 

@@ -233,6 +233,7 @@ def test_ctrl_c_in_a_terminal_reaches_all_processes_and_one_speaks(tmp_path):
             stdout=out,
             stderr=out,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     until(lambda: bool(states(Store(tmp_path / "demo"))))
     os.killpg(caller.pid, signal.SIGINT)
