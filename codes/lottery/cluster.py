@@ -586,7 +586,7 @@ class _Caller:
 
     def _submit(self) -> None:
         """Hand over so many ready runs that every worker has the next one waiting."""
-        if time.monotonic() - self.asked > 2:
+        if time.monotonic() - self.asked > 5:  # workers come and go
             self.gpus = self._gpus()
             slots = self.gpus * self.per_gpu or sum(self.client.nthreads().values())
             self.room = max(AHEAD * int(slots), 4)
