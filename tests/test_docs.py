@@ -1,0 +1,22 @@
+"""What the documents say of records is what the records say."""
+
+from __future__ import annotations
+
+import re
+
+from lottery.files import root
+from lottery.results import Store
+
+
+def test_the_recipes_figures_are_those_of_their_records():
+    folder = root() / "results"
+    stores = {"": Store(folder), "trials ": Store(folder / "trials")}
+    records = {(k, r.run): r for k, store in stores.items() for r in store.records()[0]}
+    rows = re.findall(
+        r"([\d.]+)\**\s*\|\s*\**([\d.]+) %\**\s*\|\s*(trials )?`(\w{12})`",
+        (root() / "docs" / "recipe.md").read_text(),
+    )
+    assert len(rows) >= 7
+    for loss, accuracy, place, run in rows:
+        best = records[place, run].best
+        assert (f"{best.valid_loss:.4f}", f"{best.valid_accuracy:.2%}") == (loss, f"{accuracy}%")
