@@ -64,13 +64,13 @@ class Child:
 
     def wait(self) -> int:
         """Its exit status; -9 if it was killed."""
-        self.process.join(120)
+        self.process.join(300)
         assert self.process.exitcode is not None, "it hangs"
         return self.process.exitcode
 
     def wait_for_training(self) -> bool:
         """Wait until it begins to train; False if it ends before."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while time.monotonic() < end:
             if self.trained.exists():
                 return True

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,11 +69,12 @@ class Cluster:
 
     @property
     def address(self) -> str:
-        end = time.monotonic() + 60
-        while not self.file.exists():
+        end = time.monotonic() + 180
+        while True:
+            with suppress(OSError, ValueError):  # it is not there, or not whole
+                return json.loads(self.file.read_text())["address"]
             assert time.monotonic() < end and self.scheduler.poll() is None
             time.sleep(0.05)
-        return json.loads(self.file.read_text())["address"]
 
     def add(self, *more: str, **env: str) -> subprocess.Popen:
         """One more worker; `env` as in worker_setup.py, without the beginning."""
@@ -80,6 +82,11 @@ class Cluster:
         setup = ("--preload", str(HERE / "worker_setup.py"), "--nthreads", "1")
         self.workers.append(self._dask("worker", "--host", "127.0.0.1", *setup, *more, **env))
         return self.workers[-1]
+
+    def wait(self) -> None:
+        """Until all workers are there."""
+        with cluster.Client(self.address) as client:
+            client.wait_for_workers(len(self.workers), timeout=180)
 
     def close(self) -> None:
         for process in (*self.workers, self.scheduler):
@@ -116,7 +123,7 @@ def test_records_do_not_depend_on_the_engine(tmp_path, make):
     apart, far = make(), Store(tmp_path / "far")
     for number in range(3):
         apart.add("--name", f"far{number}", "--no-nanny", blind=far.root)
-    assert apart.address.startswith("tcp://")
+    apart.wait()
     made = study(far.root, client=str(apart.file), **LADDER)
     told = made.run()
     study(far.root, ladder=(0.5, 0.75), arms=("lt",), rewind_step=3, client=apart.address).run()
@@ -131,7 +138,7 @@ def begun(path: Path) -> Counter:
     return Counter(path.read_text().split()) if path.exists() else Counter()
 
 
-def until(true, seconds: float = 60) -> None:
+def until(true, seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it hangs"
@@ -146,11 +153,11 @@ def test_a_worker_that_dies_costs_its_current_run_only(tmp_path, make):
     quiet = study(tmp_path / "quiet", epochs=6)
     quiet.run()
     one, store, trained = make(), Store(tmp_path / "demo"), tmp_path / "trained"
-    first = one.add("--no-nanny", trained=trained, slow=0.2)
+    first = one.add("--no-nanny", trained=trained, slow=0.5)
     child = Child(children.run(store.root, "--scheduler", one.address, epochs=6), tmp_path / "log")
     until(lambda: len(store.paths()) == 1 and states(store))
-    one.add("--no-nanny", trained=trained)
     first.kill()
+    one.add("--no-nanny", trained=trained)
     assert child.wait() == 0, child.said
     same(store, quiet.store)
     counts = begun(trained)

@@ -34,7 +34,7 @@ from typing import Any
 import dask
 import numpy as np
 import torch
-from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
+from distributed import Client, Future, KilledWorker, LocalCluster, get_client, get_worker
 from distributed.client import FutureCancelledError
 
 from lottery import checkpoints, task
@@ -52,7 +52,6 @@ from lottery.task import Task, apart, named
 from lottery.training import Diverged, Progress, use
 
 DEATHS = 4  # workers that a run may take with it before it is recorded as failed
-AHEAD = 2  # runs handed to Dask for each thread, so that no worker waits for the caller
 NOISY = ("distributed", "tornado", "asyncio")  # loggers
 
 Key = tuple[str, int]  # a run's name, and 0; or a dense run's name, and k: its weights θₖ
@@ -86,8 +85,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Data:
-    """A corpus without its texts: enough to find them in a file, or to know them when sent."""
+    """A corpus without its texts: enough to find them in a file, or where they were sent."""
 
+    name: str  # under which it is published if it travels: a digest of all that a model reads
     dataset: str
     source: str
     fingerprint: str
@@ -95,7 +95,12 @@ class Data:
 
     @classmethod
     def of(cls, corpus: Corpus) -> Data:
-        return cls(corpus.dataset, corpus.source, corpus.fingerprint, corpus.file)
+        digest = sha256("\0".join((corpus.fingerprint, *corpus.vocabulary)).encode())
+        for part in (corpus.train, corpus.valid, corpus.test):
+            for array in (part.tokens, part.offsets, part.labels):
+                digest.update(np.ascontiguousarray(array))
+        name = f"lottery-{digest.hexdigest()[:32]}"
+        return cls(name, corpus.dataset, corpus.source, corpus.fingerprint, corpus.file)
 
     def here(self) -> bool:
         return self.read() is not None
@@ -131,23 +136,21 @@ class Unwanted(Exception):
     """Nobody waits for this run any more."""
 
 
-def work(order: Order, corpus: Corpus | None) -> tuple[Record | None, dict[str, Any]]:
+def work(order: Order) -> tuple[Record | None, dict[str, Any]]:
     """Do on a worker what is ordered; give the record (of a run) and the tensors, packed."""
     try:
-        return _work(order, corpus)
+        return _work(order)
     except (UserError, Missing, Unwanted):
         raise
     except Exception:  # as text, because not every error can travel
         raise RuntimeError(f"on worker {get_worker().address}: {format_exc()}") from None
 
 
-def _work(order: Order, corpus: Corpus | None) -> tuple[Record | None, dict[str, Any]]:
+def _work(order: Order) -> tuple[Record | None, dict[str, Any]]:
     worker, settings = get_worker(), order.settings
     check_code(order.code, code(), worker.address)
     shared = order.seen.here()
-    corpus = corpus if corpus is not None else order.data.read()
-    if corpus is None:
-        raise Missing("corpus")
+    corpus = order.data.read() or published(order.data.name)
     alone = order.step or settings.arm == "dense"  # it stands on nothing
     if order.task is None and not (shared or alone):
         raise Missing("store")
@@ -215,6 +218,19 @@ def _turn(device: str | None) -> Iterator[None]:
 @lru_cache(maxsize=2)
 def _reopened(file: Path, dataset: str, source: str) -> Corpus | None:
     return corpora.reopen(file, dataset, source)
+
+
+@lru_cache(maxsize=2)
+def published(name: str) -> Corpus:
+    """A corpus that the caller has sent, fetched once for all runs of this process.
+
+    Not as an argument of the task: Dask would drop it between two runs and fetch it again, and
+    would prefer the worker that has it to one that is idle. Raises Missing.
+    """
+    for patience in (5, 15, 60, 240):  # seconds; it may be sent anew, or the network be slow
+        with suppress(KeyError, CancelledError, FutureCancelledError, TimeoutError):
+            return get_client().get_dataset(name).result(timeout=patience)
+    raise Missing("corpus")
 
 
 class _Told(Progress):
@@ -493,7 +509,8 @@ class _Caller:
         self.code, self.commit = code(), task.commit()
         self.seen: dict[Path, Seen] = {}  # by results folder
         self.apart: set[Path] = set()  # results folders that not all workers see
-        self.texts: dict[str, Future] = {}  # corpora that travel, by fingerprint
+        self.data: dict[int, Data] = {}  # by study
+        self.sent: dict[str, tuple[Study, Future, float]] = {}  # corpora that travel, since when
         self.states = Counter(node.state for node in nodes.values())
         self.pushed = 0
         self.asked = -1e9  # when Dask was last asked how many can run at once
@@ -517,6 +534,8 @@ class _Caller:
             with suppress(Exception):  # the scheduler may be gone
                 self.client.cancel(list(self.flying), force=True)
                 self.client.unsubscribe_topic(self.topic)
+                for name in self.sent:
+                    self._withdraw(name)
             for node in self.nodes.values():
                 node.held.close()
         if self.error is not None:
@@ -556,9 +575,9 @@ class _Caller:
                 self.seen[folder] = seen = Seen.of(folder)
                 if not all(self.client.run(seen.here).values()):
                     self.apart.add(folder)
-            data = Data.of(study.corpus)
-            if data.fingerprint not in self.texts and not all(self.client.run(data.here).values()):
-                self._send(study.corpus)
+            self.data[id(study)] = data = Data.of(study.corpus)
+            if data.name not in self.sent and not all(self.client.run(data.here).values()):
+                self._send(study)
 
     def _await_worker(self) -> None:
         if not self.client.nthreads():
@@ -566,11 +585,20 @@ class _Caller:
             while not self.client.nthreads():
                 time.sleep(0.5)
 
-    def _send(self, corpus: Corpus) -> None:
-        """Send a corpus to all workers; those that come later get it from the others."""
+    def _send(self, study: Study) -> None:
+        """Publish a corpus on the cluster; each worker fetches it once."""
+        name, now = self.data[id(study)].name, time.monotonic()
+        if name in self.sent and now - self.sent[name][2] < 5:
+            return  # several runs have missed it at once
         self._await_worker()
-        (sent,) = self.client.scatter([replace(corpus, file=None)], broadcast=True, hash=False)
-        self.texts[corpus.fingerprint] = sent
+        self._withdraw(name)
+        (texts,) = self.client.scatter([replace(study.corpus, file=None)], hash=False)
+        self.client.publish_dataset(texts, name=name)
+        self.sent[name] = study, texts, now
+
+    def _withdraw(self, name: str) -> None:
+        if name in self.client.list_datasets():
+            self.client.unpublish_dataset(name)
 
     def _gpus(self) -> float:
         """GPUs that the workers offer as a Dask resource."""
@@ -585,11 +613,15 @@ class _Caller:
         heapq.heappush(self.ready, (-node.height, self.pushed, node.key))
 
     def _submit(self) -> None:
-        """Hand over so many ready runs that every worker has the next one waiting."""
+        """Hand over as many ready runs as there are idle threads.
+
+        A run that waited in one worker's queue could wait for long while another worker is idle;
+        the moment that a worker waits for the caller is short beside a run.
+        """
         if time.monotonic() - self.asked > 5:  # workers come and go
             self.gpus = self._gpus()
             slots = self.gpus * self.per_gpu or sum(self.client.nthreads().values())
-            self.room = max(AHEAD * int(slots), 4)
+            self.room = max(int(slots), 1)
             for key in self.busy:
                 self._push(self.nodes[key])
             self.busy.clear()
@@ -626,7 +658,6 @@ class _Caller:
             study.check_failed(task.below(settings))
             if node.sent or folder in self.apart:
                 small = packed_task(task.task_of(settings, *_stored(study)))
-        data = Data.of(study.corpus)
         device, threads = study.wanted
         order = Order(
             settings=settings,
@@ -634,7 +665,7 @@ class _Caller:
             task=small,
             store=Store(folder.resolve()),  # a worker has a working directory of its own
             seen=self.seen[folder],
-            data=data,
+            data=self.data[id(study)],
             device=device,
             threads=threads or 1,
             commit=self.commit,
@@ -644,7 +675,6 @@ class _Caller:
         future = self.client.submit(
             work,
             order,
-            self.texts.get(data.fingerprint),
             key=f"{node.title.replace(' ', '-')}-{secrets.token_hex(4)}",
             pure=False,
             priority=node.height,
@@ -669,6 +699,9 @@ class _Caller:
                 came = self.back.get_nowait()
         if self.client.status not in ("running", "newly-created"):
             raise self._left()
+        for study, texts, _ in list(self.sent.values()):
+            if texts.status != "finished" and self.client.nthreads():  # its last holder died
+                self._send(study)
 
     def _hear(self, event: dict) -> None:
         node = self.nodes[tuple(event["key"])]
@@ -691,8 +724,9 @@ class _Caller:
             raise
         except Missing as missing:  # a worker that came later, or a disk that is late
             if missing.args == ("corpus",):
-                self._send(node.study.corpus)
-            node.sent = True
+                self._send(node.study)
+            else:
+                node.sent = True
             self._push(node)
         except KilledWorker:
             node.given_up += 1
@@ -700,10 +734,6 @@ class _Caller:
         except (CancelledError, FutureCancelledError):
             if self.client.status != "running":
                 raise self._left() from None
-            # The corpus was lost with the last worker that held it.
-            sent = self.texts.get(node.study.corpus.fingerprint)
-            if sent is not None and sent.status != "finished":
-                self._send(node.study.corpus)
             if worker in self.client.nthreads():
                 node.begun -= 1  # this one did not die
             self._again(node)
