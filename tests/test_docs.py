@@ -8,6 +8,11 @@ from lottery.files import root
 from lottery.results import Store
 
 
+def test_no_figure_of_the_report_is_a_hole():
+    page = (root() / "week9.md").read_text()
+    assert not re.search(r"\b(nan|none|null|inf|todo)\b", page, re.IGNORECASE)
+
+
 def test_the_recipes_figures_are_those_of_their_records():
     folder = root() / "results"
     stores = {"": Store(folder), "trials ": Store(folder / "trials")}

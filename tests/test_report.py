@@ -262,13 +262,13 @@ def test_conditions_stand_in_rows_and_rungs_in_columns():
     assert list(frame.index) == ["CNN"] * 6 + ["LSTM"] * 6
     own = frame.loc["CNN"].set_index("Condition")
     assert list(own["50 %"]) == [
-        *("no", "not decided (not run)", "yes, at 5e-4", "yes, at 5e-4", "yes, at 5e-4", "none")
+        *("no", "not decided (not run)", "yes, at 5e-4", "yes, at 5e-4", "yes, at 5e-4", "no prize")
     ]
     assert own["75 %"].iloc[2] == "not decided"
     assert own["75 %"].iloc[5] == "not decided"
     assert set(own["70 %"]) == {"not run"}
     other = frame.loc["LSTM"].set_index("Condition")
-    assert list(other["70 %"])[2:] == ["no, at 1e-3"] * 3 + ["none"]
+    assert list(other["70 %"])[2:] == ["no, at 1e-3"] * 3 + ["no prize"]
 
 
 def test_savings_of_a_ladder():

@@ -42,12 +42,12 @@ KINDS = {
     ),
     "a ticket up to a rung": (
         {"lt": (0, 0, -2), "random": (0, -2, -4)},
-        "a winning ticket up to 75 % sparsity (at 87.5 % none); "
+        "a winning ticket up to 75 % sparsity (at 87.5 % no); "
         "better than random init by more than 0.5 points from 75 % on (at 50 % no).",
     ),
     "a ticket, then doubt, then none": (
         {"lt": (0, -0.5, -2), "random": (-1, -1, -2.5)},
-        "a winning ticket up to 50 % sparsity (at 75 % not decided, at 87.5 % none); "
+        "a winning ticket up to 50 % sparsity (at 75 % not decided, at 87.5 % no); "
         "better than random init by more than 0.5 points, but not up to the highest sparsity "
         "(at 50 % yes, at 75 and 87.5 % not decided).",
     ),
@@ -64,12 +64,12 @@ KINDS = {
     "not from below": (
         {"lt": (-2, 0, -0.5), "random": (-2, -2, -2)},
         "a winning ticket, but not from the lowest sparsity on "
-        "(at 50 % none, at 75 % one, at 87.5 % not decided); "
+        "(at 50 % no, at 75 % yes, at 87.5 % not decided); "
         "better than random init by more than 0.5 points from 75 % on (at 50 % no).",
     ),
     "none shown": (
         {"lt": (-0.5, -2, -2), "random": (-2, -2.5, -2)},
-        "no winning ticket is shown (at 50 % not decided, at 75 and 87.5 % none); "
+        "no winning ticket is shown (at 50 % not decided, at 75 and 87.5 % no); "
         "better than random init by more than 0.5 points, but not up to the highest sparsity "
         "(at 50 % yes, at 75 % not decided, at 87.5 % no).",
     ),
@@ -109,7 +109,7 @@ def test_neighbours_of_a_long_ladder_are_a_range():
     ladder = (0.5, 0.75, 0.875, 0.9375, 0.969, 0.984)
     heights = {"lt": (0, -2, -2, -2, -2, -0.5), "random": (-2, 0, -2, -2, -2, -2.5)}
     assert answer(world(heights, ladder)) == (
-        "a winning ticket up to 50 % sparsity (at 75 to 96.9 % none, at 98.4 % not decided); "
+        "a winning ticket up to 50 % sparsity (at 75 to 96.9 % no, at 98.4 % not decided); "
         "better than random init by more than 0.5 points from 98.4 % on "
         "(at 50 % yes, at 75 to 96.9 % no)."
     )
@@ -351,13 +351,13 @@ WINS = {"dense": found(-0.001, 0.001), "random": found(0.01, 0.02), "small": fou
     ("changes", "states", "prize"),
     [
         ({}, (YES,) * 5, "jackpot"),
-        ({"sparsity": 0.5}, (NO, YES, YES, YES, YES), "none"),
-        ({"epochs_enough": False}, (NO, YES, YES, YES, YES), "none"),
+        ({"sparsity": 0.5}, (NO, YES, YES, YES, YES), "no prize"),
+        ({"epochs_enough": False}, (NO, YES, YES, YES, YES), "no prize"),
         ({"epochs_enough": None}, (UNDECIDED, YES, YES, YES, YES), UNDECIDED),
         ({"small": Difference()}, (YES, "not decided (not run)", YES, YES, YES), UNDECIDED),
-        ({"small": found(0.0, 0.001)}, (YES, NO, YES, YES, YES), "none"),
+        ({"small": found(0.0, 0.001)}, (YES, NO, YES, YES, YES), "no prize"),
         ({"random": found(0.0, 0.02)}, (YES, YES, UNDECIDED, YES, YES), UNDECIDED),
-        ({"dense": found(-0.02, -0.01)}, (YES, YES, YES, NO, NO), "none"),
+        ({"dense": found(-0.02, -0.01)}, (YES, YES, YES, NO, NO), "no prize"),
         ({"dense": found(-0.01, 0.01, 1)}, (YES, YES, YES, UNDECIDED, UNDECIDED), UNDECIDED),
     ],
 )

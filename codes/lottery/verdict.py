@@ -100,7 +100,7 @@ class Rung:
         """Their grade: "jackpot" for all five, "secondary prize" for all but the last."""
         *looser, last = self.conditions
         if NO in looser:
-            return "none"
+            return "no prize"
         if any(state != YES for state in looser):
             return UNDECIDED
         return {YES: "jackpot", NO: "secondary prize"}.get(last, "secondary prize or jackpot")
@@ -305,7 +305,7 @@ def variant_words(ladder: Ladder) -> str:
 def ticket_words(ladder: Ladder) -> str:
     """Up to which sparsity the ticket wins: every rung up to there is not worse than dense."""
     rungs = ladder.rungs
-    said = [_said(rung.dense, rung.ticket, {YES: "one", NO: "none"}) for rung in rungs]
+    said = [_said(rung.dense, rung.ticket) for rung in rungs]
     first = _leading(rung.ticket == YES for rung in rungs)
     if first == len(rungs):
         if len(rungs) == 1:
@@ -329,7 +329,7 @@ def random_words(ladder: Ladder) -> str:
     """From which sparsity on the ticket beats random init by more than the margin."""
     rungs, better = ladder.rungs, f"better than random init by more than {margin_words()}"
     states = [rung.beats("random") for rung in rungs]
-    said = [_said(r.random, state, {}) for r, state in zip(rungs, states, strict=True)]
+    said = [_said(r.random, state) for r, state in zip(rungs, states, strict=True)]
     start = len(rungs) - _leading(state == YES for state in reversed(states))
     if set(states) == {NOT_RUN}:
         return "random init was not run"
@@ -457,10 +457,10 @@ def margin_words() -> str:
     return f"{100 * MARGIN:g} points"
 
 
-def _said(found: Difference, state: str, words: dict[str, str]) -> str:
+def _said(found: Difference, state: str) -> str:
     if state == UNDECIDED and found.one_seed:
         return f"{UNDECIDED} on one seed"
-    return words.get(state, state)
+    return state
 
 
 def _leading(flags: Iterable[bool]) -> int:
@@ -474,7 +474,7 @@ def _leading(flags: Iterable[bool]) -> int:
 
 
 def _listed(rungs: Sequence[Rung], said: Sequence[str]) -> str:
-    """ "at 50 and 75 % none, at 87.5 % not decided"; rungs of one word together."""
+    """ "at 50 and 75 % no, at 87.5 % not decided"; rungs of one word together."""
     together: dict[str, list[Rung]] = defaultdict(list)
     for rung, word in zip(rungs, said, strict=True):
         together[word].append(rung)
