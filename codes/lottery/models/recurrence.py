@@ -191,7 +191,7 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
             else:
                 y = (text * directions + direction) * units
                 if how == _MAX:
-                    give_max(units, dh, x, grad, pick, y, step)
+                    give_max(units, grad, pick, y, dh, x, step)
                 elif how == _MEAN:
                     sweep("add", units, dh, x, grad, y, 1 / length)
                 elif step == length - 1:

@@ -303,51 +303,51 @@ def sweep(typingctx, name, count, x, x0, y, y0, value):
     return types.void(name, whole, x, whole, y, whole, value), build
 
 
+def _over_time(y, pick, x, body):
+    """An intrinsic of max-pooling: `body` on the vectors of y and pick (at y0) and x (at x0).
+
+    Its arguments are count, y, pick, y0, x, x0 and the step in time.
+    """
+
+    def build(context, builder, signature, arguments):
+        count, y, pick, y0, x, x0, step = arguments
+        kinds = signature.args
+        v = _Vector(builder, kinds[1].dtype)
+        steps = v.spread(builder.trunc(step, ir.IntType(32)))
+        y = _place(context, builder, kinds[1], y, y0)
+        pick = _place(context, builder, kinds[2], pick, y0)
+        x = _place(context, builder, kinds[4], x, x0)
+        with _vectors(builder, count, v.lanes) as k:
+            body(v, *(builder.gep(place, [k]) for place in (y, pick, x)), steps)
+        return context.get_dummy_value()
+
+    whole = types.intp
+    return types.void(whole, y, pick, whole, x, whole, whole), build
+
+
 @intrinsic
 def take_max(typingctx, count, out, pick, y0, hidden, x0, step):
     """out = max(out, hidden) and where hidden is the larger, or NaN, pick = step."""
 
-    def build(context, builder, signature, arguments):
-        count, out, pick, y0, hidden, x0, step = arguments
-        kinds = signature.args
-        v = _Vector(builder, kinds[1].dtype)
-        steps = v.spread(builder.trunc(step, ir.IntType(32)))
-        out = _place(context, builder, kinds[1], out, y0)
-        pick = _place(context, builder, kinds[2], pick, y0)
-        hidden = _place(context, builder, kinds[4], hidden, x0)
-        with _vectors(builder, count, v.lanes) as k:
-            old, new = builder.gep(out, [k]), v.load(builder.gep(hidden, [k]))
-            place = builder.gep(pick, [k])
-            more = builder.fcmp_unordered(">", new, v.load(old))
-            v.store(builder.select(more, new, v.load(old)), old)
-            v.store(builder.select(more, steps, v.load(place, steps.type)), place)
-        return context.get_dummy_value()
+    def body(v, out, pick, hidden, steps):
+        old, new = v.load(out), v.load(hidden)
+        more = v.builder.fcmp_unordered(">", new, old)
+        v.store(v.builder.select(more, new, old), out)
+        v.store(v.builder.select(more, steps, v.load(pick, steps.type)), pick)
 
-    whole = types.intp
-    return types.void(whole, out, pick, whole, hidden, whole, whole), build
+    return _over_time(out, pick, hidden, body)
 
 
 @intrinsic
-def give_max(typingctx, count, dh, x0, grad, pick, y0, step):
+def give_max(typingctx, count, grad, pick, y0, dh, x0, step):
     """dh += grad where pick == step."""
 
-    def build(context, builder, signature, arguments):
-        count, dh, x0, grad, pick, y0, step = arguments
-        kinds = signature.args
-        v = _Vector(builder, kinds[1].dtype)
-        steps = v.spread(builder.trunc(step, ir.IntType(32)))
-        dh = _place(context, builder, kinds[1], dh, x0)
-        grad = _place(context, builder, kinds[3], grad, y0)
-        pick = _place(context, builder, kinds[4], pick, y0)
-        with _vectors(builder, count, v.lanes) as k:
-            here = builder.icmp_signed("==", v.load(builder.gep(pick, [k]), steps.type), steps)
-            more = builder.select(here, v.load(builder.gep(grad, [k])), v.number(0.0))
-            place = builder.gep(dh, [k])
-            v.store(v.add(v.load(place), more), place)
-        return context.get_dummy_value()
+    def body(v, grad, pick, dh, steps):
+        here = v.builder.icmp_signed("==", v.load(pick, steps.type), steps)
+        more = v.builder.select(here, v.load(grad), v.number(0.0))
+        v.store(v.add(v.load(dh), more), dh)
 
-    whole = types.intp
-    return types.void(whole, dh, whole, grad, pick, whole, whole), build
+    return _over_time(grad, pick, dh, body)
 
 
 def columns(dtype: torch.dtype) -> int:
