@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from hypothesis.extra import numpy as arrays
 
 import children
 from children import Child, study
-from lottery import cli, cluster, housekeeping, report, task
+from lottery import cli, cluster, experiment, housekeeping, report, task
 from lottery.files import UserError
 from lottery.pruning.masks import full_mask, prunable
 from lottery.results import Store
@@ -149,67 +150,71 @@ def states(store: Store) -> list[Path]:
     return list(store.root.rglob("*.state.safetensors"))
 
 
-def test_a_worker_that_dies_costs_its_current_run_only(tmp_path, make):
+@dataclass
+class Mid:
+    """A command on a cluster, stopped in its second run, and the records that it must come to."""
+
+    quiet: experiment.Study
+    store: Store
+    one: Cluster
+    worker: subprocess.Popen
+    child: Child
+    arguments: list[object]
+    trained: Path  # the runs begun
+
+    def whole(self) -> None:
+        """The records are those of a quiet study, whole, and the dense run was trained once."""
+        same(self.store, self.quiet.store)
+        assert begun(self.trained)[self.quiet.plan()[0].run] == 1, "what is finished stays"
+        report.write(self.store, say=[].append)
+        assert housekeeping.verify(self.store) == (3, [], [])
+
+
+@pytest.fixture
+def mid(tmp_path, make) -> Mid:
     quiet = study(tmp_path / "quiet", epochs=6)
     quiet.run()
     one, store, trained = make(), Store(tmp_path / "demo"), tmp_path / "trained"
-    first = one.add("--no-nanny", trained=trained, slow=0.5)
-    child = Child(children.run(store.root, "--scheduler", one.address, epochs=6), tmp_path / "log")
+    worker = one.add("--no-nanny", trained=trained, slow=0.5)
+    arguments = children.run(store.root, "--scheduler", one.address, epochs=6)
+    child = Child(arguments, tmp_path / "log")
     until(lambda: len(store.paths()) == 1 and states(store))
-    first.kill()
-    one.add("--no-nanny", trained=trained)
-    assert child.wait() == 0, child.said
-    same(store, quiet.store)
-    counts = begun(trained)
-    (dense, *_) = quiet.plan()
-    assert counts.pop(dense.run) == 1, "what was finished is not trained again"
-    assert sorted(counts.values()) in ([1, 2], [2, 2]), "what was at work is"
-    said = [line for line in child.said if "set aside" in line]
+    return Mid(quiet, store, one, worker, child, arguments, trained)
+
+
+def test_a_worker_that_dies_costs_its_current_run_only(mid):
+    mid.worker.kill()
+    mid.one.add("--no-nanny", trained=mid.trained)
+    assert mid.child.wait() == 0, mid.child.said
+    mid.whole()
+    counts = begun(mid.trained)
+    del counts[mid.quiet.plan()[0].run]
+    assert sorted(counts.values()) in ([1, 2], [2, 2]), "what was at work is begun again"
+    said = [line for line in mid.child.said if "set aside" in line]
     assert said == [], "from its last epoch: the disk is common"
-    assert states(store) == []
-    report.write(store, say=[].append)
-    assert housekeeping.verify(store) == (3, [], [])
+    assert states(mid.store) == []
 
 
-def test_the_scheduler_dies_and_the_same_command_goes_on(tmp_path, make):
-    quiet = study(tmp_path / "quiet", epochs=4)
-    quiet.run()
-    one, store, trained = make(), Store(tmp_path / "demo"), tmp_path / "trained"
-    one.add("--no-nanny", trained=trained, slow=0.2)
-    arguments = children.run(store.root, "--scheduler", one.address, epochs=4)
-    child = Child(arguments, tmp_path / "log")
-    until(lambda: len(store.paths()) == 1 and states(store))
-    one.scheduler.kill()
-    assert child.wait() == 2
-    assert any("scheduler" in line and "run the same" in line for line in child.said), child.said
-    assert "Traceback" not in child.log.read_text()
-    one.close()
+def test_the_scheduler_dies_and_the_same_command_goes_on(tmp_path, make, mid):
+    mid.one.scheduler.kill()
+    assert mid.child.wait() == 2
+    said = mid.child.said
+    assert any("scheduler" in line and "run the same" in line for line in said), said
+    assert "Traceback" not in mid.child.log.read_text()
+    mid.one.close()
     two = make()
-    two.add("--no-nanny", trained=trained)
-    again = Child(children.run(store.root, "--scheduler", two.address, epochs=4), tmp_path / "log2")
-    assert again.wait() == 0, again.said
-    same(store, quiet.store)
-    assert begun(trained)[quiet.plan()[0].run] == 1
-    report.write(store, say=[].append)
-    assert housekeeping.verify(store) == (3, [], [])
-
-
-def test_the_caller_dies_and_its_work_stops(tmp_path, make):
-    quiet = study(tmp_path / "quiet", epochs=4)
-    quiet.run()
-    one, store, trained = make(), Store(tmp_path / "demo"), tmp_path / "trained"
-    one.add("--no-nanny", trained=trained, slow=0.3)
-    arguments = children.run(store.root, "--scheduler", one.address, epochs=4)
-    child = Child(arguments, tmp_path / "log")
-    until(lambda: len(store.paths()) == 1 and states(store))
-    assert child.kill() == -signal.SIGKILL
+    two.add("--no-nanny", trained=mid.trained)
+    arguments = children.run(mid.store.root, "--scheduler", two.address, epochs=6)
     again = Child(arguments, tmp_path / "log2")
     assert again.wait() == 0, again.said
-    same(store, quiet.store)
-    counts = begun(trained)
-    assert counts[quiet.plan()[0].run] == 1
-    report.write(store, say=[].append)
-    assert housekeeping.verify(store) == (3, [], [])
+    mid.whole()
+
+
+def test_the_caller_dies_and_its_work_stops(tmp_path, mid):
+    assert mid.child.kill() == -signal.SIGKILL
+    again = Child(mid.arguments, tmp_path / "log2")
+    assert again.wait() == 0, again.said
+    mid.whole()
 
 
 @pytest.mark.parametrize(
@@ -427,14 +432,23 @@ def test_a_slower_model_starts_first(tmp_path):
     cnn = study(tmp_path / "demo", ladder=(0.5, 0.75))
     lstm = study(tmp_path / "demo", ladder=(0.5,), arms=("lt",), hidden=4)
     lstm.models = ("lstm",)
-    for made, seconds in ((cnn, 2.0), (lstm, 50.0)):
-        made.usual_seconds = lambda model, seconds=seconds: seconds
     nodes = cluster.graph([(made, made.plan()) for made in (cnn, lstm)])
+    cluster.measure(nodes, {("demo-reviews", "cnn"): 2.0, ("demo-reviews", "lstm"): 50.0})
     first = max(nodes.values(), key=lambda node: node.height)
     assert (first.settings.model, first.height) == ("lstm", 100.0)
-    lstm.usual_seconds = lambda model: None
-    nodes = cluster.graph([(made, made.plan()) for made in (cnn, lstm)])
+    cluster.measure(nodes, {("demo-reviews", "cnn"): 2.0})
     assert max(n.height for n in nodes.values()) == 3, "where one is not known, runs are counted"
+
+
+def test_records_say_how_long_a_run_takes(tmp_path):
+    made = study(tmp_path / "demo")
+    assert cluster.usual_seconds([made.store]) == {}
+    seconds = [record.seconds for record in made.run()]
+    found = cluster.usual_seconds([made.store, made.store])
+    assert found == {("demo-reviews", "cnn"): pytest.approx(sum(seconds) / 3)}
+    higher = study(tmp_path / "demo", ladder=(0.5, 0.75), arms=("lt",))
+    ((_, node),) = cluster.graph([(higher, higher.plan()[-1:])]).items()
+    assert node.height == found["demo-reviews", "cnn"]
 
 
 # What travels
@@ -461,7 +475,7 @@ def test_what_travels_arrives(values, seed, share):
         assert tensor.dtype == back[name].dtype and tensor.shape == back[name].shape
         assert tensor.numpy().tobytes() == back[name].numpy().tobytes(), "to the bit, NaN and all"
     made = task.Task(None, mask, tensors, None)
-    again = cluster.unpacked_task(cluster.packed_task(made))
+    again = cluster.unpacked_task(None, cluster.packed_task(made))
     assert again.trained is None
     assert all(torch.equal(again.mask[n], part) for n, part in mask.items())
 

@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -46,7 +46,7 @@ from lottery.files import UserError, write_whole
 from lottery.progress import Tally
 from lottery.pruning.masks import Mask
 from lottery.pruning.tickets import Weights
-from lottery.results import Epoch, Record, Store
+from lottery.results import Epoch, Record, Store, table
 from lottery.settings import Settings, title
 from lottery.task import Task, apart, named
 from lottery.training import Diverged, Progress, use
@@ -77,6 +77,7 @@ class Seen:
         return cls(path, path.read_text())
 
     def here(self) -> bool:
+        """Does this process see the folder?"""
         try:
             return self.path.read_text() == self.token
         except OSError:
@@ -95,6 +96,7 @@ class Data:
 
     @classmethod
     def of(cls, corpus: Corpus) -> Data:
+        """That of a corpus; it reads all its texts once."""
         digest = sha256("\0".join((corpus.fingerprint, *corpus.vocabulary)).encode())
         for part in (corpus.train, corpus.valid, corpus.test):
             for array in (part.tokens, part.offsets, part.labels):
@@ -103,6 +105,7 @@ class Data:
         return cls(name, corpus.dataset, corpus.source, corpus.fingerprint, corpus.file)
 
     def here(self) -> bool:
+        """Does this process see the file?"""
         return self.read() is not None
 
     def read(self) -> Corpus | None:
@@ -137,7 +140,10 @@ class Unwanted(Exception):
 
 
 def work(order: Order) -> tuple[Record | None, dict[str, Any]]:
-    """Do on a worker what is ordered; give the record (of a run) and the tensors, packed."""
+    """Do on a worker what is ordered; give the record (of a run) and the tensors, packed.
+
+    Raises Missing, Unwanted, UserError; anything else as a RuntimeError with the traceback.
+    """
     try:
         return _work(order)
     except (UserError, Missing, Unwanted):
@@ -165,13 +171,13 @@ def _work(order: Order) -> tuple[Record | None, dict[str, Any]]:
         record, tensors = task.perform(
             _task(order, corpus), corpus, device, watch, state, watch.say, str(worker.name)
         )
-    needed = settings.arm in ("dense", "lt")
-    return replace(record, commit=order.commit), packed(tensors) if needed else {}
+    kept = packed(tensors) if settings.is_stood_on else {}
+    return replace(record, commit=order.commit), kept
 
 
 def _task(order: Order, corpus: Corpus) -> Task:
     if order.task is not None:
-        return unpacked_task(order.task)
+        return unpacked_task(order.settings, order.task)
     store, data = order.store, corpus.fingerprint
 
     def weights_of(settings: Settings) -> tuple[Weights, Mask]:
@@ -294,18 +300,17 @@ def unpacked(small: dict[str, Any]) -> Weights:
 def packed_task(made: Task) -> dict[str, Any]:
     """A task's own tensors, packed."""
     return {
-        "settings": made.settings,
         "mask": packed(named(made.mask)) if made.mask else None,
         "rewound": packed(made.rewound) if made.rewound else None,
         "trained": packed(made.trained) if made.trained else None,
     }
 
 
-def unpacked_task(small: dict[str, Any]) -> Task:
-    """The inverse of `packed_task`."""
+def unpacked_task(settings: Settings, small: dict[str, Any]) -> Task:
+    """The inverse of `packed_task`, for a run of these settings."""
     mask = apart(unpacked(small["mask"]))[1] if small["mask"] else None
     others = {n: unpacked(small[n]) if small[n] else None for n in ("rewound", "trained")}
-    return Task(small["settings"], mask, **others)
+    return Task(settings, mask, **others)
 
 
 # The program
@@ -363,8 +368,15 @@ def graph(asked: Iterable[tuple[Study, Sequence[Settings]]]) -> dict[Key, Node]:
     for study, runs in asked:
         for settings in runs:
             add(nodes, study, settings)
-    measure(nodes)
+    measure(nodes, usual_seconds(study.store for study, _ in asked))
     return nodes
+
+
+def usual_seconds(stores: Iterable[Store]) -> dict[tuple[str, str], float]:
+    """For each dataset and model the mean seconds of a run, from the records of these stores."""
+    records = [record for store in set(stores) for record in store.records()[0]]
+    done = table(record for record in records if not record.failed)
+    return done.groupby(["dataset", "model"])["seconds"].mean().to_dict()
 
 
 def add(nodes: dict[Key, Node], study: Study, settings: Settings, step: int = 0) -> Key:
@@ -392,14 +404,15 @@ def wait(nodes: dict[Key, Node], node: Node) -> None:
         nodes[key].above.add(node.key)
 
 
-def measure(nodes: dict[Key, Node]) -> None:
-    """Fill in the heights: in seconds, where records of every pair say how long a run takes."""
-    pairs = {(n.settings.dataset, n.settings.model): n.study for n in nodes.values()}
-    seconds = {pair: study.usual_seconds(pair[1]) for pair, study in pairs.items()}
-    known = all(seconds.values())
+def measure(nodes: dict[Key, Node], seconds: Mapping[tuple[str, str], float]) -> None:
+    """Fill in the heights: in seconds of a run, if `seconds` knows every dataset and model; else
+    in runs."""
+    pairs = [(node.settings.dataset, node.settings.model) for node in nodes.values()]
+    if not all(pair in seconds for pair in pairs):
+        seconds = dict.fromkeys(pairs, 1.0)
     for node in sorted(nodes.values(), key=lambda n: (-n.settings.rung, n.step)):  # from the top
-        cost = seconds[node.settings.dataset, node.settings.model] if known else 1.0
-        node.height = cost + max((nodes[key].height for key in node.above), default=0.0)
+        own = seconds[node.settings.dataset, node.settings.model]
+        node.height = own + max((nodes[key].height for key in node.above), default=0.0)
 
 
 # The caller
@@ -635,16 +648,18 @@ class _Caller:
             except Diverged as error:
                 self._fail(node, str(error))
             except _Gone:
-                self._now(node, "waiting")
-                known = len(self.nodes)
-                wait(self.nodes, node)
-                self.states["waiting"] += len(self.nodes) - known
-                measure(self.nodes)
-                for other in map(self.nodes.get, node.after):
-                    if other.state == "done" or (other.state == "waiting" and not other.after):
-                        self._push(other)
-                if not node.after:  # they are back
-                    self._push(node)
+                self._regrow(node)
+
+    def _regrow(self, node: Node) -> None:
+        """Let a node wait for weights that were there and are gone."""
+        self._now(node, "waiting")
+        known = len(self.nodes)
+        wait(self.nodes, node)
+        self.states["waiting"] += len(self.nodes) - known
+        measure(self.nodes, usual_seconds([node.study.store]))
+        for other in [self.nodes[key] for key in node.after] or [node]:  # none: they are back
+            if other.state != "waiting" or not other.after:
+                self._push(other)
 
     def _fly(self, node: Node) -> None:
         """Give one run to Dask, unless it is done; raises Busy, Diverged, _Gone."""
@@ -652,7 +667,8 @@ class _Caller:
         if not node.step:
             node.held.enter_context(study.lock(settings))
             if study.there(settings) and (not node.above or study.has_weights(settings)):
-                return self._done(node)  # by another process
+                self._done(node)  # by another process
+                return
         small = None
         if settings.arm != "dense":
             study.check_failed(task.below(settings))
@@ -683,7 +699,6 @@ class _Caller:
         self._now(node, "flying")
         self.flying[future] = node.key
         future.add_done_callback(self.back.put)
-        return None
 
     # What comes back
 
@@ -744,13 +759,12 @@ class _Caller:
             tensors = unpacked(small)
             if node.step:
                 node.study.keep_rewound(node.settings, node.step, tensors)
-                return self._done(node)
-            node.study.keep(record, tensors)
-            if record.failed:
+            else:
+                node.study.keep(record, tensors)
+            if record is not None and record.failed:
                 self._fail(node, record.failed)
             else:
                 self._done(node)
-        return None
 
     def _again(self, node: Node) -> None:
         """Try a run again, unless it has taken too many workers with it.

@@ -81,7 +81,7 @@ class Study:
                 raise UserError(f"sparsity {step:g} is not on the ladder {list(self.ladder)}")
         self.options = {k: v for k, v in options.items() if v is not None}
         self.store = store or results_of(dataset)
-        self.wanted = device, threads
+        self.wanted = device, threads  # as asked for; a worker's own choice where None
         self.jobs, self.client, self.per_gpu = jobs, client, per_gpu
         for name, value in (("jobs", jobs), ("per_gpu", per_gpu)):
             if value is not None and value < 1:
@@ -245,13 +245,6 @@ class Study:
         if record is not None and record.failed:
             raise Diverged(f"it stands on {title(settings)}: {record.failed}")
 
-    def usual_seconds(self, model: str) -> float | None:
-        """Mean over the records of this dataset and a model; None if there are none."""
-        records = self.store.records()[0]
-        pair = self.name, model
-        found = [r.seconds for r in records if (r.settings.dataset, r.settings.model) == pair]
-        return sum(found) / len(found) if any(found) else None
-
     def _read(self, path: Path, **of: object) -> Weights:
         """The tensors of a checkpoint of this run on these data; raises Damaged."""
         tensors, facts = checkpoints.load(path, **of)
@@ -283,7 +276,7 @@ class Study:
         Weights are kept where a further rung would stand on them. UserError if there is a record
         already, which stays, and this one is further from it than rounding can explain.
         """
-        needed = record.settings.arm in ("dense", "lt") and not record.failed
+        needed = record.settings.is_stood_on and not record.failed
         self._put(record, tensors if needed else None)
         self.store.state_path(record.settings).unlink(missing_ok=True)
 
@@ -321,6 +314,7 @@ class Study:
             return None
 
     def keep_rewound(self, dense: Settings, step: int, weights: Weights) -> None:
+        """Put θₖ of a dense run into its file."""
         facts = {"run": dense.run, "step": step, "data": self.corpus.fingerprint}
         checkpoints.save(self.store.rewound_path(dense, step), weights, facts)
 
