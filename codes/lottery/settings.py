@@ -26,7 +26,7 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     ("imdb", "cnn"): {"max_tokens": 5_000, "word_dropout": 0.4},  # 5,000: every review whole
     ("imdb", "lstm"): {"max_tokens": 5_000, "word_dropout": 0.4},
     ("agnews", "cnn"): {"word_dropout": 0.3},
-    ("agnews", "lstm"): {"word_dropout": 0.3},
+    ("agnews", "lstm"): {"word_dropout": 0.4, "dropout": 0.3},
 }
 
 
