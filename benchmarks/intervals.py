@@ -98,13 +98,20 @@ WAYS = {
 }
 
 
+LEAST = "ours at least width"
+
+
 def coverage(
     repeats: int, seeds: int, examples: int, world: World, spread: float, number: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """For each way the share of intervals that hold the truth, and their mean half width."""
+    """For each way the share of intervals that hold the truth, and their mean half width.
+
+    Then of ours at their least width: how many they are, and how many of them hold the truth.
+    """
     noise = np.random.default_rng(number)
     held = dict.fromkeys(WAYS, 0)
     widths = dict.fromkeys(WAYS, 0.0)
+    least = least_held = 0
     at_once = max(1, 2_000_000 // (seeds * examples))
     for first in range(0, repeats, at_once):
         drawn, truth = draw(noise, min(at_once, repeats - first), seeds, examples, world, spread)
@@ -114,21 +121,28 @@ def coverage(
                 width = half(found, seeds, examples)
                 held[way] += abs(mean - truth) <= width
                 widths[way] += width
-    return {way: (held[way] / repeats, widths[way] / repeats) for way in WAYS}
+            floor = evidence.LEAST * examples_alone(found, seeds, examples)
+            if WAYS["ours"](found, seeds, examples) == floor:
+                least += 1
+                least_held += abs(mean - truth) <= floor
+    found = {way: (held[way] / repeats, widths[way] / repeats) for way in WAYS}
+    return found | {LEAST: (least / repeats, least_held / max(least, 1))}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=4_000)
     repeats = parser.parse_args().repeats
-    print(f"| world | seeds | spread | {' | '.join(WAYS)} |")
-    print(f"| --- | ---: | ---: |{' ---: |' * len(WAYS)}")
+    print(f"| world | seeds | spread | {' | '.join(WAYS)} | {LEAST} |")
+    print(f"| --- | ---: | ---: |{' ---: |' * (len(WAYS) + 1)}")
     for title, world in WORLDS.items():
         for seeds in SEEDS:
             for spread in SPREADS:
                 found = coverage(repeats, seeds, EXAMPLES, world, spread)
-                cells = [f"{100 * share:.1f} % (±{100 * w:.2f})" for share, w in found.values()]
-                cells = [title, str(seeds), f"{100 * spread:.2f}", *cells]
+                share, sure = found.pop(LEAST)
+                last = f"{100 * sure:.0f} % of {100 * share:.1f} %"
+                cells = [f"{100 * held:.1f} % (±{100 * w:.2f})" for held, w in found.values()]
+                cells = [title, str(seeds), f"{100 * spread:.2f}", *cells, last]
                 print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from lottery import housekeeping
 from lottery.files import root
 from lottery.results import Store
 
@@ -11,6 +12,12 @@ from lottery.results import Store
 def test_no_figure_of_the_report_is_a_hole():
     page = (root() / "week9.md").read_text()
     assert not re.search(r"\b(nan|none|null|inf|todo)\b", page, re.IGNORECASE)
+
+
+def test_the_report_is_made_from_the_records_that_lie_beside_it():
+    count, wrong, _ = housekeeping.verify(Store(root() / "results"))
+    assert count > 100
+    assert wrong == []
 
 
 def test_the_recipes_figures_are_those_of_their_records():

@@ -11,6 +11,7 @@ import pytest
 
 from lottery import figures, groups, report, tables, verdict
 from lottery.results import COLUMNS, Store, table
+from lottery.settings import RECIPES
 from synthetic import record, right, study, world
 
 ROOT = Path(__file__).parents[1]
@@ -200,7 +201,7 @@ def test_differences_in_words():
     assert list(frame["Seeds"]) == ["5", "5"]
     assert list(frame) == [
         *("Arm", "Sparsity", "less dense", "less random init", "less random mask"),
-        *("random mask less dense", "Seeds"),
+        *("random init less dense", "random mask less dense", "Seeds"),
     ]  # no shuffled mask was run
     assert re.fullmatch(
         r"\+2\.00 \(\+1\.[78]\d to \+2\.[12]\d\)", frame["less random init"].iloc[0]
@@ -241,10 +242,14 @@ def test_the_answer_for_a_notebook():
 
 def test_comparisons_are_counted():
     points = {"lt": (0, 0), "random": (-2, None), "random_mask": (None, -2)}
-    # Two with dense, one with random init, one with the random mask, and that with dense.
-    assert tables.comparisons(verdict.ladders(world(points))) == 5
+    # Two with dense, one with random init, one with the random mask, and those two with dense.
+    assert tables.comparisons(verdict.ladders(world(points))) == (6, 0)
     text = report.page(world(points), ["imdb"], {})
-    assert "hold 5 intervals" in text
+    assert "hold 6 intervals of several seeds" in text
+    assert "single seed" not in text.split("## Method")[1]
+    records = [r for r in world(points) if r.settings.seed == 0 or r.settings.arm != "random_mask"]
+    assert tables.comparisons(verdict.ladders(records)) == (4, 2)
+    assert "; 2 of a single seed say nothing of other seeds." in report.page(records, ["imdb"], {})
 
 
 def test_every_ladder_has_its_rows():
@@ -252,6 +257,9 @@ def test_every_ladder_has_its_rows():
     records |= {r.run: r for r in world({"lt": (0,)}, rewind_step=438)}
     frame = report.differences(records.values())
     assert list(frame["Arm"]) == ["lt init", "lt init", "lt init, rewind_step 438"]
+
+
+OPEN = ["not decided (not run)"]
 
 
 def test_conditions_stand_in_rows_and_rungs_in_columns():
@@ -262,7 +270,7 @@ def test_conditions_stand_in_rows_and_rungs_in_columns():
     assert list(frame.index) == ["CNN"] * 6 + ["LSTM"] * 6
     own = frame.loc["CNN"].set_index("Condition")
     assert list(own["50 %"]) == [
-        *("no", "not decided (not run)", "yes, at 5e-4", "yes, at 5e-4", "yes, at 5e-4", "no prize")
+        *("no", "not decided (not run)", "yes, at 5e-4", "yes, at 5e-4", *OPEN, "no prize")
     ]
     assert own["75 %"].iloc[2] == "not decided"
     assert own["75 %"].iloc[5] == "not decided"
@@ -329,6 +337,18 @@ def test_protocols_are_never_mixed():
     text = report.page(few + many, ["imdb"], {})
     assert "### Other settings" in text
     assert "### Other settings" not in report.page(many, ["imdb"], {})
+
+
+def test_a_trial_with_more_seeds_does_not_replace_the_recipe():
+    recipe = [record(accuracy=0.9, **RECIPES["imdb", "cnn"])]
+    trial = [record(seed=seed, accuracy=0.5) for seed in range(5)]
+    assert groups.main(trial + recipe) == recipe
+    assert groups.main(trial) == trial
+
+
+def test_one_slow_seed_does_not_make_the_time():
+    records = [record(seed=seed, seconds=s) for seed, s in enumerate((101, 2567, 99))]
+    assert report.rungs(records).loc["CNN", "Seconds"] == "101"
 
 
 def test_of_protocols_with_as_many_records_the_nearest_to_the_defaults_is_shown():

@@ -43,13 +43,14 @@ KINDS = {
     "a ticket up to a rung": (
         {"lt": (0, 0, -2), "random": (0, -2, -4)},
         "a winning ticket up to 75 % sparsity (at 87.5 % no); "
-        "better than random init by more than 0.5 points from 75 % on (at 50 % no).",
+        "better than random init by more than 0.5 points from 75 % on (at 50 % no); "
+        "at 50 % random init is as good as dense too: the structure is enough there.",
     ),
     "a ticket, then doubt, then none": (
         {"lt": (0, -0.5, -2), "random": (-1, -1, -2.5)},
         "a winning ticket up to 50 % sparsity (at 75 % not decided, at 87.5 % no); "
         "better than random init by more than 0.5 points, but not up to the highest sparsity "
-        "(at 50 % yes, at 75 and 87.5 % not decided).",
+        "(at 50 % yes, at 75 and 87.5 % not decided), and better by some amount at 75 and 87.5 %.",
     ),
     "none": (
         {"lt": (-2, -3, -4), "random": (-2, -3, -4)},
@@ -59,7 +60,8 @@ KINDS = {
     "undecided": (
         {"lt": (-0.5, -0.5, -0.5), "random": (-1, -1, -1)},
         "not decided whether there is a winning ticket (50, 75 and 87.5 % sparsity); "
-        "not decided whether it is better than random init by more than 0.5 points.",
+        "not decided whether it is better than random init by more than 0.5 points "
+        "(50, 75 and 87.5 %), yet better by some amount at 50, 75 and 87.5 %.",
     ),
     "not from below": (
         {"lt": (-2, 0, -0.5), "random": (-2, -2, -2)},
@@ -71,19 +73,21 @@ KINDS = {
         {"lt": (-0.5, -2, -2), "random": (-2, -2.5, -2)},
         "no winning ticket is shown (at 50 % not decided, at 75 and 87.5 % no); "
         "better than random init by more than 0.5 points, but not up to the highest sparsity "
-        "(at 50 % yes, at 75 % not decided, at 87.5 % no).",
+        "(at 50 % yes, at 75 % not decided, at 87.5 % no), and better by some amount at 75 %.",
     ),
     "random not shown to be worse": (
         {"lt": (0, 0, 0), "random": (0, 0, -0.5)},
         "a winning ticket up to 87.5 % sparsity, the highest that was run; "
         "not shown to be better than random init by more than 0.5 points "
-        "(at 50 and 75 % no, at 87.5 % not decided).",
+        "(at 50 and 75 % no, at 87.5 % not decided), yet better by some amount at 87.5 %; "
+        "at 50 and 75 % random init is as good as dense too: the structure is enough there.",
     ),
     "random mask as good": (
         {"lt": (0, 0, 0), "random": (0, 0, 0), "random_mask": (None, 0, -2)},
         "a winning ticket up to 87.5 % sparsity, the highest that was run; "
         "not better than random init by more than 0.5 points at 50, 75 and 87.5 %; "
-        "at 75 % a random mask is as good as dense: the network is merely too large.",
+        "at 75 % a random mask is as good as dense: the network is merely too large; "
+        "at 50, 75 and 87.5 % random init is as good as dense too: the structure is enough there.",
     ),
     "no random": (
         {"lt": (0, 0, 0)},
@@ -93,8 +97,19 @@ KINDS = {
     "random at one rung": (
         {"lt": (0, 0, 0), "random": (None, -2, None)},
         "a winning ticket up to 87.5 % sparsity, the highest that was run; "
-        "better than random init by more than 0.5 points, but not up to the highest sparsity "
-        "(at 50 and 87.5 % not run, at 75 % yes).",
+        "better than random init by more than 0.5 points at 75 %, the only one that was run.",
+    ),
+    "random below the highest rung": (
+        {"lt": (0, 0, -2), "random": (-0.5, -2, None)},
+        "a winning ticket up to 75 % sparsity (at 87.5 % no); "
+        "better than random init by more than 0.5 points at 75 %, the highest that was run "
+        "(at 50 % not decided, at 87.5 % not run), and better by some amount at 50 %.",
+    ),
+    "worse than random": (
+        {"lt": (-2, -2, -0.5), "random": (-0.5, -2, -0.5)},
+        "no winning ticket is shown (at 50 and 75 % no, at 87.5 % not decided); "
+        "not better than random init by more than 0.5 points at 50, 75 and 87.5 %, "
+        "and worse by some amount at 50 %.",
     ),
 }
 
@@ -110,8 +125,9 @@ def test_neighbours_of_a_long_ladder_are_a_range():
     heights = {"lt": (0, -2, -2, -2, -2, -0.5), "random": (-2, 0, -2, -2, -2, -2.5)}
     assert answer(world(heights, ladder)) == (
         "a winning ticket up to 50 % sparsity (at 75 to 96.9 % no, at 98.4 % not decided); "
-        "better than random init by more than 0.5 points from 98.4 % on "
-        "(at 50 % yes, at 75 to 96.9 % no)."
+        "better than random init by more than 0.5 points at 98.4 %, the highest that was run "
+        "(at 50 % yes, at 75 to 96.9 % no), and worse by some amount at 75 %; "
+        "at 75 % random init is as good as dense too: the structure is enough there."
     )
 
 
@@ -127,11 +143,13 @@ def test_one_seed_decides_nothing_however_clear_it_looks():
         assert words == (
             "not decided on one seed whether there is a winning ticket (50, 75 and 87.5 % "
             "sparsity); not decided on one seed whether it is better than random init by more "
-            "than 0.5 points; one seed decides nothing about other seeds."
+            "than 0.5 points (50, 75 and 87.5 %); one seed decides nothing about other seeds."
         )
     lines = full(world({"lt": (-10.0,), "random_mask": (-10.0,)}, seeds=(4,)))
     assert "1 seed: test examples only, McNemar p < 0.001" in lines["Ticket"]
-    assert lines["Controls"].endswith("random mask not decided; not all is decided (one seed).")
+    assert lines["Controls"].endswith(
+        "random mask at 50 % not decided on one seed. At 50 % not all is decided."
+    )
     assert "not decided whether a random mask is as good as dense (one seed)" in lines["Size"]
     assert lines["Seeds"] == "where there is one seed, nothing is decided about other seeds."
 
@@ -178,26 +196,63 @@ def test_numbers_stand_at_the_turning_points():
 @pytest.mark.parametrize(
     ("random", "mask", "shuffled", "words"),
     [
-        (-2, -2, -2, "random init yes, random mask yes, shuffled mask yes; they agree."),
-        (0, 0, 0, "random init no, random mask no, shuffled mask no; they agree."),
-        (-2, 0, -2, "random init yes, random mask no, shuffled mask yes; they disagree."),
-        (0, -2, None, "random init no, random mask yes; they disagree."),
-        (-2, -0.5, -2, "random mask not decided, shuffled mask yes; not all is decided."),
-        (None, -2, -2, "random mask yes, shuffled mask yes; they agree."),
-        (None, -2, None, "random mask yes; no other control to agree with."),
+        (-2, -2, -2, "random init yes; random mask yes; shuffled mask yes. they agree."),
+        (0, 0, 0, "random init no; random mask no; shuffled mask no. they agree."),
+        (0, -2, -2, "random init no; random mask yes; shuffled mask yes. they disagree."),
+        (0, -2, None, "random init no; random mask yes. they disagree."),
+        (-2, 0, -2, "random init yes; random mask no; shuffled mask yes. not all is decided."),
+        (-2, -0.5, -2, "random mask not decided; shuffled mask yes. not all is decided."),
+        (None, -2, -2, "random mask yes; shuffled mask yes. they agree."),
+        (None, -2, None, "random mask yes. no other control to agree with."),
     ],
 )
 def test_the_controls(random, mask, shuffled, words):
     points = {"lt": (0,), "random": (random,), "random_mask": (mask,), "shuffled": (shuffled,)}
     said = full(world(points))["Controls"]
-    assert said.startswith("at 50 %, beaten by more than 0.5 points: ")
-    assert said.endswith(words)
+    assert said.startswith("beaten by more than 0.5 points: ")
+    assert said.replace("at 50 % ", "").replace("At 50 % ", "").endswith(words)
+
+
+def test_controls_of_several_rungs_are_said_together():
+    points = {"lt": (0, 0, 0), "random": (0, -2, -2), "random_mask": (None, -2, -0.5)}
+    assert full(world(points))["Controls"] == (
+        "beaten by more than 0.5 points: random init at 75 and 87.5 % yes; "
+        "random mask at 75 % yes, at 87.5 % not decided. "
+        "At 75 % they agree, at 87.5 % not all is decided."
+    )
 
 
 def test_no_controls():
     lines = full(world({"lt": (0,), "random": (0,)}))
     assert lines["Controls"] == "not run."
-    assert lines["Size"] == "no random mask was run."
+    assert lines["Size"] == "not run."
+
+
+def test_the_structure_enough_or_not():
+    said = full(world({"lt": (0, 0, 0), "random": (0, -0.5, -2)}))["Structure"]
+    first, second, third = said.split("]). ")
+    assert first.startswith(
+        "at 50 %, random init is not worse than dense by more than 0.5 points: "
+    )
+    assert "the structure is enough (" in first
+    assert second.startswith("At 75 %, not decided whether random init is as good as dense (−0.5")
+    assert third.startswith(
+        "At 87.5 %, random init is worse than dense by more than 0.5 points (−2"
+    )
+
+
+def test_size_explains_a_ticket_only_where_there_is_one():
+    said = full(world({"lt": (0, -2, -2), "random_mask": (-2, -2, 0)}))["Size"]
+    first, second, third = said.split("]). ")
+    assert "size alone does not explain the ticket" in first
+    assert "does not explain" not in second
+    assert "merely too large (" in third
+
+
+def test_rungs_of_one_outcome_share_a_sentence():
+    said = full(world({"lt": (0, 0, 0), "random_mask": (-2, -2, -2)}))["Size"]
+    assert said.startswith("at 50, 75 and 87.5 %, a random mask is worse than dense by more")
+    assert said.count(" to ") == 3
 
 
 def test_the_network_too_large_or_not():
@@ -216,6 +271,16 @@ def test_together_names_every_pair_once():
     assert together(records, pairs) == (
         "a winning ticket in IMDb CNN; no winning ticket in IMDb LSTM; not run: AG-news CNN; "
         "better than random init by more than 0.5 points, at some sparsity, in IMDb CNN."
+    )
+    agnews = world({"lt": (0,), "random": (-0.5,)}, dataset="agnews")
+    found = verdict.ladders(records) + verdict.ladders(agnews)
+    assert verdict.answers(found, pairs)[-1].endswith(
+        "better than random init by more than 0.5 points, at some sparsity, in IMDb CNN, "
+        "and by some amount in AG-news CNN."
+    )
+    assert together(world({"lt": (0,), "random": (-0.5,)})) == (
+        "a winning ticket in IMDb CNN; nowhere shown to be better than random init by more than "
+        "0.5 points, yet by some amount in IMDb CNN."
     )
     assert together(world({"lt": (-0.5,)})) == (
         "not decided in IMDb CNN; "
@@ -335,6 +400,14 @@ def test_a_difference_is_decided_when_its_interval_lies_on_one_side(low, width, 
     assert Difference().above(bound) == NOT_RUN
 
 
+def test_seeds_that_agree_by_luck_decide_nothing_that_the_examples_leave_open():
+    lucky = Interval(0.01, 0.006, 0.014, 3, of_examples=0.008)
+    assert Difference(lucky).above(0.005) == UNDECIDED
+    assert Difference(lucky).above(0.015) == UNDECIDED
+    assert Difference(lucky).above(0.0) == YES
+    assert Difference(lucky).above(0.02) == NO
+
+
 def test_the_margins_are_half_a_point():
     good = Rung(0.75, found(-0.0049, 0.0), found(0.0051, 0.01), size=found(-0.0049, 0.01))
     assert (good.ticket, good.beats("random"), good.too_large) == (YES, YES, YES)
@@ -344,21 +417,22 @@ def test_the_margins_are_half_a_point():
     assert (bad.ticket, bad.beats("random"), bad.too_large) == (NO, NO, NO)
 
 
+OPEN = "not decided (not run)"
 WINS = {"dense": found(-0.001, 0.001), "random": found(0.01, 0.02), "small": found(0.01, 0.02)}
 
 
 @pytest.mark.parametrize(
     ("changes", "states", "prize"),
     [
-        ({}, (YES,) * 5, "jackpot"),
-        ({"sparsity": 0.5}, (NO, YES, YES, YES, YES), "no prize"),
-        ({"epochs_enough": False}, (NO, YES, YES, YES, YES), "no prize"),
-        ({"epochs_enough": None}, (UNDECIDED, YES, YES, YES, YES), UNDECIDED),
-        ({"small": Difference()}, (YES, "not decided (not run)", YES, YES, YES), UNDECIDED),
-        ({"small": found(0.0, 0.001)}, (YES, NO, YES, YES, YES), "no prize"),
-        ({"random": found(0.0, 0.02)}, (YES, YES, UNDECIDED, YES, YES), UNDECIDED),
+        ({}, (YES, YES, YES, YES, OPEN), "secondary prize or more"),
+        ({"sparsity": 0.5}, (NO, YES, YES, YES, OPEN), "no prize"),
+        ({"epochs_enough": False}, (NO, YES, YES, YES, OPEN), "no prize"),
+        ({"epochs_enough": None}, (UNDECIDED, YES, YES, YES, OPEN), UNDECIDED),
+        ({"small": Difference()}, (YES, OPEN, YES, YES, OPEN), UNDECIDED),
+        ({"small": found(0.0, 0.001)}, (YES, NO, YES, YES, OPEN), "no prize"),
+        ({"random": found(0.0, 0.02)}, (YES, YES, UNDECIDED, YES, OPEN), UNDECIDED),
         ({"dense": found(-0.02, -0.01)}, (YES, YES, YES, NO, NO), "no prize"),
-        ({"dense": found(-0.01, 0.01, 1)}, (YES, YES, YES, UNDECIDED, UNDECIDED), UNDECIDED),
+        ({"dense": found(-0.01, 0.01, 1)}, (YES, YES, YES, UNDECIDED, OPEN), UNDECIDED),
     ],
 )
 def test_the_strict_conditions(changes, states, prize):
@@ -371,19 +445,27 @@ def test_the_prize_in_words():
     rung = Rung(0.75, **WINS, epochs_enough=True)
     small = replace(rung, small=Difference())
     poor = replace(rung, sparsity=0.5)
+    poorer = replace(poor, sparsity=0.4, dense=found(-0.02, -0.01))
 
     def words(*rungs):
         return verdict.prize_words(Ladder("imdb", "cnn", rungs))
 
     assert words(poor, rung) == (
-        "a jackpot ticket, as far as one learning rate (1e-3) tells, at 75 %."
+        "a secondary prize or more at 75 %, at learning rate 1e-3; "
+        "no prize at 50 % for condition 1."
     )
     assert words(poor, small) == (
-        "not decided at 75 %, for want of condition 2; no prize elsewhere."
+        "not decided at 75 % for want of condition 2; no prize at 50 % for condition 1."
     )
     open_ = replace(small, random=found(0.0, 0.02))
-    assert words(open_) == "not decided at 75 %, for want of conditions 2 and 3."
-    assert words(poor) == "no prize at any sparsity."
+    assert words(open_) == "not decided at 75 % for want of conditions 2 and 3."
+    assert words(poorer, poor) == (
+        "no prize at any sparsity: at 40 % for conditions 1 and 4, at 50 % for condition 1."
+    )
+    assert words(replace(rung, epochs_enough=False)) == (
+        "no prize at any sparsity: at 75 % for condition 1. "
+        "The dense network's best epoch is the last in a seed: more might be better."
+    )
 
 
 def test_epochs_are_enough_if_the_best_comes_before_the_last():
@@ -445,11 +527,11 @@ OUTCOMES = {
     NOT_RUN: Difference(),
 }
 STEPS = (0.5, 0.75, 0.875, 0.9375, 0.969, 0.984)
-outcomes = st.lists(st.tuples(*[st.sampled_from(sorted(OUTCOMES))] * 5), min_size=1, max_size=6)
+outcomes = st.lists(st.tuples(*[st.sampled_from(sorted(OUTCOMES))] * 6), min_size=1, max_size=6)
 
 
 def ladder_of(states) -> Ladder:
-    fields = ("dense", "random", "random_mask", "shuffled", "size")
+    fields = ("dense", "random", "random_mask", "shuffled", "size", "fresh")
     rungs = [
         Rung(step, **{name: OUTCOMES[state] for name, state in zip(fields, row, strict=True)})
         for step, row in zip(STEPS, states, strict=False)
@@ -485,26 +567,35 @@ def test_words_of_random_init_agree_with_the_rungs(states):
     if " from " in words:
         start = words.split(" from ")[1].split(" %")[0]
         place = [verdict.percent(step) for step in STEPS].index(start)
-        assert set(beats[place:]) == {YES}
+        assert set(beats[place:]) - {NOT_RUN} == {YES}
         assert beats[place - 1] != YES
     if words.startswith("not better"):
-        assert set(beats) == {NO}
+        assert set(beats) - {NOT_RUN} == {NO}
+    above = [rung.random.above(0) for rung in ladder.rungs]
+    less = [b != YES and a == YES for a, b in zip(above, beats, strict=True)]
+    assert ("better by some amount" in words) == any(less)
+    assert ("worse by some amount" in words) == (NO in above)
 
 
 @given(outcomes)
 def test_controls_and_size_speak_of_every_rung_that_ran_them(states):
     ladder = ladder_of(states)
     said = verdict.control_words(ladder)
-    for rung in ladder.rungs:
-        ran = {rung.beats("random_mask"), rung.beats("shuffled")} != {NOT_RUN}
-        assert (f"t {verdict.percent(rung.sparsity)} %, beaten by" in said) == ran
-        if "they agree" in said and len(ladder.rungs) == 1:
-            every = {rung.beats(name) for name in verdict.CONTROLS} - {NOT_RUN}
-            assert every in ({YES}, {NO})
+    masked = [r for r in ladder.rungs if {r.beats("random_mask"), r.beats("shuffled")} != {NOT_RUN}]
+    assert (said == "not run.") == (not masked)
+    if len(ladder.rungs) == 1 and "they agree" in said:
+        every = {ladder.rungs[0].beats(name) for name in verdict.CONTROLS} - {NOT_RUN}
+        assert every in ({YES}, {NO})
     size = verdict.size_words(ladder)
     large = [rung for rung in ladder.rungs if rung.too_large == YES]
-    assert size.count("merely too large") == len(large)
+    assert ("merely too large" in size) == bool(large)
     assert ("merely too large" in verdict.headline(ladder)) == bool(large)
+    assert size.count(" to +") + size.count(" to −") == sum(
+        rung.too_large != NOT_RUN for rung in ladder.rungs
+    )
+    fresh = [rung for rung in ladder.rungs if rung.structure == YES]
+    for words in (verdict.structure_words(ladder), verdict.headline(ladder)):
+        assert ("the structure is enough" in words) == bool(fresh)
 
 
 @given(outcomes)

@@ -34,6 +34,7 @@ class Interval:
     low: float
     high: float
     seeds: int
+    of_examples: float = 0.0  # half the width of the interval from the examples alone
 
 
 def mean_squares(values: np.ndarray) -> MeanSquares:
@@ -63,12 +64,14 @@ def interval(values: np.ndarray) -> Interval:
     seeds, examples = values.shape
     mean = float(values.mean())
     if seeds == 1:
-        spread = margin_of_examples(float(values.var(ddof=1)), 1, examples)
+        alone = spread = margin_of_examples(float(values.var(ddof=1)), 1, examples)
     else:
-        spread = margin(mean_squares(values), seeds, examples)
+        found = mean_squares(values)
+        spread = margin(found, seeds, examples)
+        alone = margin_of_examples(found.examples, seeds, examples)
     # Never zero: as if at least one example had been scored otherwise.
     spread = max(spread, _quantile(examples - 1) / examples)
-    return Interval(mean, mean - spread, mean + spread, seeds)
+    return Interval(mean, mean - spread, mean + spread, seeds, alone)
 
 
 def margin(found: MeanSquares, seeds: int, examples: int) -> float:

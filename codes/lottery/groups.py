@@ -12,7 +12,7 @@ from typing import Any
 from lottery.models import MODELS
 from lottery.pruning.tickets import ARMS
 from lottery.results import Record, table
-from lottery.settings import Settings
+from lottery.settings import RECIPES, Settings
 
 ARM_LABELS = {
     "dense": "dense",
@@ -47,6 +47,10 @@ class Group:
         """Mean over the seeds of a column of `results.COLUMNS`."""
         return statistics.fmean(self._columns[column])
 
+    def median(self, column: str) -> float:
+        """Median over the seeds."""
+        return statistics.median(self._columns[column])
+
     def sd(self, column: str) -> float | None:
         """Sample standard deviation over the seeds; None for a single one."""
         return statistics.stdev(self._columns[column]) if self.seeds > 1 else None
@@ -65,12 +69,20 @@ def fingerprint(record: Record) -> str:
 def main(records: Iterable[Record]) -> list[Record]:
     """Per dataset and model the records of one protocol on one corpus.
 
-    It is the one with most records; of equals the one nearest to the defaults, then by name.
+    It is the recipe's if that was run, lest a trial with more seeds take its place; then the one
+    with most records; of equals the one nearest to the defaults, then by name.
     """
     records = list(records)
     counts = Counter(identity(record) for record in records)
+
+    def order(key: tuple[Settings, str]) -> tuple:
+        protocol, texts = key
+        pair = protocol.dataset, protocol.model
+        recipe = Settings(*pair, **RECIPES.get(pair, {})).protocol()
+        return protocol != recipe, -counts[key], len(protocol.spoken()), protocol.run, texts
+
     chosen: dict[tuple[str, str], tuple[Settings, str]] = {}
-    for key in sorted(counts, key=lambda k: (-counts[k], len(k[0].spoken()), k[0].run, k[1])):
+    for key in sorted(counts, key=order):
         chosen.setdefault((key[0].dataset, key[0].model), key)
     return [record for record in records if identity(record) in chosen.values()]
 

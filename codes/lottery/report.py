@@ -60,7 +60,8 @@ QUESTION = (
     "A *winning ticket* is a pruned network, trained again from its first values, that is not "
     f'worse than the whole one by more than {verdict.margin_words()} of test accuracy; "up to" a '
     "sparsity means at every rung up to it. A difference counts as decided when its whole 95 % "
-    "interval, over seeds and test examples, lies on one side."
+    "interval, over seeds and test examples, lies on one side, and the one over test examples "
+    "alone as well."
 )
 CAPTIONS = {
     "sparsity": "Means over the seeds. Bars, and the band of the dense network, are 95 % intervals "
@@ -72,7 +73,7 @@ CAPTIONS = {
     "epochs": "Means over the seeds; bars, and the band of the dense network, are one standard "
     "deviation. A ticket that learns sooner lies below dense.",
     "densities": "Means over the seeds, of the plain ladder of each scope. Layers that keep the "
-    "same are one line; the output layer is pruned at half the rate.",
+    "same are one line. Layer by layer, the output layer is pruned at half the rate.",
 }
 ALTS = {
     "sparsity": "test accuracy over weights remaining",
@@ -86,9 +87,9 @@ METHOD = (
     "(method of moments); the quantile is Student's, weighted between few seeds and many examples "
     "(Cochran 1964). In simulation it holds the truth 95 to 97 % of the time with 3 and with 5 "
     "seeds. With one seed the interval is that of the examples alone, with the p of McNemar's "
-    "exact test beside it, and nothing is decided. The tables of differences hold {count} "
-    "intervals, each 95 % by itself and not adjusted for their number: about one in twenty misses "
-    "by chance. Details: [docs/method.md]({method})."
+    "exact test beside it, and nothing is decided. The tables of differences hold {several} "
+    "intervals of several seeds, each 95 % by itself and not adjusted for their number: about one "
+    "in twenty misses by chance{single}. Details: [docs/method.md]({method})."
 )
 
 
@@ -167,7 +168,9 @@ def page(
         lines += ["", "## Beside the earlier report", "", markdown(beside_earlier(records)), ""]
         lines += [
             "Before pruning only: the earlier report's pruned rows repeated one pair of figures in "
-            "every table, and so cannot be compared."
+            "every table, and so cannot be compared. (BEST) is the epoch of lowest validation "
+            "loss. Our training figures are means over it as it trains, with dropout of words and "
+            "features on: the test figures are those to compare.",
         ]
     for name in datasets:
         if found[name]:
@@ -175,7 +178,10 @@ def page(
     if ladders:
         if not generated:
             lines += ["", *_beside_others(ladders)]
-        method = METHOD.format(count=comparisons(ladders), method=f"{home}/docs/method.md")
+        several, single = comparisons(ladders)
+        method = f"{home}/docs/method.md"
+        said = f"; {single} of a single seed say nothing of other seeds" if single else ""
+        method = METHOD.format(several=several, single=said, method=method)
         lines += ["", "## Method", "", method]
     if stopped:
         lines += ["", "Runs that stopped without figures:", ""]
@@ -206,6 +212,7 @@ def _section(
     lines += ["", "### Sparsity curve", "", *_picture(dataset, "sparsity", pictures)]
     every = rungs(records)
     lines += ["", "### All rungs and arms", "", markdown(every) if len(every) else NOT_RUN]
+    lines += ["", "Means over the seeds; seconds are their median, beside whatever else ran."]
     others = other_settings(records)
     if len(others):
         lines += ["", "### Other settings", "", markdown(others)]
@@ -258,7 +265,7 @@ def _evidence(
         "old multiply-adds over new (Blalock et al. 2020), for a text of "
         f"{' or '.join(map(str, lengths))} tokens; looking up the embedding multiplies nothing. "
         "Both are counts: a matrix with holes also stores where they are, and runs faster only "
-        "where the hardware skips zeros.",
+        "where the hardware skips zeros. Where the counts differ between seeds, the first one's.",
         "",
         "### When the best epoch comes",
         "",
@@ -277,7 +284,8 @@ def _conditions_caption(found: list[verdict.Ladder]) -> str:
         "The five conditions of Ma et al. 2021 (arXiv 2107.00166), section 2.2: "
         "all five are a jackpot ticket, the first four a secondary prize. They ask 3 and 5 of "
         f"every learning rate and of the best recipe; here there is {rates} "
-        "only. Epochs are enough if in every seed the dense network's best one is not the last; "
+        "only, so that 5 can be failed but not met. Epochs are enough if in every seed the dense "
+        "network's best one is not the last; "
         f"a small dense network has as many weights as the ticket, within "
         f"{100 * verdict.SAME_SIZE:g} %."
     )

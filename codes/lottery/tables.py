@@ -37,6 +37,7 @@ COMPARED = {
     "less random mask": "random_mask",
     "less shuffled mask": "shuffled",
     "less small dense": "small",
+    "random init less dense": "fresh",
     "random mask less dense": "size",
 }
 
@@ -71,7 +72,7 @@ def rungs(records: Iterable[Record]) -> pd.DataFrame:
                 ACCURACY_SD: _sd(group),
                 "Seeds": str(group.seeds),
                 "Best epoch": f"{group.mean('best_epoch'):.1f}",
-                "Seconds": f"{group.mean('seconds'):.0f}",
+                "Seconds": f"{group.median('seconds'):.0f}",
             }
         )
     return _framed(rows, [group.settings.model for group in found])
@@ -164,12 +165,13 @@ def differences(records: Iterable[Record]) -> pd.DataFrame:
     return _without_unrun(_framed(rows, models), [*COMPARED][1:])
 
 
-def comparisons(found: Iterable[Ladder]) -> int:
-    """How many intervals the table of differences holds."""
+def comparisons(found: Iterable[Ladder]) -> tuple[int, int]:
+    """How many intervals the table of differences holds: of several seeds, of a single one."""
     rungs = [rung for ladder in found for rung in ladder.rungs]
-    return sum(
-        getattr(rung, name).interval is not None for rung in rungs for name in COMPARED.values()
-    )
+    measured = [getattr(rung, name) for rung in rungs for name in COMPARED.values()]
+    measured = [one for one in measured if one.interval is not None]
+    single = sum(one.one_seed for one in measured)
+    return len(measured) - single, single
 
 
 def conditions(records: Iterable[Record]) -> pd.DataFrame:
@@ -190,7 +192,7 @@ def conditions(records: Iterable[Record]) -> pd.DataFrame:
                     row[head] = by_step[step].prize
                 else:
                     state = by_step[step].conditions[number]
-                    # One learning rate was tried; of it alone 3, 4 and 5 can tell.
+                    # One learning rate was tried; of it alone 3 to 5 can tell.
                     decided = number >= 2 and state in (YES, verdict.NO)
                     row[head] = state + here if decided else state
             rows.append(row)
