@@ -43,7 +43,9 @@ class Tally:
     """One bar for runs that are trained elsewhere."""
 
     def __init__(self, title: str) -> None:
-        self._bar, self._shown = _bar(total=0, desc=title, unit="run", position=0), ()
+        # Delayed: how many runs there are is known with the first `show`.
+        self._bar = _bar(total=0, desc=title, unit="run", position=0, delay=1e-9)
+        self._shown = ()
 
     def __enter__(self) -> Tally:
         return self
@@ -54,13 +56,14 @@ class Tally:
     def show(self, runs: int, done: int, running: int, failed: int) -> None:
         """Show how the runs stand; the time left with it."""
         if self._shown != (runs, done, running, failed):
+            first = not self._shown
             self._shown = runs, done, running, failed
             waiting = runs - done - running - failed
             counts = f"{running} running, {waiting} waiting, {failed} failed"
             self._bar.total = runs
             self._bar.set_postfix_str(counts, refresh=False)
             self._bar.update(done - self._bar.n)
-            if self._bar.mininterval < 1:  # a person looks; a log is written seldom
+            if first or self._bar.mininterval < 1:  # a person looks; a log is written seldom
                 self._bar.refresh()
 
 

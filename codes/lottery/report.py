@@ -69,7 +69,8 @@ CAPTIONS = {
     "difference is sure: see the table of differences. Weights remaining are counted with the "
     "embedding's.",
     "differences": "Paired differences with their 95 % intervals; the dotted lines are margins. "
-    "One curve is drawn a hair to the right.",
+    "One curve is drawn a hair to the right. Random mask and shuffled mask are two draws of one "
+    "kind: the ticket's counts, layer by layer, in places drawn at random.",
     "epochs": "Means over the seeds; bars, and the band of the dense network, are one standard "
     "deviation. A ticket that learns sooner lies below dense.",
     "densities": "Means over the seeds, of the plain ladder of each scope. Layers that keep the "
