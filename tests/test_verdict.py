@@ -99,6 +99,11 @@ KINDS = {
         "a winning ticket up to 87.5 % sparsity, the highest that was run; "
         "better than random init by more than 0.5 points at 75 %, the only one that was run.",
     ),
+    "random at one rung as good": (
+        {"lt": (-2, -2, -2), "random": (None, -2, None)},
+        "no winning ticket at 50, 75 and 87.5 % sparsity; "
+        "not better than random init by more than 0.5 points at 75 %, the only one that was run.",
+    ),
     "random below the highest rung": (
         {"lt": (0, 0, -2), "random": (-0.5, -2, None)},
         "a winning ticket up to 75 % sparsity (at 87.5 % no); "

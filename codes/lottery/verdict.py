@@ -386,10 +386,12 @@ def _margin_words(ladder: Ladder, rungs: Sequence[Rung], states: Sequence[str]) 
     better = f"better than random init by more than {margin_words()}"
     every = [_said(rung.random, rung.beats("random")) for rung in ladder.rungs]
     said = [word for word in every if word != NOT_RUN]
+    at = _at(rungs, ladder.rungs)
+    if len(rungs) == 1 < len(ladder.rungs):
+        at += ", the only one that was run"
     start = len(rungs) - _leading(state == YES for state in reversed(states))
     if start == 0:
-        only = ", the only one that was run" if len(rungs) == 1 < len(ladder.rungs) else ""
-        return f"{better} at {_at(rungs, ladder.rungs)}{only}"
+        return f"{better} at {at}"
     if start < len(rungs):
         claimed = rungs[start:]
         pairs = [(r, word) for r, word in zip(ladder.rungs, every, strict=True) if r not in claimed]
@@ -398,7 +400,6 @@ def _margin_words(ladder: Ladder, rungs: Sequence[Rung], states: Sequence[str]) 
             where = f"at {_at(claimed)}, the highest that was run"
         return f"{better} {where} ({_listed(*zip(*pairs, strict=True), ladder.rungs)})"
     if len(set(said)) == 1:
-        at = _at(rungs, ladder.rungs)
         if states[0] == NO:
             return f"not {better} at {at}"
         return f"{said[0]} whether it is {better} ({at})"
