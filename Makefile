@@ -43,4 +43,4 @@ bench: .venv/ready
 	$(BIN)/lottery bench
 
 clean:
-	rm -rf .venv .cache results/demo results/checkpoints
+	rm -rf .venv .cache results/demo

@@ -120,6 +120,15 @@ def test_a_broken_data_file_is_one_clear_line(run, tmp_path, monkeypatch, conten
     assert not list(tmp_path.glob("r/runs/**/*.json"))
 
 
+@pytest.mark.parametrize("command", ["report", "status", "verify", "clean"])
+def test_a_results_folder_that_is_not_there_is_no_empty_one(run, tmp_path, command):
+    (tmp_path / "week9.md").write_text("a report")
+    status, _, error = run(command, "--results", tmp_path / "reslts")
+    assert (status, error.count("\n")) == (2, 1)
+    assert "reslts: is no folder" in error
+    assert (tmp_path / "week9.md").read_text() == "a report"
+
+
 def test_no_write_permission_is_one_clear_line(run, tmp_path):
     (tmp_path / "file").write_text("a file where the folder should be")
     status, _, error = run("run", "demo-reviews", "cnn", "--results", tmp_path / "file", *TINY)

@@ -378,14 +378,52 @@ def test_mistakes_show_before_anything_is_trained(study, trained):
         ({"ladder": (0.9999,)}, "without any: choose a lower one"),
         ({"seeds": (-3,)}, "seed -3"),
         ({"epochs": 0}, "epochs 0"),
-        ({"colour": 1}, "colour"),
+        ({"colour": 1}, "unknown setting 'colour': there are split_seed, "),
+        ({"ladder": 0.75}, r"ladder 0.75 is not a list: write \[0.75\]"),
+        ({"seeds": 3}, r"seeds 3 is not a list: write \[3\]"),
+        ({"arms": "lt"}, r"arms 'lt' is not a list: write \['lt'\]"),
+        ({"at": 0.5}, "at 0.5 is not a list"),
+        ({"widths": 3}, "widths 3 is not a list"),
+        ({"seeds": ()}, "seeds is empty"),
+        ({"jobs": 2.5}, "jobs 2.5 is not a whole number from 1"),
+        ({"jobs": "2"}, "jobs '2' is not a whole number from 1"),
+        ({"jobs": 2, "threads": 0}, "threads 0 is not a whole number from 1"),
+        ({"jobs": 2, "client": "tcp://here:1"}, "give one of them"),
         ({"score": "luck"}, "unknown score 'luck': there are magnitude"),
     ]:
         with pytest.raises(UserError, match=words):
             study(**change)
     with pytest.raises(UserError, match="unknown dataset 'imbd': there are imdb, agnews"):
         Study("imbd")
+    for arm in ("winner", ["lt"]):
+        with pytest.raises(UserError, match="unknown arm"):
+            study().run(arm)
+    with pytest.raises(UserError, match="rewind_step 99 is beyond the 8 steps"):
+        study(arms=("lt",), rewind_step=99).run()
     assert trained == []
+
+
+def test_at_needs_no_order(study):
+    assert study(ladder=(0.5, 0.75), at=(0.75, 0.5)).at == (0.5, 0.75)
+
+
+def test_the_bar_counts_runs_that_others_stand_on(study, monkeypatch):
+    made = study()
+    made.run()
+    for path in made.store.root.rglob("*.safetensors"):
+        path.unlink()
+    bars = []
+    monkeypatch.setattr(experiment.Bars, "__exit__", lambda bar, *_: bars.append(bar._outer))
+    study(arms=("lt", "finetune")).run()  # the dense network is trained once more
+    assert [(bar.n, bar.total) for bar in bars] == [(2, 2)]
+
+
+def test_a_notebook_shows_a_mistake_as_one_line(capsys):
+    shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell()
+    shell.run_cell("from lottery.experiment import Study\nStudy('imbd')")
+    said = capsys.readouterr()
+    assert "lottery: unknown dataset 'imbd'" in said.out + said.err
+    assert "Traceback" not in said.out + said.err
 
 
 def test_records_are_enough_without_the_corpus(study, trained):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lottery import figures, groups, report, tables, verdict
+from lottery.evidence import Interval
 from lottery.results import COLUMNS, Store, table
 from lottery.settings import RECIPES
 from synthetic import record, right, study, world
@@ -204,10 +205,17 @@ def test_differences_in_words():
         *("random init less dense", "random mask less dense", "Seeds"),
     ]  # no shuffled mask was run
     assert re.fullmatch(
-        r"\+2\.00 \(\+1\.[78]\d to \+2\.[12]\d\)", frame["less random init"].iloc[0]
+        r"\+2\.00 \(\+1\.[78]\d to \+2\.[12]\d\)( †)?", frame["less random init"].iloc[0]
     )
     assert frame["less random mask"].iloc[0] == "not run"
     assert frame["random mask less dense"].iloc[1].startswith("−2.00 (−2.")
+
+
+def test_seeds_that_agree_by_luck_are_marked():
+    lucky = verdict.Difference(Interval(0.01, 0.006, 0.014, 3, of_examples=0.008))
+    assert tables._difference(lucky) == "+1.00 (+0.60 to +1.40) †"
+    plain = verdict.Difference(Interval(0.01, 0.006, 0.014, 3, of_examples=0.003))
+    assert tables._difference(plain) == "+1.00 (+0.60 to +1.40)"
 
 
 def test_one_seed_has_its_p():

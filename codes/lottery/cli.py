@@ -12,10 +12,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from lottery.files import FULL, UserError, root, unwritable
-from lottery.settings import Settings
+from lottery.settings import OWN, Settings
 
 # The fields of Settings that have an argument of their own; every other one becomes an option.
-OWN = ("dataset", "model", "arm", "ladder", "seed")
 
 HELP = {
     "split_seed": "names the division into train, validation and test",
@@ -145,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--threads",
         type=int,
-        help="CPU threads of one training (default: all; with --jobs 1; changes no result)",
+        help="CPU threads of one training (default: all, or 1 with --jobs); changes no result",
     )
     elsewhere = run.add_argument_group("more processes, more machines (Dask)")
     one = elsewhere.add_mutually_exclusive_group()
@@ -279,6 +278,9 @@ def _report(parsed: argparse.Namespace) -> None:
 
 
 def _folder(parsed: argparse.Namespace) -> Path:
+    """The results folder asked for; a mistyped one is no empty one."""
+    if parsed.results and not parsed.results.is_dir():
+        raise UserError(f"--results {parsed.results}: is no folder; name one that holds runs/")
     return parsed.results or root() / "results" / ("demo" if parsed.demo else "")
 
 

@@ -36,6 +36,11 @@ class Interval:
     seeds: int
     of_examples: float = 0.0  # half the width of the interval from the examples alone
 
+    @property
+    def is_lucky(self) -> bool:
+        """Do the seeds agree better than the test examples allow?"""
+        return self.high - self.mean < self.of_examples and self.seeds > 1
+
 
 def mean_squares(values: np.ndarray) -> MeanSquares:
     """Mean squares of `values` (S, N), seeds by examples, from two seeds and examples on.

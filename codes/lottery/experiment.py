@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from lottery.pruning.masks import Mask, check_room, prunable
 from lottery.pruning.scores import SCORES
 from lottery.pruning.tickets import ARMS, Weights
 from lottery.results import Record, Store
-from lottery.settings import RECIPES, Settings, check_ladder, title
-from lottery.task import apart, perform, rewound, task_of
+from lottery.settings import OWN, RECIPES, Settings, check_ladder, title
+from lottery.task import apart, check_step, perform, rewound, task_of
 from lottery.training import Diverged, use
 
 # A rung whose weights are gone is trained again. On the same machine it comes out the same to the
@@ -70,22 +71,31 @@ class Study:
         if dataset not in DATASETS:
             raise UserError(f"unknown dataset {dataset!r}: there are {', '.join(DATASETS)}")
         self.name, self.dataset = dataset, DATASETS[dataset]
-        self.models, self.seeds = tuple(models), tuple(seeds)
-        self.ladder, self.arms = check_ladder(ladder), tuple(arms)
-        for name in self.arms:
-            if name not in ARMS:
-                raise UserError(f"unknown arm {name!r}: there are {', '.join(ARMS)}")
-        self.at = self.ladder if at is None else check_ladder(at)
+        self.models, self.seeds = _several("models", models), _several("seeds", seeds)
+        for name, value in (("models", self.models), ("seeds", self.seeds)):
+            if not value:
+                raise UserError(f"{name} is empty: give at least one")
+        self.ladder = check_ladder(_several("ladder", ladder))
+        self.arms = check_arms(_several("arms", arms))
+        self.at = self.ladder if at is None else check_ladder(sorted(set(_several("at", at))))
         for step in self.at:
             if step not in self.ladder:
                 raise UserError(f"sparsity {step:g} is not on the ladder {list(self.ladder)}")
         self.options = {k: v for k, v in options.items() if v is not None}
+        known = [f.name for f in fields(Settings) if f.name not in OWN]
+        for name in self.options:
+            if name not in known:
+                raise UserError(f"unknown setting {name!r}: there are {', '.join(known)}")
+        if "widths" in self.options:
+            self.options["widths"] = _several("widths", self.options["widths"])
         self.store = store or results_of(dataset)
         self.wanted = device, threads  # as asked for; a worker's own choice where None
         self.jobs, self.client, self.per_gpu = jobs, client, per_gpu
-        for name, value in (("jobs", jobs), ("per_gpu", per_gpu)):
-            if value is not None and value < 1:
-                raise UserError(f"{name} {value} is not a whole number from 1")
+        for name, value in (("jobs", jobs), ("per_gpu", per_gpu), ("threads", threads)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise UserError(f"{name} {value!r} is not a whole number from 1")
+        if jobs is not None and client is not None:
+            raise UserError("jobs and client are two ways to train elsewhere: give one of them")
         if not self.is_elsewhere:
             self.device = use(device, threads)
         self.say = say
@@ -111,18 +121,14 @@ class Study:
     def settings(self, model: str, arm: str, rung: int, seed: int) -> Settings:
         """The settings of one run of this study."""
         options = RECIPES.get((self.name, model), {}) | self.options
-        try:
-            made = Settings(self.name, model, arm, self.ladder[:rung], seed, **options)
-        except TypeError as error:
-            raise UserError(f"settings: {error}") from None
-        return made.checked()
+        return Settings(self.name, model, arm, self.ladder[:rung], seed, **options).checked()
 
     def plan(self, arms: Iterable[str] | None = None) -> list[Settings]:
         """The runs of `arms` (default: all of the study), each after those it stands on.
 
         The dense network is always among them: every comparison starts from it.
         """
-        arms = self.arms if arms is None else tuple(arms)
+        arms = self.arms if arms is None else check_arms(arms)
         runs: dict[str, Settings] = {}
         for model in self.models:
             for seed in self.seeds:
@@ -210,7 +216,10 @@ class Study:
             if (loaded := self._loaded(settings)) is not None:
                 return loaded
         with self.lock(settings):
-            return self.stored(settings) or self._train(settings)
+            if (found := self.stored(settings)) is not None:
+                return found
+            self._bars.more()
+            return self._train(settings)
 
     def has_weights(self, settings: Settings) -> bool:
         """Is there nothing to be trained before another run can stand on this one?"""
@@ -331,6 +340,11 @@ class Study:
             say=self.say,
         )
 
+    def check_rewinding(self) -> None:
+        """UserError if the dense training is not so long as `rewind_step`: before it is trained."""
+        for settings in self.plan():
+            check_step(settings, self.corpus)
+
     def _meta(self, settings: Settings, words: int) -> dict[str, torch.Tensor]:
         """The shapes of a model's tensors, without their memory."""
         with torch.device("meta"):
@@ -364,6 +378,8 @@ def run(studies: Sequence[Study], arms: Iterable[str] = ()) -> list[Record]:
     planned = [(study, study.plan(arms or None)) for study in studies]
     asked = [(study, [s for s in runs if not study.there(s)]) for study, runs in planned]
     asked = [(study, runs) for study, runs in asked if runs]
+    for study, _ in asked:
+        study.check_rewinding()
     if asked and studies[0].is_elsewhere:
         try:
             from lottery import cluster  # Dask is imported by those alone who use it
@@ -377,6 +393,21 @@ def run(studies: Sequence[Study], arms: Iterable[str] = ()) -> list[Record]:
             study.run_here(runs)
     found = [study.record(settings) for study, runs in planned for settings in runs]
     return [record for record in found if record is not None and not record.failed]
+
+
+def check_arms(arms: Iterable[str]) -> tuple[str, ...]:
+    """`arms` as a tuple, or a UserError that names the first that there is not."""
+    for name in (arms := tuple(arms)):
+        if not isinstance(name, str) or name not in ARMS:
+            raise UserError(f"unknown arm {name!r}: there are {', '.join(ARMS)}")
+    return arms
+
+
+def _several(name: str, values: Iterable) -> tuple:
+    """A list that a person wrote, as a tuple; UserError for a single value."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise UserError(f"{name} {values!r} is not a list: write [{values!r}]")
+    return tuple(values)
 
 
 @contextmanager

@@ -16,6 +16,10 @@ NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 class UserError(Exception):
     """A mistake of the user's: one line that names the place and the remedy."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of a traceback."""
+        return [f"lottery: {self}"]
+
 
 def unwritable(path: Path, error: OSError) -> UserError:
     """What to tell a person whose `path` cannot be written."""

@@ -27,6 +27,10 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._outer.close()
 
+    def more(self) -> None:
+        """One more run than was thought: another stands on it, and its weights are gone."""
+        self._outer.total += 1
+
     @contextmanager
     def run(self, title: str, epochs: int) -> Iterator[Progress]:
         """Watch one training."""

@@ -61,7 +61,12 @@ QUESTION = (
     f'worse than the whole one by more than {verdict.margin_words()} of test accuracy; "up to" a '
     "sparsity means at every rung up to it. A difference counts as decided when its whole 95 % "
     "interval, over seeds and test examples, lies on one side, and the one over test examples "
-    "alone as well."
+    "alone as well.\n\n"
+    "*dense*: the whole network. *lt init*: pruned, with its first values. *random init*: the same "
+    "places with new values. *random mask*, *shuffled mask*: as many weights of each layer, in "
+    "random places, with their first values. *fine-tuned*: pruned and trained on. *rewind_step k*: "
+    "lt init with the values after k steps. More: "
+    "[How to read the report]({home}/README.md#how-to-read-the-report)."
 )
 CAPTIONS = {
     "sparsity": "Means over the seeds. Bars, and the band of the dense network, are 95 % intervals "
@@ -82,6 +87,10 @@ ALTS = {
     "epochs": "epoch of lowest validation loss over weights remaining",
     "densities": "share of each layer remaining over weights remaining",
 }
+LUCKY = (
+    " † The seeds agree better than the test examples allow: the wider interval, over examples "
+    "alone, decides."
+)
 METHOD = (
     "Two arms are compared on the same seeds and the same test examples. The interval of their "
     "mean difference takes seeds and examples as two crossed samples and adds both variances "
@@ -162,7 +171,8 @@ def page(
         lines = ["# Week 9"]
     pairs = [(dataset, model) for dataset in datasets for model in MODELS]
     ladders = [ladder for name in datasets for ladder in found[name]]
-    lines += ["", *(f"- {line}" for line in verdict.answers(ladders, pairs)), "", QUESTION]
+    lines += ["", *(f"- {line}" for line in verdict.answers(ladders, pairs))]
+    lines += ["", QUESTION.format(home=home)]
     for name in datasets:
         lines += ["", *_section(name, own[name], pictures, home)]
     if any(dataset in datasets for dataset, _ in EARLIER):
@@ -237,6 +247,7 @@ def _evidence(
 ) -> list[str]:
     """What the answer on a dataset stands on."""
     lengths = sorted({costs.text_length(record.settings) for record in groups.main(records)})
+    compared = markdown(differences(records))
     lines = [f"## Evidence: {DATASETS[dataset].title}", "", "### Verdict"]
     for model in MODELS:
         own = [ladder for ladder in found if ladder.model == model]
@@ -247,10 +258,11 @@ def _evidence(
         "",
         *_picture(dataset, "differences", pictures),
         "",
-        markdown(differences(records)),
+        compared,
         "",
         "Test accuracy in points, means over the common seeds with 95 % intervals; p is McNemar's "
-        "of a single seed, whose interval is that of the test examples only.",
+        "of a single seed, whose interval is that of the test examples only. A small dense network "
+        f"has as many weights as the ticket.{LUCKY if '†' in compared else ''}",
         "",
         "### Strict conditions",
         "",

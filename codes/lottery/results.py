@@ -240,7 +240,9 @@ class Store:
         """One record from its file, or a UserError that names the file and what is wrong."""
         try:
             values = json.loads(Path(path).read_bytes())
-        except (ValueError, OSError, RecursionError):
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}); move it away") from None
+        except (ValueError, RecursionError):
             raise UserError(f"{path}: is not valid JSON; mend it or move it away") from None
         try:
             record = Record.from_json(values)

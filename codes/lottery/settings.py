@@ -30,6 +30,9 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
+OWN = ("dataset", "model", "arm", "ladder", "seed")  # what tells the runs of a study apart
+
+
 @dataclass(frozen=True)
 class Settings:
     """One run: one training of one model with one mask from one set of starting weights.

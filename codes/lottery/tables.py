@@ -279,13 +279,14 @@ def _framed(rows: list[dict[str, str]], models: list[str]) -> pd.DataFrame:
 
 
 def _difference(found: Difference) -> str:
-    """ "+0.12 (−0.10 to +0.34)", and McNemar's p for a single seed."""
+    """ "+0.12 (−0.10 to +0.34)", McNemar's p for a single seed, † if seeds agree by luck."""
     given = found.interval
     if given is None:
         return NOT_RUN
     low, high = verdict.points(given.low), verdict.points(given.high)
     p = f", p {verdict.p_value(found.p)}" if found.one_seed else ""
-    return f"{verdict.points(given.mean)} ({low} to {high}){p}"
+    mark = " †" if given.is_lucky else ""
+    return f"{verdict.points(given.mean)} ({low} to {high}){p}{mark}"
 
 
 def _wrapped(line: str) -> str:

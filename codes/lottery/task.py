@@ -161,12 +161,17 @@ def about(settings: Settings, mask: Mask, corpus: Corpus, device: str, worker: s
 
 def rewound(settings: Settings, corpus: Corpus, step: int, device: torch.device) -> Weights:
     """θₖ of a dense run, for k = `step`. UserError if its training is not so long."""
-    steps = settings.epochs * -(-len(corpus.train) // settings.batch_size)
-    if step > steps:
-        raise UserError(f"rewind_step {step} is beyond the {steps} steps")
+    check_step(replace(settings, rewind_step=step), corpus)
     model = build(settings, corpus)
     first = models.draw(model, settings.stream("first weights"))
     return advance(model, first, cut(corpus, settings.max_tokens), settings, step, device)
+
+
+def check_step(settings: Settings, corpus: Corpus) -> None:
+    """UserError if `rewind_step` is beyond the training of these settings."""
+    steps = settings.epochs * -(-len(corpus.train) // settings.batch_size)
+    if settings.rewind_step > steps:
+        raise UserError(f"rewind_step {settings.rewind_step} is beyond the {steps} steps")
 
 
 def build(settings: Settings, corpus: Corpus) -> torch.nn.Module:

@@ -171,10 +171,6 @@ class Kept:
         adam.load(parts["adam"])
         return [Epoch(**epoch) for epoch in facts["history"]], parts["best"]
 
-    def forget(self) -> None:
-        """The run is finished: its record is all that is needed."""
-        self.path.unlink(missing_ok=True)
-
 
 def train_epoch(
     model: nn.Module,
