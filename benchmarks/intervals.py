@@ -96,8 +96,6 @@ WAYS = {
     "seeds alone": seeds_alone,
     "examples alone": examples_alone,
 }
-
-
 LEAST = "ours at least width"
 
 
@@ -117,14 +115,13 @@ def coverage(
         drawn, truth = draw(noise, min(at_once, repeats - first), seeds, examples, world, spread)
         for values in drawn:
             found, mean = evidence.mean_squares(values), values.mean()
-            for way, half in WAYS.items():
-                width = half(found, seeds, examples)
+            half = {way: width(found, seeds, examples) for way, width in WAYS.items()}
+            for way, width in half.items():
                 held[way] += abs(mean - truth) <= width
                 widths[way] += width
-            floor = evidence.LEAST * examples_alone(found, seeds, examples)
-            if WAYS["ours"](found, seeds, examples) == floor:
+            if half["ours"] == evidence.LEAST * half["examples alone"]:
                 least += 1
-                least_held += abs(mean - truth) <= floor
+                least_held += abs(mean - truth) <= half["ours"]
     found = {way: (held[way] / repeats, widths[way] / repeats) for way in WAYS}
     return found | {LEAST: (least / repeats, least_held / max(least, 1))}
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from lottery.files import FULL, UserError, root, unwritable
 from lottery.settings import OWN, Settings
 
-# The fields of Settings that have an argument of their own; every other one becomes an option.
-
+# What an option says of its field of Settings; those in OWN have an argument of their own.
 HELP = {
     "split_seed": "names the division into train, validation and test",
     "vocabulary_size": "words kept, with <pad> and <unk>",

@@ -48,6 +48,8 @@ class Study:
     Trained is in this process; or with `jobs` on so many processes of this machine, one thread
     each; or on the Dask cluster of `client`, a `distributed.Client` or a scheduler's address, with
     `per_gpu` runs at a time on each GPU that its workers offer.
+
+    Raises UserError for what is no dataset, arm or setting, or out of bounds.
     """
 
     def __init__(
@@ -340,11 +342,6 @@ class Study:
             say=self.say,
         )
 
-    def check_rewinding(self) -> None:
-        """UserError if the dense training is not so long as `rewind_step`: before it is trained."""
-        for settings in self.plan():
-            check_step(settings, self.corpus)
-
     def _meta(self, settings: Settings, words: int) -> dict[str, torch.Tensor]:
         """The shapes of a model's tensors, without their memory."""
         with torch.device("meta"):
@@ -378,8 +375,9 @@ def run(studies: Sequence[Study], arms: Iterable[str] = ()) -> list[Record]:
     planned = [(study, study.plan(arms or None)) for study in studies]
     asked = [(study, [s for s in runs if not study.there(s)]) for study, runs in planned]
     asked = [(study, runs) for study, runs in asked if runs]
-    for study, _ in asked:
-        study.check_rewinding()
+    for study, runs in asked:  # before the dense network is trained for a step it has not
+        for settings in runs:
+            check_step(settings, study.corpus)
     if asked and studies[0].is_elsewhere:
         try:
             from lottery import cluster  # Dask is imported by those alone who use it
