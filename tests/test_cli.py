@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -94,11 +97,34 @@ def test_a_mistake_is_one_clear_line(run, words, says):
     assert says in one_line(run(*words.split()))
 
 
-def test_words_that_are_no_numbers_are_argparses_to_refuse(run):
-    for words in ("run imdb cnn --seed one", "run imdb cnn --sparsity half", "run", "ruin imdb"):
-        status, _, error = run(*words.split())
-        assert status == 2
-        assert "usage: lottery" in error
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("run imdb cnn --seed one", "--seed: invalid int value: 'one' (see lottery run --help)"),
+        ("run imdb cnn --sparsity half", "--sparsity: invalid float value: 'half'"),
+        ("run", "DATASET|MODEL (see lottery run --help)"),
+        ("ruin imdb", "invalid choice: 'ruin'"),
+        ("run imdb --wdrop 3", "unrecognized arguments: --wdrop 3 (see lottery --help)"),
+    ],
+)
+def test_words_that_argparse_refuses_are_one_line_too(run, words, says):
+    assert says in one_line(run(*words.split()))
+
+
+def test_a_reader_who_has_enough_is_no_error():
+    """As `lottery data demo-news | true`: the pipe is closed before anything is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import sys; from lottery.cli import main; sys.exit(main(['data', 'demo-news']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert (done.returncode, "Traceback" in done.stderr, "BrokenPipe" in done.stderr) == (
+        0,
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,6 +217,13 @@ def test_notebook_and_shell_are_one_experiment(book, dataset):
     exec(code, space)
     shell = experiment.Study(dataset)
     assert {s.run for s in space["study"].plan()} == {s.run for s in shell.plan()}
+
+
+def test_help_says_what_the_recipes_chose(run):
+    out = " ".join(run("run", "--help")[1].split())
+    for (dataset, model), options in RECIPES.items():
+        for value in options.values():
+            assert f"{dataset} {model} {value}" in out
 
 
 def test_recipes_are_in_bounds_and_name_real_pairs():

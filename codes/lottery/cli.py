@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
+from typing import NoReturn
 
 from lottery.files import FULL, UserError, root, unwritable
-from lottery.settings import OWN, Settings
+from lottery.settings import OWN, RECIPES, Settings
 
 # What an option says of its field of Settings; those in OWN have an argument of their own.
 HELP = {
@@ -53,7 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         with _terminable():
-            return parsed.command(parsed) or 0
+            status = parsed.command(parsed) or 0
+            sys.stdout.flush()
+            return status
+    except BrokenPipeError:  # `lottery status | head`: who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except UserError as error:
         print(f"lottery: {error}", file=sys.stderr)
         return 2
@@ -88,8 +95,14 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line for a mistake, as everywhere, where argparse would print all options."""
+        self.exit(2, f"lottery: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="lottery",
         description="Do lottery tickets exist in text classifiers?",
         epilog=EXAMPLES,
@@ -161,7 +174,9 @@ def _parser() -> argparse.ArgumentParser:
         help="trainings at once on each GPU of workers with the Dask resource GPU (default: 1)",
     )
     run.add_argument("--results", type=Path, help="another results folder")
-    more = run.add_argument_group("settings", "every number that can change a result")
+    more = run.add_argument_group(
+        "settings", "every number that can change a result; some pairs have a recipe of their own"
+    )
     for field in fields(Settings):
         if field.name not in OWN:
             several = isinstance(field.default, tuple)
@@ -171,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
                 default=argparse.SUPPRESS,
                 nargs="+" if several else None,
                 metavar="X",
-                help=f"{HELP.get(field.name, '')} (default: {_written(field.default)})".strip(),
+                help=f"{HELP.get(field.name, '')} (default: {_default(field)})".strip(),
             )
     run.set_defaults(command=_run)
 
@@ -198,8 +213,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _written(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _default(field: Field) -> str:
+    """As the shell takes it, and where a recipe says otherwise."""
+    several = isinstance(field.default, tuple)
+    plain = " ".join(map(str, field.default)) if several else str(field.default)
+    chosen = [
+        f"{dataset} {model} {options[field.name]}"
+        for (dataset, model), options in RECIPES.items()
+        if field.name in options
+    ]
+    return "; ".join([plain, *chosen])
 
 
 # What is slow to import is imported by the command that needs it.
