@@ -63,6 +63,14 @@ def test_ladders_that_part_are_not_joined():
     assert sorted(drawn) == [[20], [50, 25]]
 
 
+def test_a_model_that_was_pruned_one_way_only_is_drawn_once():
+    records = study(ladder=LADDER) + study(ladder=LADDER, models=("cnn",), scope="global")
+    *_, cnn, lstm = figures.sparsity_curve(records).axes
+    assert {"dense", "lt init"} < named(cnn).keys()
+    assert not named(lstm)
+    assert [text.get_text() for text in lstm.texts] == ["not run"]
+
+
 def test_another_protocol_is_not_drawn():
     records = study(models=("cnn",))
     other = record(seed=1, accuracy=0.1, max_tokens=9)
