@@ -51,7 +51,7 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Gives the exit status: 0; 1 if `verify` finds a lie; 2 for a mistake that
-    the user can mend; 130 after Ctrl-C and 143 after SIGTERM."""
+    the user can mend; 130 after Ctrl-C, 143 after SIGTERM, 141 when nobody reads any more."""
     parsed = _parser().parse_args(arguments)
     try:
         with _terminable():
@@ -59,8 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return status
     except BrokenPipeError:  # `lottery status | head`: who reads has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # what they still hold is written at the exit
+            os.dup2(nowhere, stream.fileno())
+        return 141
     except UserError as error:
         print(f"lottery: {error}", file=sys.stderr)
         return 2

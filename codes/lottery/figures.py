@@ -208,8 +208,8 @@ def _over_weights(
     found = groups.groups(groups.main(records))
     plain = [group for group in found if not groups.variant(group.settings)]
     others = [group for group in found if groups.variant(group.settings)]
-    run = {group.settings.model for group in others}
-    beside = [g for g in plain if g.settings.arm in ("dense", "lt") and g.settings.model in run]
+    models = {group.settings.model for group in others}
+    beside = [g for g in plain if g.settings.arm in ("dense", "lt") and g.settings.model in models]
     rows = [part for part in (plain, others and beside + others) if part] or [[]]
     if len(rows) == 2 and all(group.settings.arm == "dense" for group in plain):
         rows = rows[1:]

@@ -47,10 +47,11 @@ class Tally:
     """One bar for runs that are trained elsewhere."""
 
     def __init__(self, title: str) -> None:
-        # Delayed: how many runs there are is known with the first `show`.
-        self._bar = _bar(total=0, desc=title, unit="run", position=0, delay=1e-9)
-        self._pause = self._bar.mininterval if self._bar.mininterval >= 1 else 0.0
-        self._shown, self._when = (), -self._pause
+        # Delayed: how many runs there are is known with the first `show`. Every update counts, so
+        # that the clock goes on; and the rate is that of all runs, for few end in one interval.
+        self._bar = _bar(
+            total=0, desc=title, unit="run", position=0, delay=1e-9, miniters=0, smoothing=0
+        )
 
     def __enter__(self) -> Tally:
         return self
@@ -60,16 +61,12 @@ class Tally:
 
     def show(self, runs: int, done: int, running: int, failed: int) -> None:
         """Show how the runs stand; the time left with it."""
-        waiting = runs - done - running - failed
-        self._bar.total, self._bar.n = runs, done
-        self._bar.set_postfix_str(
-            f"{running} running, {waiting} waiting, {failed} failed", refresh=False
-        )
-        state, now = (runs, done, running, failed), time.monotonic()
-        # A person sees each change at once, and the clock go on; a log is written seldom.
-        changed, waited = state != self._shown, now - self._when
-        if (changed and waited >= self._pause) or (not self._pause and waited >= 1.0):
-            self._shown, self._when = state, now
+        first, waiting = not self._bar.total, runs - done - running - failed
+        self._bar.total = runs
+        counts = f"{running} running, {waiting} waiting, {failed} failed"
+        self._bar.set_postfix_str(counts, refresh=False)
+        self._bar.update(done - self._bar.n)
+        if first:
             self._bar.refresh()
 
 
