@@ -1,13 +1,20 @@
-"""Small corpora and the threads of the tests."""
+"""Small corpora, the threads of the tests and how examples are drawn."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from lottery.corpus import Corpus
 from lottery.corpus.batches import Split
 from lottery.training import use
+
+# The same examples every time: a change fails for what it did. `pytest --hypothesis-profile search`
+# looks for new ones. A first example compiles kernels, so none has a time limit.
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.register_profile("search", max_examples=2000, deadline=None)
+settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,6 @@ def texts_of(split: Split) -> list[list[int]]:
     return [split.tokens[first:last].tolist() for first, last in bounds]
 
 
-@settings(deadline=None)  # the first example compiles
 @given(texts_strategy, st.data())
 def test_take_copies_the_rows_in_their_order(texts, data):
     split = split_of(texts)
@@ -38,13 +37,11 @@ def test_take_copies_the_rows_in_their_order(texts, data):
     assert not np.shares_memory(taken.tokens, split.tokens)
 
 
-@settings(deadline=None)  # the first example compiles
 @given(texts_strategy, st.integers(1, 15))
 def test_cut_keeps_the_first_tokens(texts, limit):
     assert texts_of(split_of(texts).cut(limit)) == [text[:limit] for text in texts]
 
 
-@settings(deadline=None)  # the first example compiles
 @given(st.lists(st.integers(1, 9), min_size=1))
 def test_distinct_names_each_word_once_in_order_of_first_occurrence(tokens):
     scratch = np.zeros(10, np.int32)
@@ -55,7 +52,7 @@ def test_distinct_names_each_word_once_in_order_of_first_occurrence(tokens):
     assert not scratch.any(), "the next batch would take these words for known"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(texts_strategy, st.integers(1, 25), st.randoms(use_true_random=False))
 def test_batches_hold_every_text_once_in_order(texts, batch_size, random):
     split = split_of(texts)

@@ -52,7 +52,7 @@ def assert_all_close(ours, theirs):
         torch.testing.assert_close(one / scale, other / scale, rtol=0, atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 9) | st.integers(1, 60), min_size=1, max_size=12),
     st.integers(1, 40),
@@ -90,7 +90,7 @@ def test_gradcheck_in_double_precision():
     assert torch.autograd.gradcheck(pooled, (table, *weights, *biases))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=9), st.data())
 def test_a_text_gives_the_same_bits_alone_and_in_any_batch(lengths, data):
     table, index, offsets, weights, biases = problem(lengths, words=400, size=20)

@@ -40,12 +40,9 @@ def rows(classes: int, giant: bool = True):
 
 
 def files(count: int):
-    """So many files, the same ones each time."""
+    """So many files."""
     return settings(
         max_examples=count,
-        deadline=None,
-        derandomize=True,
-        database=None,
         suppress_health_check=list(HealthCheck),
     )
 

@@ -44,7 +44,7 @@ def brute_force(scores: list[float], kept: list[bool], removed: int) -> list[boo
     return [i not in gone for i in range(len(scores))]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), LADDERS, st.sampled_from([None, 1, 3]))
 def test_a_ladder_is_what_brute_force_makes_of_it(seed, ladder, levels):
     mask = masks.full_mask(weights())
@@ -68,7 +68,7 @@ def test_a_ladder_is_what_brute_force_makes_of_it(seed, ladder, levels):
         assert set(mask) == {"embedding.weight", "convolutions.0.weight", "output.weight"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.floats(0.05, 0.6), st.sampled_from([None, 2]))
 def test_global_pruning_ranks_all_layers_together(seed, sparsity, levels):
     trained = weights(seed, levels)
@@ -127,7 +127,7 @@ def test_scores_that_are_nan_are_refused():
         masks.prune(scores, masks.full_mask(scores), (0.5,))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), LADDERS, st.sampled_from(["random_mask", "shuffled"]))
 def test_controls_keep_each_layers_count_and_stay_nested(seed, ladder, control):
     mask, below = masks.full_mask(weights()), None

@@ -93,7 +93,7 @@ def compare(lengths, words, features, units, layers, directions, dtype, seed=0):
         assert torch.equal(lstm(table, index, offsets, weights(net)), ours)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.one_of(st.just(1), st.integers(1, 9), st.integers(30, 60)), min_size=1,
                      max_size=9),
