@@ -18,9 +18,11 @@ help:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
+QUICK := 'ladder=[0.5]' 'seeds=[0]'
+
 demo: .venv/ready
-	$(BIN)/python notebooks/execute.py notebooks/imdb.ipynb results/demo/imdb.ipynb dataset=demo-reviews
-	$(BIN)/python notebooks/execute.py notebooks/agnews.ipynb results/demo/agnews.ipynb dataset=demo-news
+	$(BIN)/python notebooks/execute.py notebooks/imdb.ipynb results/demo/imdb.ipynb dataset=demo-reviews $(QUICK)
+	$(BIN)/python notebooks/execute.py notebooks/agnews.ipynb results/demo/agnews.ipynb dataset=demo-news $(QUICK)
 	@echo; echo 'The report on generated texts: results/demo/week9.md'
 
 test: .venv/ready

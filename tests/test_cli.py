@@ -195,7 +195,7 @@ def test_every_number_has_an_option(run):
 
 @pytest.mark.parametrize(("book", "dataset"), [("imdb", "imdb"), ("agnews", "agnews")])
 def test_notebook_and_shell_are_one_experiment(book, dataset):
-    """The first cell's numbers and the command without options name the same runs."""
+    """The first cell names the study's runs, with the recipes of the command."""
     notebook = nbformat.read(root() / "notebooks" / f"{book}.ipynb", as_version=4)
     cells = {cell.id: cell for cell in notebook.cells}
     assert cells["parameters"].metadata["tags"] == ["parameters"]
@@ -203,8 +203,10 @@ def test_notebook_and_shell_are_one_experiment(book, dataset):
     code = code.split("texts = study.corpus")[0].replace("experiment.Study(", "Study(")
     space = {"Study": lambda *a, **k: experiment.Study(*a, **k)}
     exec(code, space)
-    shell = experiment.Study(dataset)
+    ladder = [0.5, 0.75, 0.875, 0.9375, 0.969, 0.984]
+    shell = experiment.Study(dataset, ladder=ladder, seeds=[0, 1, 2])
     assert {s.run for s in space["study"].plan()} == {s.run for s in shell.plan()}
+    assert all(shell.store.get(settings) for settings in shell.plan())  # committed, each of them
 
 
 def test_help_says_what_the_recipes_chose(run):
