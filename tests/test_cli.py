@@ -95,7 +95,7 @@ def one_line(result: tuple[int, str, str]) -> str:
         ("run imdb cnn --sparsity half", "--sparsity: invalid float value: 'half'"),
         ("run", "DATASET|MODEL (see lottery run --help)"),
         ("ruin imdb", "invalid choice: 'ruin'"),
-        ("run imdb --wdrop 3", "unrecognized arguments: --wdrop 3 (see lottery --help)"),
+        ("run imdb --wdrop 3", "unrecognized arguments: --wdrop 3 (see lottery run --help)"),
     ],
 )
 def test_a_mistake_is_one_clear_line(run, words, says):

@@ -102,6 +102,13 @@ class _Parser(argparse.ArgumentParser):
         """One line for a mistake, as everywhere, where argparse would print all options."""
         self.exit(2, f"lottery: {message} (see {self.prog} --help)\n")
 
+    def parse_known_args(self, args=None, namespace=None):
+        """A command refuses what it does not know itself, so that the line names its own help."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
