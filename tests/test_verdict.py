@@ -215,6 +215,7 @@ def test_the_controls(random, mask, shuffled, words):
     points = {"lt": (0,), "random": (random,), "random_mask": (mask,), "shuffled": (shuffled,)}
     said = full(world(points))["Controls"]
     assert said.startswith("beaten by more than 0.5 points: ")
+    said = said.split(" The ticket is ")[0]
     assert said.replace("at 50 % ", "").replace("At 50 % ", "").endswith(words)
 
 
@@ -223,7 +224,16 @@ def test_controls_of_several_rungs_are_said_together():
     assert full(world(points))["Controls"] == (
         "beaten by more than 0.5 points: random init at 75 and 87.5 % yes; "
         "random mask at 75 % yes, at 87.5 % not decided. "
-        "At 75 % they agree, at 87.5 % not all is decided."
+        "At 75 % they agree, at 87.5 % not all is decided. "
+        "The ticket is better than a random mask by some amount at 87.5 %."
+    )
+
+
+def test_a_ticket_in_worse_places_than_random_ones():
+    points = {"lt": (-1, -1), "random": (-1, -1), "random_mask": (-1, -1), "shuffled": (-1, 0)}
+    assert full(world(points))["Controls"].endswith(
+        "At 50 and 75 % they agree. "
+        "The ticket is worse than a shuffled mask by some amount at 75 %."
     )
 
 
@@ -591,6 +601,11 @@ def test_controls_and_size_speak_of_every_rung_that_ran_them(states):
     if len(ladder.rungs) == 1 and "they agree" in said:
         every = {ladder.rungs[0].beats(name) for name in verdict.CONTROLS} - {NOT_RUN}
         assert every in ({YES}, {NO})
+    for name, label in (("random_mask", "random mask"), ("shuffled", "shuffled mask")):
+        above = [getattr(rung, name).above(0) for rung in ladder.rungs]
+        less = [a == YES != r.beats(name) for a, r in zip(above, ladder.rungs, strict=True)]
+        assert (f"better than a {label} by some amount" in said) == any(less)
+        assert (f"worse than a {label} by some amount" in said) == (NO in above)
     size = verdict.size_words(ladder)
     large = [rung for rung in ladder.rungs if rung.too_large == YES]
     assert ("merely too large" in size) == bool(large)

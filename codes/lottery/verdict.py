@@ -370,8 +370,7 @@ def random_words(ladder: Ladder) -> str:
     if not rungs:
         return "random init was not run"
     states = [rung.beats("random") for rung in rungs]
-    less = [r for r, s in zip(rungs, states, strict=True) if s != YES and r.random.above(0) == YES]
-    worse = [rung for rung in rungs if rung.random.above(0) == NO]
+    less, worse = _by_some_amount(rungs, "random")
     parts = [_margin_words(ladder, rungs, states)]
     if less:
         link = "and" if YES in states else "yet"
@@ -379,6 +378,13 @@ def random_words(ladder: Ladder) -> str:
     if worse:
         parts.append(f"and worse by some amount at {_at(worse, ladder.rungs)}")
     return ", ".join(parts)
+
+
+def _by_some_amount(rungs: Sequence[Rung], name: str) -> tuple[list[Rung], list[Rung]]:
+    """Where the ticket is better than another arm, but not by the margin; and where it is worse."""
+    above = [getattr(rung, name).above(0) for rung in rungs]
+    better = [r for r, a in zip(rungs, above, strict=True) if a == YES != r.beats(name)]
+    return better, [r for r, a in zip(rungs, above, strict=True) if a == NO]
 
 
 def _margin_words(ladder: Ladder, rungs: Sequence[Rung], states: Sequence[str]) -> str:
@@ -429,14 +435,22 @@ def control_words(ladder: Ladder) -> str:
     rungs = [r for r in ladder.rungs if {r.beats("random_mask"), r.beats("shuffled")} != {NOT_RUN}]
     if not rungs:
         return f"{NOT_RUN}."
-    parts = []
+    parts, further = [], []
     for name in CONTROLS:
         ran = [rung for rung in rungs if rung.beats(name) != NOT_RUN]
         said = [_said(getattr(rung, name), rung.beats(name)) for rung in ran]
+        label = groups.ARM_LABELS[name]
         if ran:
-            parts.append(f"{groups.ARM_LABELS[name]} {_listed(ran, said, ladder.rungs)}")
+            parts.append(f"{label} {_listed(ran, said, ladder.rungs)}")
+        if name == "random":  # "First values" tells of its smaller differences
+            continue
+        for word, some in zip(("better", "worse"), _by_some_amount(rungs, name), strict=True):
+            if some:
+                at = _at(some, ladder.rungs)
+                further.append(f" The ticket is {word} than a {label} by some amount at {at}.")
     ends = _listed(rungs, [_agreement(rung) for rung in rungs], ladder.rungs)
-    return f"beaten by more than {margin_words()}: {'; '.join(parts)}. {_capital(ends)}."
+    ends = f"{_capital(ends)}.{''.join(further)}"
+    return f"beaten by more than {margin_words()}: {'; '.join(parts)}. {ends}"
 
 
 def _agreement(rung: Rung) -> str:
