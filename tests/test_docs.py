@@ -24,6 +24,8 @@ def test_the_recipes_figures_are_those_of_their_records():
     folder = root() / "results"
     stores = {"": Store(folder), "trials ": Store(folder / "trials")}
     records = {(k, r.run): r for k, store in stores.items() for r in store.records()[0]}
+    runs = [run for _, run in records]
+    assert len(runs) == len(set(runs))  # a trial is no part of the study
     rows = re.findall(
         r"([\d.]+)\**\s*\|\s*\**([\d.]+) %\**\s*\|\s*(trials )?`(\w{12})`",
         (root() / "docs" / "recipe.md").read_text(),

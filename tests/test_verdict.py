@@ -323,13 +323,33 @@ def test_late_rewinding_and_global_pruning_are_ladders_of_their_own():
     assert plain.name == ""
     assert verdict.variant_words(others[0]) == (
         "Late rewinding to step 438: a winning ticket up to 75 % sparsity, the highest that was "
-        "run; better than random init by more than 0.5 points at 50 and 75 %."
+        "run; better than random init by more than 0.5 points at 50 and 75 %; "
+        "beside plain lt init, better at 75 %."
     )
     assert [ladder.name for ladder in others] == ["rewind_step 438", "scope global"]
     assert verdict.variant_words(others[1]).startswith(
         "Global pruning: no winning ticket at 50 and 75 % sparsity; not better than random init"
     )
+    assert verdict.variant_words(others[1]).endswith(
+        "; beside plain lt init, worse at 50 and 75 %."
+    )
     assert answer(unique.values()).startswith("a winning ticket up to 50 % sparsity")
+
+
+def test_tickets_of_another_way_are_compared_with_plain_ones_rung_by_rung():
+    late = world({"lt": (0, -1, -1)}, rewind_step=438)
+    before = world({"lt": (-2, 1)})
+    unique = {r.run: r for r in [*before, *late]}
+    plain, other = verdict.ladders(unique.values())
+    assert {rung.plain for rung in plain.rungs} == {Difference()}
+    means = [r.plain.interval and round(100 * r.plain.interval.mean, 1) for r in other.rungs]
+    assert means == [2.0, -2.0, None]
+    assert verdict.plain_words(other) == "beside plain lt init, better at 50 % and worse at 75 %"
+    same = {r.run: r for r in [*late, *world({"lt": (0, -1)})]}
+    assert verdict.plain_words(verdict.ladders(same.values())[1]) == (
+        "no difference from plain lt init is shown (50 and 75 %)"
+    )
+    assert verdict.plain_words(verdict.ladders(late)[0]) == ""
 
 
 def test_a_late_ticket_is_compared_with_random_init_in_the_same_mask():
@@ -542,11 +562,11 @@ OUTCOMES = {
     NOT_RUN: Difference(),
 }
 STEPS = (0.5, 0.75, 0.875, 0.9375, 0.969, 0.984)
-outcomes = st.lists(st.tuples(*[st.sampled_from(sorted(OUTCOMES))] * 6), min_size=1, max_size=6)
+outcomes = st.lists(st.tuples(*[st.sampled_from(sorted(OUTCOMES))] * 7), min_size=1, max_size=6)
 
 
 def ladder_of(states) -> Ladder:
-    fields = ("dense", "random", "random_mask", "shuffled", "size", "fresh")
+    fields = ("dense", "random", "random_mask", "shuffled", "size", "fresh", "plain")
     rungs = [
         Rung(step, **{name: OUTCOMES[state] for name, state in zip(fields, row, strict=True)})
         for step, row in zip(STEPS, states, strict=False)
@@ -590,6 +610,17 @@ def test_words_of_random_init_agree_with_the_rungs(states):
     less = [b != YES and a == YES for a, b in zip(above, beats, strict=True)]
     assert ("better by some amount" in words) == any(less)
     assert ("worse by some amount" in words) == (NO in above)
+
+
+@given(outcomes)
+def test_words_of_the_plain_ticket_agree_with_the_rungs(states):
+    ladder = ladder_of(states)
+    words, told = verdict.plain_words(ladder), [rung.plain.above(0) for rung in ladder.rungs]
+    assert (words == "") == (set(told) == {NOT_RUN})
+    assert ("better at" in words) == (YES in told)
+    assert ("worse at" in words) == (NO in told)
+    assert ("no difference" in words) == (set(told) <= {UNDECIDED, NOT_RUN} and UNDECIDED in told)
+    assert ("one seed" in words) == ({row[6] for row in states} - {NOT_RUN} == {"one seed"})
 
 
 @given(outcomes)

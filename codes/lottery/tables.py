@@ -37,6 +37,7 @@ COMPARED = {
     "less random mask": "random_mask",
     "less shuffled mask": "shuffled",
     "less small dense": "small",
+    "less plain lt init": "plain",
     "random init less dense": "fresh",
     "random mask less dense": "size",
 }

@@ -72,6 +72,7 @@ class Rung:
     size: Difference = Difference()  # random mask less dense
     fresh: Difference = Difference()  # random init less dense
     small: Difference = Difference()  # ticket less a small dense network
+    plain: Difference = Difference()  # a ticket made in another way less the plain one
     epochs_enough: bool | None = None  # None: no dense network
 
     @property
@@ -182,6 +183,12 @@ def _of_model(model: str, own: list[Record], everything: list[Record]) -> list[L
         wanted = [replace(record.settings, arm=arm).normal() for record in runs]
         return [by_settings[settings] for settings in wanted if settings in by_settings]
 
+    def plain(runs: Sequence[Record]) -> list[Record]:
+        """Beside tickets made in another way, the plain ones of the same rung and seeds."""
+        own = [record.settings for record in runs if groups.variant(record.settings)]
+        wanted = [replace(s.protocol(), arm="lt", ladder=s.ladder, seed=s.seed) for s in own]
+        return [by_settings[settings] for settings in wanted if settings in by_settings]
+
     def rung(runs: tuple[Record, ...]) -> Rung:
         dense, masked = like(runs, "dense"), like(runs, "random_mask")
         fresh = like(runs, "random")
@@ -194,6 +201,7 @@ def _of_model(model: str, own: list[Record], everything: list[Record]) -> list[L
             size=difference(masked, dense),
             fresh=difference(fresh, dense),
             small=difference(runs, small_dense(runs, everything)),
+            plain=difference(runs, plain(runs)),
             epochs_enough=all(r.best_epoch < len(r.history) for r in dense) if dense else None,
         )
 
@@ -338,7 +346,23 @@ def variant_words(ladder: Ladder) -> str:
     said = ladder.name
     for name, words in names.items():
         said = said.replace(name, words)
-    return f"{said[0].upper()}{said[1:]}: {ticket_words(ladder)}; {random_words(ladder)}."
+    parts = [ticket_words(ladder), random_words(ladder), plain_words(ladder)]
+    return f"{said[0].upper()}{said[1:]}: {'; '.join(filter(None, parts))}."
+
+
+def plain_words(ladder: Ladder) -> str:
+    """Where tickets made in another way are better or worse than the plain ones; "" if not run."""
+    rungs = [rung for rung in ladder.rungs if rung.plain.interval is not None]
+    better = [rung for rung in rungs if rung.plain.above(0) == YES]
+    worse = [rung for rung in rungs if rung.plain.above(0) == NO]
+    if not rungs:
+        return ""
+    if better or worse:
+        parts = [("better", better), ("worse", worse)]
+        said = [f"{word} at {_at(some, ladder.rungs)}" for word, some in parts if some]
+        return f"beside plain lt init, {' and '.join(said)}"
+    end = ", one seed" if all(rung.plain.one_seed for rung in rungs) else ""
+    return f"no difference from plain lt init is shown ({_at(rungs, ladder.rungs)}{end})"
 
 
 def ticket_words(ladder: Ladder) -> str:
