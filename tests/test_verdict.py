@@ -333,7 +333,12 @@ def test_late_rewinding_and_global_pruning_are_ladders_of_their_own():
     assert verdict.variant_words(others[1]).endswith(
         "; beside plain lt init, worse at 50 and 75 %."
     )
-    assert answer(unique.values()).startswith("a winning ticket up to 50 % sparsity")
+    said = answer(unique.values())
+    assert said.startswith("a winning ticket up to 50 % sparsity")
+    assert said.endswith("; with late rewinding to step 438 a winning ticket at 75 %.")
+    assert "global" not in said
+    elsewhere = world({"lt": (0, 0)}, model="lstm", rewind_step=438)
+    assert "late" not in answer([*records, *elsewhere])
 
 
 def test_tickets_of_another_way_are_compared_with_plain_ones_rung_by_rung():

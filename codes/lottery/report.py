@@ -308,7 +308,7 @@ def _beside_others(ladders: list[verdict.Ladder]) -> list[str]:
     lines = ["## What others report", "", markdown(published()), "", "Here:", ""]
     for ladder in ladders:
         if not ladder.name:
-            lines.append(f"- {ladder.pair}: {verdict.headline(ladder)}")
+            lines.append(f"- {ladder.pair}: {verdict.headline(ladder, ladders)}")
     return lines
 
 

@@ -261,7 +261,7 @@ def answers(found: Sequence[Ladder], pairs: Sequence[tuple[str, str]]) -> list[s
             plain[ladder.dataset, ladder.model] = ladder
     names, lines = defaultdict(list), []
     for ladder in plain.values():
-        lines.append(f"**{ladder.pair}**: {headline(ladder)}")
+        lines.append(f"**{ladder.pair}**: {headline(ladder, found)}")
         name = ladder.pair.replace(", ", " ")
         names[ladder.standing].append(name)
         if any(rung.beats("random") == YES for rung in ladder.rungs):
@@ -289,8 +289,8 @@ def answers(found: Sequence[Ladder], pairs: Sequence[tuple[str, str]]) -> list[s
     return lines
 
 
-def headline(ladder: Ladder) -> str:
-    """One pair's answer as a sentence."""
+def headline(ladder: Ladder, found: Sequence[Ladder] = ()) -> str:
+    """One pair's answer as a sentence, with the tickets that only another way of `found` made."""
     if not ladder.rungs:
         return f"{NOT_RUN}."
     parts = [ticket_words(ladder), random_words(ladder)]
@@ -306,6 +306,11 @@ def headline(ladder: Ladder) -> str:
             f"at {_at(fresh, ladder.rungs)} random init is as good as dense too: the structure is "
             "enough there"
         )
+    plain = {rung.sparsity for rung in ladder.rungs if rung.ticket == YES}
+    for other in found:
+        own = [r for r in other.rungs if r.ticket == YES and r.sparsity not in plain]
+        if own and other.name and other.pair == ladder.pair:
+            parts.append(f"with {_way(other)} a winning ticket at {_at(own, other.rungs)}")
     if any(rung.dense.one_seed or rung.random.one_seed for rung in ladder.rungs):
         parts.append("one seed decides nothing about other seeds")
     return f"{'; '.join(parts)}."
@@ -342,12 +347,14 @@ def _telling(ladder: Ladder) -> Sequence[Rung]:
 
 def variant_words(ladder: Ladder) -> str:
     """A ladder beside the plain one as a sentence."""
-    names = {"rewind_step": "late rewinding to step", "scope global": "global pruning"}
-    said = ladder.name
-    for name, words in names.items():
-        said = said.replace(name, words)
     parts = [ticket_words(ladder), random_words(ladder), plain_words(ladder)]
-    return f"{said[0].upper()}{said[1:]}: {'; '.join(filter(None, parts))}."
+    return f"{_capital(_way(ladder))}: {'; '.join(filter(None, parts))}."
+
+
+def _way(ladder: Ladder) -> str:
+    """How its tickets are made, e.g. "late rewinding to step 438"."""
+    said = ladder.name.replace("rewind_step", "late rewinding to step")
+    return said.replace("scope global", "global pruning")
 
 
 def plain_words(ladder: Ladder) -> str:
