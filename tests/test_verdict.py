@@ -518,6 +518,20 @@ def test_epochs_are_enough_if_the_best_comes_before_the_last():
     assert verdict.ladders(late)[0].rungs[0].epochs_enough is False
 
 
+def test_a_control_that_would_have_learnt_on_is_named():
+    records = world({"lt": (0, 0), "random_mask": (-2, -2), "shuffled": (-2, -2)})
+    assert "more might be better" not in full(records)["Controls"]
+    late = [
+        replace(r, best_epoch=3) if (r.settings.arm, r.settings.rung) == ("shuffled", 2) else r
+        for r in records
+    ]
+    assert full(late)["Controls"].endswith(
+        "they agree. The best epoch of a shuffled mask is the last in a seed at 75 %: "
+        "more might be better."
+    )
+    assert "more might be better" not in full(late)["Strict conditions"]
+
+
 SMALL = {"embedding.weight": 2400, "convolutions.0.weight": 100, "output.weight": 50}
 
 

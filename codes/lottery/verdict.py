@@ -74,6 +74,7 @@ class Rung:
     small: Difference = Difference()  # ticket less a small dense network
     plain: Difference = Difference()  # a ticket made in another way less the plain one
     epochs_enough: bool | None = None  # None: no dense network
+    unfinished: tuple[str, ...] = ()  # arms whose best epoch is the last in a seed
 
     @property
     def ticket(self) -> str:
@@ -189,6 +190,9 @@ def _of_model(model: str, own: list[Record], everything: list[Record]) -> list[L
         wanted = [replace(s.protocol(), arm="lt", ladder=s.ladder, seed=s.seed) for s in own]
         return [by_settings[settings] for settings in wanted if settings in by_settings]
 
+    def is_unfinished(runs: Sequence[Record]) -> bool:
+        return any(record.best_epoch == len(record.history) for record in runs)
+
     def rung(runs: tuple[Record, ...]) -> Rung:
         dense, masked = like(runs, "dense"), like(runs, "random_mask")
         fresh = like(runs, "random")
@@ -202,7 +206,8 @@ def _of_model(model: str, own: list[Record], everything: list[Record]) -> list[L
             fresh=difference(fresh, dense),
             small=difference(runs, small_dense(runs, everything)),
             plain=difference(runs, plain(runs)),
-            epochs_enough=all(r.best_epoch < len(r.history) for r in dense) if dense else None,
+            epochs_enough=not is_unfinished(dense) if dense else None,
+            unfinished=tuple(name for name in CONTROLS if is_unfinished(like(runs, name))),
         )
 
     tickets = groups.groups(record for record in own if record.settings.arm == "lt")
@@ -479,6 +484,11 @@ def control_words(ladder: Ladder) -> str:
             if some:
                 at = _at(some, ladder.rungs)
                 further.append(f" The ticket is {word} than a {label} by some amount at {at}.")
+        if late := [rung for rung in rungs if name in rung.unfinished]:
+            at = _at(late, ladder.rungs)
+            further.append(
+                f" The best epoch of a {label} is the last in a seed at {at}: more might be better."
+            )
     ends = _listed(rungs, [_agreement(rung) for rung in rungs], ladder.rungs)
     ends = f"{_capital(ends)}.{''.join(further)}"
     return f"beaten by more than {margin_words()}: {'; '.join(parts)}. {ends}"
