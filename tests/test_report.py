@@ -315,9 +315,12 @@ def test_the_report_answers_from_its_records():
     assert "- IMDb, CNN: a winning ticket up to 75 % sparsity" in text.split("\nHere:\n")[1]
     assert "- **IMDb, CNN**: no winning ticket at 50 and 75 %" in report.page(poor, ["imdb"], {})
     late = [r for r in world({"lt": (0,)}, rewind_step=438) if r.settings.rung]
-    assert "- Late rewinding to step 438: a winning ticket at" in report.page(
-        [*good, *late], ["imdb"], {}
-    )
+    text = report.page([*good, *late], ["imdb"], {})
+    assert "- Late rewinding to step 438: a winning ticket at" in text
+    assert "- Late rewinding: not run." in report.page(good, ["imdb"], {})
+    cnn = text.split("**CNN**")[1].split("**LSTM**")[0]
+    assert "- Global pruning: not run." in cnn
+    assert "Late rewinding: not run" not in cnn
 
 
 def test_a_report_on_generated_texts_says_so_in_its_answer():
