@@ -41,10 +41,7 @@ def rows(classes: int, giant: bool = True):
 
 def files(count: int):
     """So many files."""
-    return settings(
-        max_examples=count,
-        suppress_health_check=list(HealthCheck),
-    )
+    return settings(max_examples=count, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module", autouse=True)

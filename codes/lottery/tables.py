@@ -138,16 +138,14 @@ def answer(records: Iterable[Record]) -> str:
 
 
 def said_of(found: Iterable[Ladder]) -> list[str]:
-    """The verdict on one model: its plain ladder in full, a sentence for each other or its want."""
+    """The verdict on one model: its plain ladder in full, a sentence for each other way."""
     found = list(found)
     if not found:
         return [f"{NOT_RUN}."]
     plain = [ladder for ladder in found if not ladder.name]
     lines = verdict.verdict(plain[0]) if plain else [f"Plain lt init: {NOT_RUN}."]
     lines += [verdict.variant_words(ladder) for ladder in found if ladder.name]
-    ways = {"rewind_step": "Late rewinding", "scope global": "Global pruning"}
-    ran = " ".join(ladder.name for ladder in found)
-    return lines + [f"{words}: {NOT_RUN}." for way, words in ways.items() if way not in ran]
+    return lines + verdict.missing_ways(found)
 
 
 def differences(records: Iterable[Record]) -> pd.DataFrame:

@@ -25,7 +25,9 @@ YES, NO, UNDECIDED, NOT_RUN = "yes", "no", "not decided", "not run"
 LEAST_SPARSITY = 0.6  # about where holes begin to pay on a device (Ma et al. 2021, section 2.2)
 SAME_SIZE = 0.1  # a small dense network may have so much more or fewer weights than the ticket
 SIZES = ("embedding_size", "filters", "hidden")  # what makes a small dense network small
-CONTROLS = ("random", "random_mask", "shuffled")
+MASKS = ("random_mask", "shuffled")
+CONTROLS = ("random", *MASKS)
+WAYS = {"rewind_step": "late rewinding to step", "scope global": "global pruning"}
 
 # Ma et al. (2021), section 2.2, in our words.
 CONDITIONS = (
@@ -74,7 +76,7 @@ class Rung:
     small: Difference = Difference()  # ticket less a small dense network
     plain: Difference = Difference()  # a ticket made in another way less the plain one
     epochs_enough: bool | None = None  # None: no dense network
-    unfinished: tuple[str, ...] = ()  # arms whose best epoch is the last in a seed
+    unfinished: tuple[str, ...] = ()  # of `MASKS`, those whose best epoch is the last in a seed
 
     @property
     def ticket(self) -> str:
@@ -207,7 +209,7 @@ def _of_model(model: str, own: list[Record], everything: list[Record]) -> list[L
             small=difference(runs, small_dense(runs, everything)),
             plain=difference(runs, plain(runs)),
             epochs_enough=not is_unfinished(dense) if dense else None,
-            unfinished=tuple(name for name in CONTROLS if is_unfinished(like(runs, name))),
+            unfinished=tuple(name for name in MASKS if is_unfinished(like(runs, name))),
         )
 
     tickets = groups.groups(record for record in own if record.settings.arm == "lt")
@@ -358,20 +360,30 @@ def variant_words(ladder: Ladder) -> str:
 
 def _way(ladder: Ladder) -> str:
     """How its tickets are made, e.g. "late rewinding to step 438"."""
-    said = ladder.name.replace("rewind_step", "late rewinding to step")
-    return said.replace("scope global", "global pruning")
+    said = ladder.name
+    for name, words in WAYS.items():
+        said = said.replace(name, words)
+    return said
+
+
+def missing_ways(found: Iterable[Ladder]) -> list[str]:
+    """A sentence for each other way of making tickets that was not run."""
+    ran = " ".join(ladder.name for ladder in found)
+    missing = [words.removesuffix(" to step") for name, words in WAYS.items() if name not in ran]
+    return [f"{_capital(words)}: {NOT_RUN}." for words in missing]
 
 
 def plain_words(ladder: Ladder) -> str:
     """Where tickets made in another way are better or worse than the plain ones; "" if not run."""
     rungs = [rung for rung in ladder.rungs if rung.plain.interval is not None]
-    better = [rung for rung in rungs if rung.plain.above(0) == YES]
-    worse = [rung for rung in rungs if rung.plain.above(0) == NO]
     if not rungs:
         return ""
-    if better or worse:
-        parts = [("better", better), ("worse", worse)]
-        said = [f"{word} at {_at(some, ladder.rungs)}" for word, some in parts if some]
+    parts = [
+        ("better", _above_zero(rungs, "plain", YES)),
+        ("worse", _above_zero(rungs, "plain", NO)),
+    ]
+    said = [f"{word} at {_at(some, ladder.rungs)}" for word, some in parts if some]
+    if said:
         return f"beside plain lt init, {' and '.join(said)}"
     end = ", one seed" if all(rung.plain.one_seed for rung in rungs) else ""
     return f"no difference from plain lt init is shown ({_at(rungs, ladder.rungs)}{end})"
@@ -418,9 +430,13 @@ def random_words(ladder: Ladder) -> str:
 
 def _by_some_amount(rungs: Sequence[Rung], name: str) -> tuple[list[Rung], list[Rung]]:
     """Where the ticket is better than another arm, but not by the margin; and where it is worse."""
-    above = [getattr(rung, name).above(0) for rung in rungs]
-    better = [r for r, a in zip(rungs, above, strict=True) if a == YES != r.beats(name)]
-    return better, [r for r, a in zip(rungs, above, strict=True) if a == NO]
+    better = [rung for rung in _above_zero(rungs, name, YES) if rung.beats(name) != YES]
+    return better, _above_zero(rungs, name, NO)
+
+
+def _above_zero(rungs: Sequence[Rung], name: str, state: str) -> list[Rung]:
+    """Where "the difference `name` is greater than zero" has this outcome."""
+    return [rung for rung in rungs if getattr(rung, name).above(0) == state]
 
 
 def _margin_words(ladder: Ladder, rungs: Sequence[Rung], states: Sequence[str]) -> str:
@@ -471,27 +487,30 @@ def control_words(ladder: Ladder) -> str:
     rungs = [r for r in ladder.rungs if {r.beats("random_mask"), r.beats("shuffled")} != {NOT_RUN}]
     if not rungs:
         return f"{NOT_RUN}."
-    parts, further = [], []
+    parts = []
     for name in CONTROLS:
         ran = [rung for rung in rungs if rung.beats(name) != NOT_RUN]
         said = [_said(getattr(rung, name), rung.beats(name)) for rung in ran]
-        label = groups.ARM_LABELS[name]
         if ran:
-            parts.append(f"{label} {_listed(ran, said, ladder.rungs)}")
-        if name == "random":  # "First values" tells of its smaller differences
-            continue
-        for word, some in zip(("better", "worse"), _by_some_amount(rungs, name), strict=True):
-            if some:
-                at = _at(some, ladder.rungs)
-                further.append(f" The ticket is {word} than a {label} by some amount at {at}.")
-        if late := [rung for rung in rungs if name in rung.unfinished]:
-            at = _at(late, ladder.rungs)
-            further.append(
-                f" The best epoch of a {label} is the last in a seed at {at}: more might be better."
-            )
+            parts.append(f"{groups.ARM_LABELS[name]} {_listed(ran, said, ladder.rungs)}")
     ends = _listed(rungs, [_agreement(rung) for rung in rungs], ladder.rungs)
-    ends = f"{_capital(ends)}.{''.join(further)}"
-    return f"beaten by more than {margin_words()}: {'; '.join(parts)}. {ends}"
+    lines = [f"beaten by more than {margin_words()}: {'; '.join(parts)}.", f"{_capital(ends)}."]
+    return " ".join(lines + [line for name in MASKS for line in _mask_words(ladder, name)])
+
+
+def _mask_words(ladder: Ladder, name: str) -> list[str]:
+    """Where a random mask differs from the ticket by some amount, or would have learnt on."""
+    label, lines = groups.ARM_LABELS[name], []
+    for word, some in zip(("better", "worse"), _by_some_amount(ladder.rungs, name), strict=True):
+        if some:
+            at = _at(some, ladder.rungs)
+            lines.append(f"The ticket is {word} than a {label} by some amount at {at}.")
+    if late := [rung for rung in ladder.rungs if name in rung.unfinished]:
+        lines.append(
+            f"The best epoch of a {label} is the last in a seed at {_at(late, ladder.rungs)}: "
+            "more might be better."
+        )
+    return lines
 
 
 def _agreement(rung: Rung) -> str:
