@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lottery.adam import Adam
+from lottery import adam as adams
+from lottery.adam import Adam, _Kept, _Rows, _Whole
 
 SHAPES = {"embedding": (40, 6), "filters": (5, 6, 3), "bias": (5,), "scalar": ()}
 
@@ -44,10 +45,16 @@ def run(steps, parameters, adam, sparse=True, first=0):
     return parameters
 
 
-def by_torch(steps, kept=None, dtype=torch.float32):
+def force(monkeypatch, chosen):
+    """Move every parameter this way; the kept ones alone where there is a mask."""
+    plain = _Rows if chosen is _Kept else chosen
+    monkeypatch.setattr(adams, "way", lambda weight, mask: plain if mask is None else chosen)
+
+
+def by_torch(steps, kept=None, dtype=torch.float32, decay=0.0):
     parameters = weights(dtype)
     kept = kept or {}
-    adam = torch.optim.Adam(parameters.values(), lr=1e-2)
+    adam = torch.optim.Adam(parameters.values(), lr=1e-2, weight_decay=decay)
 
     def prune():
         for name, mask in kept.items():
@@ -68,14 +75,14 @@ def by_torch(steps, kept=None, dtype=torch.float32):
 @pytest.mark.parametrize("sparse", [True, False])
 @pytest.mark.parametrize("kept", [None, masks()])
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 2e-5), (torch.float64, 1e-12)])
-@pytest.mark.parametrize("whole", [False, True])
-def test_it_is_torch_adam(sparse, kept, dtype, close, whole, monkeypatch):
-    if whole:  # the way of a GPU
-        monkeypatch.setattr(Adam, "_step_rows", Adam._step_whole)
+@pytest.mark.parametrize("way", [_Rows, _Kept, _Whole])  # the last is that of a GPU
+@pytest.mark.parametrize("decay", [0.0, 1e-4, 0.1])
+def test_it_is_torch_adam(sparse, kept, dtype, close, way, decay, monkeypatch):
+    force(monkeypatch, way)
     ours = weights(dtype)
-    adam = Adam(ours, kept, 1e-2)
+    adam = Adam(ours, kept, 1e-2, weight_decay=decay)
     run(300, ours, adam, sparse)
-    theirs, reference = by_torch(300, kept, dtype)
+    theirs, reference = by_torch(300, kept, dtype, decay)
     state = adam.state()
     for name in SHAPES:
         torch.testing.assert_close(ours[name], theirs[name], rtol=close, atol=close)
@@ -83,11 +90,83 @@ def test_it_is_torch_adam(sparse, kept, dtype, close, whole, monkeypatch):
         for moment, key in (("first", "exp_avg"), ("second", "exp_avg_sq")):
             got = state[f"{name}.{moment}"]
             torch.testing.assert_close(got, want[key], rtol=close, atol=close)
+        if name in (kept or {}):
+            assert (ours[name][~kept[name]] == 0).all()
 
 
-def test_what_the_mask_removes_is_zero_from_the_start_and_after_every_step():
+@pytest.mark.parametrize("decay", [0.0, 1e-3])
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.6, 1.0])
+def test_the_ways_on_the_cpu_are_one_to_the_bit(decay, density, monkeypatch):
+    draw = torch.Generator().manual_seed(2)
+    kept = {name: torch.rand(SHAPES[name], generator=draw) < density for name in SHAPES}
+    found = []
+    for way in (_Rows, _Kept):
+        force(monkeypatch, way)
+        ours = weights()
+        adam = Adam(ours, kept, 1e-2, weight_decay=decay)
+        run(50, ours, adam)
+        found.append({**ours, **adam.state()})
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_the_way_follows_the_kept_share():
+    weight = torch.zeros(4, 5)
+    mask = torch.zeros(4, 5, dtype=torch.bool)
+    assert adams.way(weight, None) is _Rows
+    assert adams.way(weight, mask) is _Kept
+    assert adams.way(weight, ~mask) is _Rows
+    assert adams.way(weight.to("meta"), mask) is _Whole
+
+
+def test_with_decay_every_row_moves_and_none_lags_behind():
+    """Rows without a gradient, too, and in the very step (rows 30 to 39 never have one)."""
+    ours = weights()
+    adam = Adam(ours, None, 1e-2, weight_decay=1e-2)
+    theirs, _ = by_torch(1, decay=1e-2)
+    run(1, ours, adam)
+    torch.testing.assert_close(ours["embedding"], theirs["embedding"])
+    assert (ours["embedding"] != weights()["embedding"]).all()
+
+
+def test_what_only_decay_moves_vanishes_without_slow_numbers():
+    weight = torch.full((2, 3), 0.01, requires_grad=True)
+    adam = Adam({"w": weight}, None, 1e-3, weight_decay=1e-4)
+    smallest = torch.finfo(torch.float32).tiny
+    for _ in range(4000):
+        functional.embedding(torch.tensor([1]), weight, sparse=True).mul(weight[1]).sum().backward()
+        adam.step()
+        adam.zero_grad()
+        for tensor in (weight.detach(), *adam.state().values()):
+            assert ((tensor == 0) | (tensor.abs() >= smallest)).all()
+    assert (weight[0] == 0).all()
+
+
+@pytest.mark.parametrize("way", [_Rows, _Kept, _Whole])
+def test_the_learning_rate_falls_to_zero_as_torchs_does(way, monkeypatch):
+    force(monkeypatch, way)
+    ours = weights(torch.float64)
+    adam = Adam(ours, None, 1e-2, steps=20)
+    run(20, ours, adam)
+    theirs = weights(torch.float64)
+    reference = torch.optim.Adam(theirs.values(), lr=1e-2)
+    falling = torch.optim.lr_scheduler.LinearLR(reference, 1.0, 0.0, total_iters=20)
+    for step in range(20):
+        give_gradients(theirs, step, sparse=False)
+        reference.step()
+        falling.step()
+    for name in SHAPES:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-12, atol=1e-12)
+    before = {name: weight.detach().clone() for name, weight in ours.items()}
+    run(1, ours, adam, first=20)  # the rate is zero now
+    assert all(torch.equal(ours[name], before[name]) for name in ours)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize("way", [_Rows, _Kept, _Whole])
+def test_what_the_mask_removes_is_zero_from_the_start_and_after_every_step(way, decay, monkeypatch):
+    force(monkeypatch, way)
     kept, parameters = masks(), weights()
-    adam = Adam(parameters, kept, 1e-2)
+    adam = Adam(parameters, kept, 1e-2, weight_decay=decay)
     for step in range(4):
         state = adam.state()
         for name, mask in kept.items():
@@ -140,20 +219,23 @@ def test_a_parameter_without_gradient_stays():
     assert torch.equal(adam.state()["bias.first"], before[1])
 
 
-def test_training_goes_on_from_a_state_to_the_bit():
+@pytest.mark.parametrize("more", [{}, {"weight_decay": 1e-2, "steps": 12}])
+@pytest.mark.parametrize("way", [_Rows, _Kept, _Whole])
+def test_training_goes_on_from_a_state_to_the_bit(way, more, monkeypatch):
+    force(monkeypatch, way)
     kept = masks()
     straight = weights()
-    run(9, straight, Adam(straight, kept, 1e-2))
+    run(9, straight, Adam(straight, kept, 1e-2, **more))
 
     begun = weights()
-    adam = Adam(begun, kept, 1e-2)
+    adam = Adam(begun, kept, 1e-2, **more)
     run(4, begun, adam)
     state = adam.state()
     halfway = {name: weight.detach().clone() for name, weight in begun.items()}
     run(1, begun, adam, first=4)  # the state is a copy
 
     resumed = weights()
-    other = Adam(resumed, kept, 1e-2)
+    other = Adam(resumed, kept, 1e-2, **more)
     run(1, resumed, other, first=50)  # what it did before does not count
     for name, weight in halfway.items():
         resumed[name].data.copy_(weight)
@@ -163,14 +245,18 @@ def test_training_goes_on_from_a_state_to_the_bit():
         assert torch.equal(resumed[name], straight[name])
 
 
-def test_threads_leave_every_bit():
+@pytest.mark.parametrize("way", [_Rows, _Kept])
+@pytest.mark.parametrize("decay", [0.0, 1e-2])
+def test_threads_leave_every_bit(way, decay, monkeypatch):
+    force(monkeypatch, way)
     before = numba.get_num_threads()
     results = []
     try:
         for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
             numba.set_num_threads(threads)
             parameters = weights()
-            results.append(run(20, parameters, Adam(parameters, masks(), 1e-2)))
+            adam = Adam(parameters, masks(), 1e-2, weight_decay=decay)
+            results.append(run(20, parameters, adam))
     finally:
         numba.set_num_threads(before)
     for name in SHAPES:

@@ -22,6 +22,9 @@ def test_a_name_depends_on_every_number():
         "pooling": "mean",
         "scope": "global",
         "score": "other",
+        "scored_at": "best",
+        "schedule": "linear",
+        "kept_dense": ("embedding.weight",),
     }
     names = {BASE.run}
     for field in fields(Settings):
@@ -47,6 +50,8 @@ def test_options_that_cannot_matter_do_not_rename_a_run():
         {"scope": "global"},
         {"hidden": 7},
         {"output_rate": 1.0},
+        {"scored_at": "best"},
+        {"kept_dense": ("embedding.weight",)},
         {"dropout": 0.5},
     ):
         assert replace(plain, **change).checked() == plain
@@ -88,6 +93,11 @@ def test_streams_are_apart_and_shared_by_all_arms():
         ({"word_dropout": 1.5}, "word_dropout"),
         ({"pooling": "sum"}, "unknown pooling 'sum': there are max, mean, last"),
         ({"scope": "row"}, "unknown scope 'row'"),
+        ({"weight_decay": -1e-5}, "weight_decay -1e-05 is not a number from 0 to 1"),
+        ({"weight_decay": 2}, "weight_decay"),
+        ({"schedule": "cosine"}, "unknown schedule 'cosine': there are constant, linear"),
+        ({"scored_at": "first"}, "unknown scored_at 'first': there are last, best"),
+        ({"kept_dense": (3,)}, "kept_dense 3 is not the name of a tensor"),
         ({"widths": ()}, "widths is empty"),
         ({"ladder": ()}, "needs a sparsity"),
         ({"ladder": (0.5, 0.5)}, "must rise"),

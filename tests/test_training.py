@@ -182,17 +182,21 @@ def test_the_test_set_is_read_once_with_the_weights_of_the_best_epoch(corpus, mo
     assert [is_test for is_test, _ in seen] == [False] * 8 + [True]
     best, tested = seen[outcome.best_epoch - 1][1], seen[-1][1]
     assert all(torch.equal(best[n], tested[n]) for n in best)
-    assert any(not torch.equal(outcome.weights[n], tested[n]) for n in best), (
-        "scored: the last ones"
-    )
+    assert any(not torch.equal(outcome.weights[n], tested[n]) for n in best), "the last ones"
+    assert all(torch.equal(best[n], outcome.best[n]) for n in best)
 
 
 def test_the_protocol_is_adam_at_its_rate_and_batch(corpus, monkeypatch):
     made = []
-    monkeypatch.setattr(training, "Adam", lambda *a: made.append(a) or Adam(*a))
+    monkeypatch.setattr(training, "Adam", lambda *a, **k: made.append((a, k)) or Adam(*a, **k))
     model, first = built(small("cnn"))
     training.train(model, Ticket(first), corpus, small("cnn"))
-    assert made[0][2] == 1e-3 == Settings("imdb", "cnn").learning_rate
+    falling = small("cnn", weight_decay=1e-4, schedule="linear")
+    training.train(model, Ticket(first), corpus, falling)
+    assert made[0][0][2] == 1e-3 == Settings("imdb", "cnn").learning_rate
+    assert made[0][1] == {"weight_decay": 0.0, "steps": 0}
+    steps = falling.epochs * -(-len(corpus.train) // falling.batch_size)
+    assert made[1][1] == {"weight_decay": 1e-4, "steps": steps}
     full = Settings("imdb", "cnn")
     assert (full.batch_size, full.epochs, full.dropout) == (64, 10, 0.5)
 

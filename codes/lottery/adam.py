@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import sqrt
 
 import numpy as np
@@ -11,6 +12,11 @@ from torch import Tensor
 
 # A moment smaller than this moves no weight, and numbers a little smaller still are slow.
 _NOTHING = 1e-36
+# A weight that decay alone moves shrinks without end; below this it is put to zero, because its
+# gradient would be such a slow number. No logit notices.
+_VANISHED = 1e-30
+_PIECE = 16384  # weights, kept or not, in one piece of work
+_FEW = 0.4  # below this share of kept weights, gathering them is faster than passing over all
 
 
 class Adam:
@@ -21,17 +27,25 @@ class Adam:
     Parameters without a gradient are left alone. On the CPU a sparse gradient of some rows stays
     sparse: the other rows have the gradient zero, but their moments decay and still move them.
 
+    With `weight_decay` > 0 that share of a weight is added to its gradient (L2 inside Adam, as
+    torch.optim.Adam has it; not AdamW): every kept weight of every row then moves in every step.
+    With `steps` > 0 the learning rate falls linearly, from its value in the first step to zero
+    after so many.
+
     `parameters` are named as in the model, `masks` are bool tensors of their shapes; a parameter
-    without a mask is kept whole.
+    without a mask is kept whole. On the CPU the moments of a masked parameter are stored, and
+    moved, for what it keeps alone.
     """
 
     def __init__(
         self,
         parameters: dict[str, Tensor],
-        masks: dict[str, Tensor] | None,
+        masks: Mapping[str, Tensor] | None,
         learning_rate: float,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        steps: int = 0,
     ) -> None:
         masks = masks or {}
         for name, mask in masks.items():
@@ -41,25 +55,27 @@ class Adam:
                 raise ValueError(f"the mask of {name} must be bool and of its parameter's shape")
         self.parameters = dict(parameters)
         self.learning_rate, self.betas, self.epsilon = learning_rate, betas, epsilon
+        self.weight_decay, self.falls_over = weight_decay, steps
         self.steps = 0
-        self._masks = {name: mask.to(parameters[name].device) for name, mask in masks.items()}
-        self._first = {name: torch.zeros_like(weight) for name, weight in parameters.items()}
-        self._second = {name: torch.zeros_like(weight) for name, weight in parameters.items()}
-        self._rows: dict[str, _Rows] = {}
-        self._prune(parameters)
+        self._moments = {
+            name: way(weight, masks.get(name))(weight, masks.get(name))
+            for name, weight in parameters.items()
+        }
 
     @torch.no_grad()
     def step(self) -> None:
         """Move every parameter that has a gradient."""
+        rate = self.learning_rate
+        if self.falls_over:
+            rate *= max(1 - self.steps / self.falls_over, 0.0)
         self.steps += 1
         beta1, beta2 = self.betas
-        rate = self.learning_rate / (1 - beta1**self.steps)
+        rate /= 1 - beta1**self.steps
         spread = sqrt(1 - beta2**self.steps)
         for name, weight in self.parameters.items():
-            if weight.grad is None:
-                continue
-            update = self._step_rows if weight.device.type == "cpu" else self._step_whole
-            update(name, weight, weight.grad, rate, spread)
+            if weight.grad is not None:
+                numbers = (beta1, beta2, rate, spread, self.epsilon, self.weight_decay)
+                self._moments[name].move(weight.grad, *numbers)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -67,66 +83,148 @@ class Adam:
             weight.grad = None
 
     def state(self) -> dict[str, Tensor]:
-        """Copies of the moments and the number of steps, on the CPU: with the weights, all that
-        training goes on from."""
+        """Copies of the moments, in the parameters' shapes, and the number of steps, on the CPU:
+        with the weights, all that training goes on from."""
         moments = {}
-        for name in self.parameters:
-            moments[f"{name}.first"] = self._first[name].detach().cpu().clone()
-            moments[f"{name}.second"] = self._second[name].detach().cpu().clone()
+        for name, held in self._moments.items():
+            moments[f"{name}.first"], moments[f"{name}.second"] = held.copies()
         return {"steps": torch.tensor(self.steps), **moments}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Go on from what `state()` gave. KeyError or RuntimeError if it is of another model."""
         self.steps = int(state["steps"])
-        for name in self.parameters:
-            self._first[name].copy_(state[f"{name}.first"])
-            self._second[name].copy_(state[f"{name}.second"])
-        self._rows.clear()
-        self._prune(self._first)
-        self._prune(self._second)
+        for name, held in self._moments.items():
+            held.load(state[f"{name}.first"], state[f"{name}.second"])
+
+
+class _Whole:
+    """One parameter by torch's own operations, on any device."""
 
     @torch.no_grad()
-    def _prune(self, tensors: dict[str, Tensor]) -> None:
-        for name, mask in self._masks.items():
-            tensors[name].masked_fill_(~mask, 0)
+    def __init__(self, weight: Tensor, mask: Tensor | None) -> None:
+        self.weight = weight
+        self.first, self.second = torch.zeros_like(weight), torch.zeros_like(weight)
+        self.pruned = None if mask is None else ~mask.to(weight.device)
+        self._prune(weight)
 
-    def _step_whole(self, name: str, weight: Tensor, grad: Tensor, rate: float, spread: float):
-        """One parameter by torch's own operations, on any device."""
-        first, second, mask = self._first[name], self._second[name], self._masks.get(name)
-        beta1, beta2 = self.betas
+    def _prune(self, *tensors: Tensor) -> None:
+        if self.pruned is not None:
+            for tensor in tensors:
+                tensor.masked_fill_(self.pruned, 0)
+
+    def move(self, grad, beta1, beta2, rate, spread, epsilon, decay) -> None:
         grad = grad.to_dense() if grad.is_sparse else grad
-        grad = grad if mask is None else grad.masked_fill(~mask, 0)
-        first.lerp_(grad, 1 - beta1)
-        second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        weight.addcdiv_(first, second.sqrt().div_(spread).add_(self.epsilon), value=-rate)
+        grad = grad if self.pruned is None else grad.masked_fill(self.pruned, 0)
+        if decay:
+            grad = grad.add(self.weight, alpha=decay)
+        self.first.lerp_(grad, 1 - beta1)
+        self.second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        scale = self.second.sqrt().div_(spread).add_(epsilon)
+        self.weight.addcdiv_(self.first, scale, value=-rate)
 
-    def _step_rows(self, name: str, weight: Tensor, grad: Tensor, rate: float, spread: float):
-        """One parameter by the kernel, row after row."""
-        if name not in self._rows:
-            self._rows[name] = _Rows(self._first[name], self._second[name], self._masks.get(name))
-        rows = self._rows[name]
-        numbers = np.array([*self.betas, rate, spread, self.epsilon, _NOTHING], rows.first.dtype)
-        arrays = _matrix(weight), rows.first, rows.second, rows.mask, rows.moving
-        if not grad.is_sparse:
-            _step(*arrays, _matrix(grad.contiguous()), rows.every, numbers)
-            return
-        if not _find(grad._indices()[0].numpy(), rows.found):
-            grad = grad.coalesce()  # a row came twice
-            _find(grad._indices()[0].numpy(), rows.found)
-        _step(*arrays, _matrix(grad._values().contiguous()), rows.found, numbers)
-        _forget(grad._indices()[0].numpy(), rows.found)
+    def copies(self) -> tuple[Tensor, Tensor]:
+        return self.first.detach().cpu().clone(), self.second.detach().cpu().clone()
+
+    @torch.no_grad()
+    def load(self, first: Tensor, second: Tensor) -> None:
+        self.first.copy_(first)
+        self.second.copy_(second)
+        self._prune(self.first, self.second)
 
 
 class _Rows:
-    """A parameter's state as the kernel sees it: matrices, and which rows have moved yet."""
+    """One parameter by the kernels, as a matrix of rows of which only some have a gradient."""
 
-    def __init__(self, first: Tensor, second: Tensor, mask: Tensor | None) -> None:
-        self.first, self.second = _matrix(first), _matrix(second)
-        count, size = self.first.shape
-        self.mask = np.ones((1, size), bool) if mask is None else _matrix(mask)
-        self.moving = (self.first != 0).any(1) | (self.second != 0).any(1)
+    @torch.no_grad()
+    def __init__(self, weight: Tensor, mask: Tensor | None) -> None:
+        self.shape, self.weight = weight.shape, _matrix(weight)
+        count, size = self.weight.shape
+        self.kept = np.ones((1, size), bool) if mask is None else _matrix(mask)
+        if mask is not None:
+            weight.masked_fill_(~mask, 0)
         self.every = np.arange(count, dtype=np.int32)
         self.found = np.full(count, -1, np.int32)
+        self.moving = np.zeros(count, bool)  # a row that never had a gradient stays
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self.first, self.second = np.zeros_like(self.weight), np.zeros_like(self.weight)
+
+    def move(self, grad, beta1, beta2, rate, spread, epsilon, decay) -> None:
+        vanished = _VANISHED if decay else 0.0
+        numbers = (beta1, beta2, rate, spread, epsilon, decay, _NOTHING, vanished)
+        numbers = np.array(numbers, self.weight.dtype)
+        if not grad.is_sparse:
+            self._step(_matrix(grad.contiguous()), self.every, numbers)
+            return
+        if not _find(grad._indices()[0].numpy(), self.found):
+            grad = grad.coalesce()  # a row came twice
+            _find(grad._indices()[0].numpy(), self.found)
+        self._step(_matrix(grad._values().contiguous()), self.found, numbers)
+        _forget(grad._indices()[0].numpy(), self.found)
+
+    def _step(self, slopes: np.ndarray, found: np.ndarray, numbers: np.ndarray) -> None:
+        moments = self.first, self.second
+        _step_rows(self.weight, *moments, self.kept, self.moving, slopes, found, numbers)
+
+    def whole(self, moments: np.ndarray) -> np.ndarray:
+        """A copy of these moments as a matrix."""
+        return moments.copy()
+
+    def take(self, moments: np.ndarray) -> np.ndarray:
+        """What is stored of a matrix of moments."""
+        return np.where(self.kept, moments, 0)
+
+    def copies(self) -> tuple[Tensor, Tensor]:
+        return tuple(
+            torch.from_numpy(self.whole(m)).view(self.shape) for m in (self.first, self.second)
+        )
+
+    def load(self, first: Tensor, second: Tensor) -> None:
+        for moments, tensor in ((self.first, first), (self.second, second)):
+            if tensor.shape != self.shape:
+                raise RuntimeError(f"moments of {tuple(tensor.shape)} for {tuple(self.shape)}")
+            moments[:] = self.take(_matrix(tensor))
+        self.moving = (_matrix(first) != 0).any(1) | (_matrix(second) != 0).any(1)
+
+
+class _Kept(_Rows):
+    """The same with the moments of the kept weights alone, flat, row after row.
+
+    Row r's are `starts[r]` to `starts[r + 1]`; `places` are those of the weights in the flat
+    matrix.
+    """
+
+    def _make_room(self) -> None:
+        self.starts = np.concatenate([[0], self.kept.sum(1, dtype=np.int64).cumsum()])
+        self.places = np.flatnonzero(self.kept).astype(np.uint64)
+        self.first = np.zeros(len(self.places), self.weight.dtype)
+        self.second = np.zeros_like(self.first)
+
+    def _step(self, slopes: np.ndarray, found: np.ndarray, numbers: np.ndarray) -> None:
+        flat, rows = self.weight.reshape(-1), (self.starts, self.places)
+        size = self.weight.shape[1]
+        slopes = slopes.reshape(-1)
+        _step_kept(flat, self.first, self.second, *rows, self.moving, slopes, size, found, numbers)
+
+    def whole(self, moments: np.ndarray) -> np.ndarray:
+        matrix = np.zeros_like(self.weight)
+        matrix[self.kept] = moments
+        return matrix
+
+    def take(self, moments: np.ndarray) -> np.ndarray:
+        return moments[self.kept]
+
+
+def way(weight: Tensor, mask: Tensor | None) -> type[_Whole] | type[_Rows]:
+    """How a parameter is moved; its mask's density decides, so that a run does the same anywhere.
+
+    By the kernels on the CPU, by torch's operations elsewhere.
+    """
+    if weight.device.type != "cpu":
+        return _Whole
+    few = mask is not None and int(mask.sum()) < _FEW * mask.numel()
+    return _Kept if few else _Rows
 
 
 def _matrix(tensor: Tensor) -> np.ndarray:
@@ -152,36 +250,85 @@ def _forget(words, found):
         found[word] = -1
 
 
+@njit(inline="always")
+def _moved(w, g, m, v, beta1, beta2, rate, narrow, epsilon, decay, nothing, vanished):
+    """One weight and its moments after a step with gradient g; Algorithm 1's lines 7 to 12."""
+    zero, one = beta1 - beta1, beta1 / beta1
+    g = g + decay * w
+    m = m + (one - beta1) * (g - m)
+    v = (one - beta2) * g * g + beta2 * v
+    m = zero if abs(m) < nothing else m
+    v = zero if v < nothing else v
+    w = w - rate * (m / (np.sqrt(v) * narrow + epsilon))
+    return zero if abs(w) < vanished else w, m, v
+
+
 @njit(parallel=True, cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
-def _step(weights, firsts, seconds, masks, moving, slopes, found, numbers):
+def _step_rows(weights, firsts, seconds, masks, moving, slopes, found, numbers):
     """Move `weights` (R, S) in place; found[row] is the row of `slopes` or -1 for gradient zero.
 
-    `masks` (R, S), or (1, S) for all rows; a row that never had a gradient (`moving`) stays.
+    `masks` (R, S), or (1, S) for all rows; without decay a row that never had a gradient
+    (`moving`) stays.
     """
-    beta1, beta2, rate, spread, epsilon, nothing = numbers
-    zero = numbers[0] - numbers[0]
-    one = beta1 / beta1
+    beta1, beta2, rate, spread, epsilon, decay, nothing, vanished = numbers
+    zero, one = beta1 - beta1, beta1 / beta1
     narrow = one / spread  # a product costs less than the quotient it replaces
+    flat = np.zeros(weights.shape[1], weights.dtype)
     for row in prange(len(weights)):
+        moving[row] = moving[row] or found[row] >= 0
+        if not (moving[row] or decay != zero):
+            continue
         weight, first, second = weights[row], firsts[row], seconds[row]
-        if found[row] >= 0:
-            moving[row] = True
-            slope = slopes[found[row]]
-            mask = masks[row] if len(masks) > 1 else masks[0]
-            for i in range(len(weight)):
-                g = slope[i] if mask[i] else zero
-                m = first[i] + (one - beta1) * (g - first[i])
-                v = beta2 * second[i] + (one - beta2) * g * g
-                m = zero if abs(m) < nothing else m
-                v = zero if v < nothing else v
-                first[i], second[i] = m, v
-                moved = weight[i] - rate * (m / (np.sqrt(v) * narrow + epsilon))
-                weight[i] = moved if mask[i] else zero
-        elif moving[row]:  # a pruned weight stays zero here, because its moments are
-            for i in range(len(weight)):
-                m = first[i] - (one - beta1) * first[i]
-                v = beta2 * second[i]
-                m = zero if abs(m) < nothing else m
-                v = zero if v < nothing else v
-                first[i], second[i] = m, v
-                weight[i] -= rate * (m / (np.sqrt(v) * narrow + epsilon))
+        # One loop for all rows: a gradient known to be zero would be summed in another order.
+        slope = slopes[found[row]] if found[row] >= 0 else flat
+        mask = masks[row] if len(masks) > 1 else masks[0]
+        for i in range(len(weight)):
+            w, m, v = _moved(weight[i], slope[i] if mask[i] else zero, first[i], second[i],
+                             beta1, beta2, rate, narrow, epsilon, decay, nothing,
+                             vanished)  # fmt: skip
+            weight[i], first[i], second[i] = w if mask[i] else zero, m, v
+
+
+@njit(parallel=True, cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def _step_kept(
+    weights, firsts, seconds, starts, places, moving, slopes, size, found, numbers
+):  # fmt: skip
+    """The same for the kept weights alone; `weights` and `slopes` are flat, rows of `size`.
+
+    Some rows at a time: their kept weights and slopes are gathered, moved side by side, put back.
+    """
+    beta1, beta2, rate, spread, epsilon, decay, nothing, vanished = numbers
+    zero, one = beta1 - beta1, beta1 / beta1
+    narrow = one / spread
+    count = len(found)
+    rows = max(1, _PIECE // max(size, 1))
+    for piece in prange((count + rows - 1) // rows):
+        begin, end = piece * rows, min((piece + 1) * rows, count)
+        least = starts[begin]
+        there = starts[end] - least
+        still = decay == zero
+        slope = np.zeros(there, weights.dtype)
+        for row in range(begin, end):
+            at = found[row]
+            if at >= 0:
+                moving[row] = True
+                shift = (row - at) * size
+                for k in range(starts[row] - least, starts[row + 1] - least):
+                    slope[k] = slopes[places[least + k] - np.uint64(shift)]
+            still = still and not moving[row]
+        if still or there == 0:
+            continue
+        place, first, second = (
+            places[least : least + there],
+            firsts[least : least + there],
+            seconds[least : least + there],
+        )
+        weight = np.empty(there, weights.dtype)
+        for k in range(there):
+            weight[k] = weights[place[k]]
+        for k in range(there):
+            weight[k], first[k], second[k] = _moved(
+                weight[k], slope[k], first[k], second[k], beta1, beta2, rate, narrow, epsilon,
+                decay, nothing, vanished)  # fmt: skip
+        for k in range(there):
+            weights[place[k]] = weight[k]

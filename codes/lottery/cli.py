@@ -31,6 +31,10 @@ HELP = {
     "word_dropout": "share of words dropped in training",
     "scope": "prune each layer by itself (layer) or all together (global)",
     "output_rate": "the output layer's share of each round's rate",
+    "schedule": "the learning rate's course: constant, or linear to zero",
+    "weight_decay": "L2 inside Adam's gradient",
+    "scored_at": "epoch whose weights are scored: last or best",
+    "kept_dense": "tensors never pruned, e.g. embedding.weight",
     "rewind_step": "lt starts from the weights after so many steps; 0: the first ones",
     "score": "what has a low score is pruned first",
 }
@@ -191,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
             several = isinstance(field.default, tuple)
             more.add_argument(
                 f"--{field.name.replace('_', '-')}",
-                type=type(field.default[0] if several else field.default),
+                type=type((field.default or ("",))[0] if several else field.default),
                 default=argparse.SUPPRESS,
                 nargs="+" if several else None,
                 metavar="X",
@@ -225,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
 def _default(field: Field) -> str:
     """As the shell takes it, and where a recipe says otherwise."""
     several = isinstance(field.default, tuple)
-    plain = " ".join(map(str, field.default)) if several else str(field.default)
+    plain = " ".join(map(str, field.default)) or "none" if several else str(field.default)
     chosen = [
         f"{dataset} {model} {options[field.name]}"
         for (dataset, model), options in RECIPES.items()
@@ -266,8 +270,6 @@ def _run(parsed: argparse.Namespace) -> None:
         raise UserError(f"say which dataset: {', '.join(DATASETS)}")
     known = {field.name for field in fields(Settings)} - set(OWN)
     options = {k: v for k, v in vars(parsed).items() if k in known}
-    if "widths" in options:
-        options["widths"] = tuple(options["widths"])
     studies = [
         experiment.Study(
             dataset,

@@ -180,9 +180,9 @@ def _task(order: Order, corpus: Corpus) -> Task:
         return unpacked_task(order.settings, order.task)
     store, data = order.store, corpus.fingerprint
 
-    def weights_of(settings: Settings) -> tuple[Weights, Mask]:
+    def weights_of(settings: Settings, epoch: str) -> tuple[Weights, Mask]:
         path = store.weights_path(settings)
-        return apart(checkpoints.load(path, run=settings.run, data=data)[0])
+        return apart(checkpoints.load(path, run=settings.run, data=data)[0], epoch)
 
     def rewound_of(dense: Settings, step: int) -> Weights:
         path = store.rewound_path(dense, step)
@@ -271,13 +271,14 @@ class _Told(Progress):
 
 def packed(tensors: Weights) -> dict[str, Any]:
     """Weights, with their mask or without, in as few bytes as hold them exactly."""
-    weights, mask = apart(tensors)
     small: dict[str, Any] = {}
-    for name, part in mask.items():
-        small[f"mask/{name}"] = (tuple(part.shape), np.packbits(part.numpy()))
-    for name, weight in weights.items():
-        kept = weight[mask[name]] if name in mask else weight
-        small[name] = (tuple(weight.shape), kept.numpy())
+    for name, tensor in tensors.items():
+        if name.startswith("mask/"):
+            values = np.packbits(tensor.numpy())
+        else:
+            mask = tensors.get(_mask_of(name))
+            values = (tensor if mask is None else tensor[mask]).numpy()
+        small[name] = (tuple(tensor.shape), values)
     return small
 
 
@@ -290,11 +291,16 @@ def unpacked(small: dict[str, Any]) -> Weights:
             tensors[name] = torch.from_numpy(bits.astype(bool)).view(shape)
     for name, (shape, values) in small.items():
         values = torch.from_numpy(np.array(values))  # a copy: what Dask gives cannot be written
-        if (part := tensors.get(f"mask/{name}")) is not None:
+        if (part := tensors.get(_mask_of(name))) is not None and name not in tensors:
             tensors[name] = torch.zeros(shape, dtype=values.dtype).masked_scatter_(part, values)
         elif name not in tensors:
             tensors[name] = values
     return tensors
+
+
+def _mask_of(name: str) -> str:
+    """The name of the mask of weights, be they of the last epoch or of the best."""
+    return f"mask/{name.rpartition('/')[2]}"
 
 
 def packed_task(made: Task) -> dict[str, Any]:
@@ -815,8 +821,8 @@ class _Caller:
 def _stored(study: Study) -> tuple[Callable, Callable]:
     """What `task_of` asks, from the results folder alone; raises _Gone."""
 
-    def weights_of(settings: Settings) -> tuple[Weights, Mask]:
-        if (found := study.stored(settings)) is None:
+    def weights_of(settings: Settings, epoch: str) -> tuple[Weights, Mask]:
+        if (found := study.stored(settings, epoch)) is None:
             raise _Gone
         return found
 

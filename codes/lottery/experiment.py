@@ -88,8 +88,8 @@ class Study:
         for name in self.options:
             if name not in known:
                 raise UserError(f"unknown setting {name!r}: there are {', '.join(known)}")
-        if "widths" in self.options:
-            self.options["widths"] = _several("widths", self.options["widths"])
+        for name in {"widths", "kept_dense"} & set(self.options):
+            self.options[name] = _several(name, self.options[name])
         self.store = store or results_of(dataset)
         self.wanted = device, threads  # as asked for; a worker's own choice where None
         self.jobs, self.client, self.per_gpu = jobs, client, per_gpu
@@ -106,12 +106,23 @@ class Study:
         for settings in self.plan():  # a mistake shows now, not after an hour
             if settings.score not in SCORES:
                 raise UserError(f"unknown score {settings.score!r}: there are {', '.join(SCORES)}")
-            if settings.scope == "layer" and settings.ladder:
-                sizes = {
-                    n: w.numel()
-                    for n, w in prunable(self._meta(settings, settings.vocabulary_size)).items()
-                }
-                check_room(sizes, settings.ladder, settings.output_rate)
+            if settings.ladder:
+                self._check_sizes(settings)
+
+    def _check_sizes(self, settings: Settings) -> None:
+        """UserError if a mask would leave nothing to prune, or a layer without weights."""
+        free = prunable(self._meta(settings, settings.vocabulary_size))
+        sizes = {n: w.numel() for n, w in free.items() if n not in settings.kept_dense}
+        for name in settings.kept_dense:
+            if name not in free:
+                raise UserError(
+                    f"kept_dense {name!r} is no weight matrix of {settings.model}: there are "
+                    f"{', '.join(free)}"
+                )
+        if not sizes:
+            raise UserError("kept_dense names every weight matrix: leave one to be pruned")
+        if settings.scope == "layer":
+            check_room(sizes, settings.ladder, settings.output_rate)
 
     @property
     def is_elsewhere(self) -> bool:
@@ -212,16 +223,17 @@ class Study:
         except UserError:
             return None
 
-    def _weights_of(self, settings: Settings) -> tuple[Weights, Mask]:
-        """Trained weights and mask of a run: from its checkpoint, else by training it."""
+    def _weights_of(self, settings: Settings, epoch: str) -> tuple[Weights, Mask]:
+        """A run's weights after its "last" or "best" epoch, and its mask: from its checkpoint,
+        else by training it."""
         with suppress(checkpoints.Damaged):  # it is set aside under the lock, by one process
-            if (loaded := self._loaded(settings)) is not None:
+            if (loaded := self._loaded(settings, epoch)) is not None:
                 return loaded
         with self.lock(settings):
-            if (found := self.stored(settings)) is not None:
+            if (found := self.stored(settings, epoch)) is not None:
                 return found
             self._bars.more()
-            return self._train(settings)
+            return apart(self._train(settings), epoch)
 
     def has_weights(self, settings: Settings) -> bool:
         """Is there nothing to be trained before another run can stand on this one?"""
@@ -231,24 +243,27 @@ class Study:
         failed = record is not None and record.failed
         return bool(failed) or self.store.weights_path(settings).exists()
 
-    def stored(self, settings: Settings) -> tuple[Weights, Mask] | None:
-        """Trained weights and mask of a finished run, None if it left none or damaged ones.
+    def stored(self, settings: Settings, epoch: str) -> tuple[Weights, Mask] | None:
+        """The same of a finished run, None if it left none or damaged ones.
 
         Raises Diverged if the run failed.
         """
         try:
-            return self._loaded(settings)
+            return self._loaded(settings, epoch)
         except checkpoints.Damaged as error:
             self._set_aside(self.store.weights_path(settings), error)
             return None
 
-    def _loaded(self, settings: Settings) -> tuple[Weights, Mask] | None:
+    def _loaded(self, settings: Settings, epoch: str) -> tuple[Weights, Mask] | None:
         """What the checkpoint of a finished run holds; raises Damaged and Diverged."""
         self.check_failed(settings)
         path = self.store.weights_path(settings)
         if not path.exists() or not self.store.record_path(settings).exists():
             return None
-        return apart(self._read(path, run=settings.run))
+        weights, mask = apart(self._read(path, run=settings.run), epoch)
+        if not weights:
+            raise checkpoints.Damaged(f"{path} lacks the weights of the {epoch} epoch")
+        return weights, mask
 
     def check_failed(self, settings: Settings) -> None:
         """Raise Diverged if this run has a record that says it failed: nothing can stand on it."""
@@ -270,7 +285,7 @@ class Study:
         self.say(f"{error}; it is set aside and trained again")
         checkpoints.set_aside(path)
 
-    def _train(self, settings: Settings) -> tuple[Weights, Mask]:
+    def _train(self, settings: Settings) -> Weights:
         """Train one run here and keep what it leaves."""
         task = task_of(settings, self._weights_of, self._rewound)
         with self._bars.run(title(settings), settings.epochs) as progress:
@@ -279,7 +294,7 @@ class Study:
             self.keep(record, tensors)
         if record.failed:
             raise Diverged(record.failed)
-        return apart(tensors)
+        return tensors
 
     def keep(self, record: Record, tensors: Weights) -> None:
         """Put a finished run into the store; its state is needed no more.

@@ -307,10 +307,13 @@ def _lies(record: Record) -> list[str]:
         wanted = dict.fromkeys(sizes, 0)
         right = removed == wanted
     elif settings.scope == "layer":
-        wanted = removed_by_layer(sizes, settings.ladder, settings.output_rate)
+        free = {name: size for name, size in sizes.items() if name not in settings.kept_dense}
+        wanted = dict.fromkeys(sizes, 0)
+        wanted |= removed_by_layer(free, settings.ladder, settings.output_rate)
         right = removed == wanted
     else:
-        right = abs(sum(removed.values()) - settings.sparsity * sum(sizes.values())) <= 0.5
+        free = sum(size for name, size in sizes.items() if name not in settings.kept_dense)
+        right = abs(sum(removed.values()) - settings.sparsity * free) <= 0.5
     if not right:
         found.append("'layers' does not count what its sparsity removes")
     if not record.failed and len(record.history) != settings.epochs:

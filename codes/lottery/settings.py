@@ -18,6 +18,8 @@ from lottery.files import UserError
 
 POOLINGS = ("max", "mean", "last")
 SCOPES = ("layer", "global")
+SCHEDULES = ("constant", "linear")
+EPOCHS_SCORED = ("last", "best")
 
 
 # Where a dataset's protocol leaves a choice open, it was chosen on validation, by dense networks
@@ -64,8 +66,12 @@ class Settings:
     learning_rate: float = 1e-3
     batch_size: int = 64
     epochs: int = 10
+    schedule: str = "constant"  # the learning rate's course; linear: to zero over all steps
+    weight_decay: float = 0.0  # L2 inside Adam's gradient (Desai et al. 2019 take 1e-5)
     # Pruning
-    score: str = "magnitude"  # of the weights at the end of training
+    score: str = "magnitude"
+    scored_at: str = "last"  # epoch whose weights are scored: the last one, or the best
+    kept_dense: tuple[str, ...] = ()  # tensors never pruned, e.g. embedding.weight
     scope: str = "layer"
     output_rate: float = 0.5  # the output layer is pruned at half the rate (Frankle & Carbin 2019)
     rewind_step: int = 0  # 0 rewinds to the initial weights; k to those after k optimiser steps
@@ -120,6 +126,7 @@ class Settings:
         if self.arm == "dense":
             changes |= {"ladder": (), "rewind_step": 0, "output_rate": 0.5}
             changes |= {"score": "magnitude", "scope": "layer"}
+            changes |= {"scored_at": "last", "kept_dense": ()}
         elif self.arm != "lt" and self.rung == 1:
             changes |= {"rewind_step": 0}  # the first mask is scored on the dense weights
         if self.scope == "global":
@@ -134,6 +141,8 @@ class Settings:
         """These settings, normal, or a UserError that names the first field out of bounds."""
         _choice("pooling", self.pooling, POOLINGS)
         _choice("scope", self.scope, SCOPES)
+        _choice("schedule", self.schedule, SCHEDULES)
+        _choice("scored_at", self.scored_at, EPOCHS_SCORED)
         check_ladder(self.ladder)
         if self.arm != "dense" and not self.ladder:
             raise UserError(f"arm {self.arm!r} needs a sparsity, e.g. --sparsity 0.5")
@@ -155,12 +164,18 @@ class Settings:
             _whole("widths", width, 1, 1_000)
         _share("dropout", self.dropout)
         _share("word_dropout", self.word_dropout)
+        for name in self.kept_dense:
+            if not isinstance(name, str):
+                raise UserError(f"kept_dense {name!r} is not the name of a tensor")
         _real("learning_rate", self.learning_rate, 0.0, 10.0)
+        _real("weight_decay", self.weight_decay, 0.0, 1.0, closed=True)
         _real("output_rate", self.output_rate, 0.0, 1.0, closed=True)
-        reals = ("dropout", "word_dropout", "learning_rate", "output_rate")
+        reals = ("dropout", "word_dropout", "learning_rate", "weight_decay", "output_rate")
         same = {name: float(getattr(self, name)) for name in reals}  # 0 and 0.0 are one name
         ladder = tuple(float(step) for step in self.ladder)
-        return replace(self, ladder=ladder, widths=tuple(self.widths), **same).normal()
+        kept_dense = tuple(sorted(set(self.kept_dense)))
+        whole = {"ladder": ladder, "widths": tuple(self.widths), "kept_dense": kept_dense}
+        return replace(self, **whole, **same).normal()
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values."""

@@ -22,7 +22,7 @@ from lottery.pruning.scores import SCORES
 from lottery.pruning.tickets import ARMS, FROM_TRAINED, Origins, Ticket, Weights
 from lottery.results import Record, pack
 from lottery.settings import Settings
-from lottery.training import Diverged, Kept, Progress, advance, train
+from lottery.training import Diverged, Kept, Progress, advance, steps_an_epoch, train
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,19 @@ class Task:
 
 def task_of(
     settings: Settings,
-    weights_of: Callable[[Settings], tuple[Weights, Mask]],
+    weights_of: Callable[[Settings, str], tuple[Weights, Mask]],
     rewound_of: Callable[[Settings, int], Weights],
 ) -> Task:
     """Prune what the run below has left.
 
-    `weights_of` gives a run's trained weights and mask, `rewound_of` a dense run's θₖ.
+    `weights_of` gives a run's weights after its "last" or "best" epoch, and its mask;
+    `rewound_of` a dense run's θₖ.
     """
     if settings.arm == "dense":
         return Task(settings)
-    trained, mask = weights_of(below(settings))
+    trained, mask = weights_of(below(settings), settings.scored_at)
     scores, rate = SCORES[settings.score](trained), settings.output_rate
-    mask = prune(scores, mask, settings.ladder, settings.scope, rate)
+    mask = prune(scores, mask, settings.ladder, settings.scope, rate, settings.kept_dense)
     late = rewinds(settings)
     return Task(
         settings,
@@ -104,7 +105,7 @@ def perform(
     that says so, and no tensors. What the file `state` keeps of an earlier try is gone on from.
     """
     settings, start = task.settings, ticket(task, corpus)
-    mask = start.mask or full_mask(start.weights)
+    mask = full_mask(start.weights) | (start.mask or {})
     corpus = cut(corpus, settings.max_tokens)
     facts = about(settings, mask, corpus, device_name(device), worker)
     of = {
@@ -128,13 +129,13 @@ def perform(
         test_correct=pack(outcome.correct),
         seconds=outcome.seconds,
     )
-    return record, named(mask) | outcome.weights
+    return record, bundle(mask, outcome.weights, outcome.best)
 
 
 def failed(task: Task, corpus: Corpus, why: str) -> Record:
     """The record of a run that never came to an end."""
     start = ticket(task, corpus)
-    mask = start.mask or full_mask(start.weights)
+    mask = full_mask(start.weights) | (start.mask or {})
     return Record(**about(task.settings, mask, corpus, "unknown"), history=(), failed=why)
 
 
@@ -169,7 +170,7 @@ def rewound(settings: Settings, corpus: Corpus, step: int, device: torch.device)
 
 def check_step(settings: Settings, corpus: Corpus) -> None:
     """UserError if `rewind_step` is beyond the training of these settings."""
-    steps = settings.epochs * -(-len(corpus.train) // settings.batch_size)
+    steps = settings.epochs * steps_an_epoch(corpus, settings)
     if settings.rewind_step > steps:
         raise UserError(f"rewind_step {settings.rewind_step} is beyond the {steps} steps")
 
@@ -191,10 +192,18 @@ def named(mask: Mask) -> Weights:
     return {f"mask/{name}": part for name, part in mask.items()}
 
 
-def apart(tensors: Weights) -> tuple[Weights, Mask]:
-    """The weights and the mask of a checkpoint."""
-    mask = {n.removeprefix("mask/"): t for n, t in tensors.items() if n.startswith("mask/")}
-    return {n: t for n, t in tensors.items() if not n.startswith("mask/")}, mask
+def bundle(mask: Mask, last: Weights, best: Weights) -> Weights:
+    """What a finished run leaves, as tensors of one file: mask, last and best epoch's weights."""
+    return named(mask) | last | {f"best/{name}": weight for name, weight in best.items()}
+
+
+def apart(tensors: Weights, epoch: str = "last") -> tuple[Weights, Mask]:
+    """The weights of the "last" or "best" epoch and the mask of a `bundle`."""
+    parts: dict[str, Weights] = {"mask": {}, "best": {}, "last": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.rpartition("/")
+        parts[part or "last"][rest] = tensor
+    return parts[epoch], parts["mask"]
 
 
 # What a record says of the machine and the program

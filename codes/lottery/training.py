@@ -19,6 +19,7 @@ from lottery.adam import Adam
 from lottery.corpus import Corpus
 from lottery.corpus.batches import Batch, Split, batches, by_length
 from lottery.files import UserError
+from lottery.pruning.masks import Mask
 from lottery.pruning.tickets import Ticket, Weights
 from lottery.results import Epoch
 from lottery.settings import Settings
@@ -43,7 +44,8 @@ class Outcome:
     test_loss: float
     test_accuracy: float
     correct: np.ndarray  # bool (test rows,)
-    weights: Weights  # on the CPU
+    weights: Weights  # after the last epoch, on the CPU
+    best: Weights  # after the best one: those that were tested
     seconds: float  # of the epochs and of the test, without pauses between
 
 
@@ -100,7 +102,7 @@ def train(
     """
     progress = progress or Progress()
     model.to(device).load_state_dict(ticket.weights)
-    adam = Adam(dict(model.named_parameters()), ticket.mask, settings.learning_rate)
+    adam = optimiser(model, ticket.mask, corpus, settings)
     history: list[Epoch] = []
     best: Weights = {}
     if kept is not None:
@@ -127,7 +129,9 @@ def train(
     test_loss, test_accuracy, correct = evaluate(model, corpus.test)
     best_epoch = min(history, key=lambda e: e.valid_loss).epoch
     seconds = sum(e.seconds for e in history) + time.perf_counter() - start
-    return Outcome(tuple(history), best_epoch, test_loss, test_accuracy, correct, last, seconds)
+    return Outcome(
+        tuple(history), best_epoch, test_loss, test_accuracy, correct, last, best, seconds
+    )
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,23 @@ class Kept:
         model.load_state_dict(parts["weights"])
         adam.load(parts["adam"])
         return [Epoch(**epoch) for epoch in facts["history"]], parts["best"]
+
+
+def steps_an_epoch(corpus: Corpus, settings: Settings) -> int:
+    """Optimiser steps of one pass over the training split."""
+    return -(-len(corpus.train) // settings.batch_size)
+
+
+def optimiser(model: nn.Module, mask: Mask | None, corpus: Corpus, settings: Settings) -> Adam:
+    """Adam as the settings ask for it, for the whole of a training."""
+    falling = settings.schedule == "linear"
+    return Adam(
+        dict(model.named_parameters()),
+        mask,
+        settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        steps=settings.epochs * steps_an_epoch(corpus, settings) if falling else 0,
+    )
 
 
 def train_epoch(
@@ -250,8 +271,8 @@ def advance(
 ) -> Weights:
     """θₖ: the weights of the dense network after its first `steps` optimiser steps."""
     model.to(device).load_state_dict(weights)
-    adam = Adam(dict(model.named_parameters()), None, settings.learning_rate)
-    each = -(-len(corpus.train) // settings.batch_size)
+    adam = optimiser(model, None, corpus, settings)
+    each = steps_an_epoch(corpus, settings)
     for epoch in range(1, settings.epochs + 1):
         now = min(each, steps - (epoch - 1) * each)
         if now > 0:

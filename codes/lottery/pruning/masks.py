@@ -7,7 +7,7 @@ shape is the matrix's; the `<pad>` row of the embedding is always True, because 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -68,13 +68,17 @@ def prune(
     ladder: tuple[float, ...],
     scope: str = "layer",
     output_rate: float = 0.5,
+    kept_dense: Collection[str] = (),
 ) -> Mask:
     """The mask of the ladder's last rung: the lowest scores go, from those that `mask` keeps.
 
-    `scores` are shaped like the weights; `mask` is the rung's below. The count removed is exact;
+    `scores` are shaped like the weights; `mask` is the rung's below. Tensors in `kept_dense` are
+    not pruned, and the mask does not name them. The count removed is exact;
     among equal scores the first in row-major order goes first, layers in alphabetical order.
     UserError if a layer would be left without weights.
     """
+    mask = {name: part for name, part in mask.items() if name not in kept_dense}
+    scores = {name: scores[name] for name in mask}
     # Pruned weights sort before all others, so they stay pruned: masks are nested.
     kept = prunable(mask)
     ranked = {
