@@ -25,12 +25,17 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from lottery import checkpoints, cluster, experiment, models, task, training
-from lottery.adam import Adam
+from lottery import models
+from lottery import study as experiment
+from lottery.cluster import caller as cluster
+from lottery.experiment import run as task
 from lottery.files import root
 from lottery.pruning.masks import full_mask, prune
 from lottery.pruning.scores import magnitude
-from lottery.results import Store
+from lottery.runs import checkpoints
+from lottery.runs.store import Store
+from lottery.training import train as training
+from lottery.training.adam import Adam
 
 STEPS = {
     ("imdb", "cnn"): 300,

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from lottery import evidence
-from lottery.evidence import MeanSquares
+from lottery.analysis import intervals as evidence
+from lottery.analysis.intervals import MeanSquares
 
 SEEDS = (3, 5)
 SPREADS = (0.0, 0.0015, 0.005)  # deviation of the difference over seeds

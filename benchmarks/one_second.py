@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from lottery import task
+from lottery.experiment import run as task
 
 SECOND = 1.0
 

@@ -36,13 +36,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import rnn
 
-from lottery import corpus, models, training
-from lottery.adam import Adam
-from lottery.corpus import sources, tokens
-from lottery.corpus.batches import Split, batches
+from lottery import data as corpus
+from lottery import models
+from lottery.data import sources, tokens
+from lottery.data.batches import Split, batches
 from lottery.files import UserError, write_whole
 from lottery.pruning import masks
 from lottery.settings import Settings
+from lottery.training import train as training
+from lottery.training.adam import Adam
 
 # The machine's own sgemm rate, for comparison: OpenBLAS takes AVX2 kernels on CPUs newer than
 # itself, and must be told of AVX-512 before SciPy loads it.

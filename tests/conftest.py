@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from lottery.corpus import Corpus
-from lottery.corpus.batches import Split
-from lottery.training import use
+from lottery.data import Corpus
+from lottery.data.batches import Split
+from lottery.training.train import use
 
 # The same examples every time: a change fails for what it did. `pytest --hypothesis-profile search`
 # looks for new ones. A first example compiles kernels, so none has a time limit.

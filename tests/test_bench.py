@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from conftest import make_split
-from lottery import cli, models, training
-from lottery.corpus.batches import Split, batches
+from lottery import cli, models
+from lottery.data.batches import Split, batches
 from lottery.files import UserError, root
 from lottery.settings import Settings
+from lottery.training import train as training
 
 TINY = {"embedding_size": 8, "filters": 4, "hidden": 8, "batch_size": 8, "vocabulary_size": 50}
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lottery import cli, experiment
+from lottery import cli
+from lottery import study as experiment
 from lottery.files import root
 from lottery.settings import RECIPES, Settings
 
@@ -200,9 +201,8 @@ def test_notebook_and_shell_are_one_experiment(book, dataset):
     cells = {cell.id: cell for cell in notebook.cells}
     assert cells["parameters"].metadata["tags"] == ["parameters"]
     code = cells["parameters"].source + "\n" + cells["study"].source
-    code = code.split("texts = study.corpus")[0].replace("experiment.Study(", "Study(")
-    space = {"Study": lambda *a, **k: experiment.Study(*a, **k)}
-    exec(code, space)
+    space = {}
+    exec(code.split("texts = study.corpus")[0], space)
     ladder = [0.5, 0.75, 0.875, 0.9375, 0.969, 0.984]
     shell = experiment.Study(dataset, ladder=ladder, seeds=[0, 1, 2])
     assert {s.run for s in space["study"].plan()} == {s.run for s in shell.plan()}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from lottery import housekeeping
 from lottery.files import root
-from lottery.results import Store
+from lottery.runs.store import Store
+from lottery.upkeep import verify as housekeeping
 
 
 def test_no_figure_of_the_report_is_a_hole():

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lottery import corpus
-from lottery.corpus import DATASETS, sources
+from lottery import data as corpus
+from lottery.data import DATASETS, sources
 from lottery.files import UserError
 
 OFFICIAL = dict(DATASETS)

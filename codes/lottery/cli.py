@@ -242,7 +242,7 @@ def _default(field: Field) -> str:
 
 
 def _data(parsed: argparse.Namespace) -> None:
-    from lottery import corpus
+    from lottery import data as corpus
 
     found = corpus.load(
         parsed.dataset,
@@ -254,10 +254,10 @@ def _data(parsed: argparse.Namespace) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> None:
-    from lottery import experiment
-    from lottery.corpus import DATASETS
+    from lottery import study as experiment
+    from lottery.data import DATASETS
     from lottery.models import MODELS
-    from lottery.results import Store, table
+    from lottery.runs.store import Store, table
 
     for name in parsed.what:
         if name not in DATASETS and name not in MODELS:
@@ -304,8 +304,8 @@ def _run(parsed: argparse.Namespace) -> None:
 
 
 def _report(parsed: argparse.Namespace) -> None:
-    from lottery import report
-    from lottery.results import Store
+    from lottery.report import page as report
+    from lottery.runs.store import Store
 
     print(report.write(Store(_folder(parsed)), say=_say))
 
@@ -318,15 +318,15 @@ def _folder(parsed: argparse.Namespace) -> Path:
 
 
 def _status(parsed: argparse.Namespace) -> None:
-    from lottery import housekeeping
-    from lottery.results import Store
+    from lottery.runs.store import Store
+    from lottery.upkeep import verify as housekeeping
 
     print("\n".join(housekeeping.status(Store(_folder(parsed)))))
 
 
 def _clean(parsed: argparse.Namespace) -> None:
-    from lottery import housekeeping
-    from lottery.results import Store
+    from lottery.runs.store import Store
+    from lottery.upkeep import verify as housekeeping
 
     removed = housekeeping.clean(Store(_folder(parsed)), parsed.dry_run)
     for kind, (count, size) in sorted(removed.items()):
@@ -336,8 +336,8 @@ def _clean(parsed: argparse.Namespace) -> None:
 
 
 def _verify(parsed: argparse.Namespace) -> int:
-    from lottery import housekeeping
-    from lottery.results import Store
+    from lottery.runs.store import Store
+    from lottery.upkeep import verify as housekeeping
 
     count, problems, notes = housekeeping.verify(Store(_folder(parsed)))
     for line in problems + notes:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PACKAGE = Path(__file__).resolve().parent  # this package's sources
+
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
@@ -29,7 +31,7 @@ def unwritable(path: Path, error: OSError) -> UserError:
 
 def root() -> Path:
     """Repository this package is installed from in place; the working directory otherwise."""
-    codes = Path(__file__).resolve().parents[1]
+    codes = PACKAGE.parent
     return codes.parent if codes.name == "codes" else Path.cwd()
 
 

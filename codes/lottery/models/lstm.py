@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lottery.corpus.batches import Batch
-from lottery.models import recurrence
+from lottery.data.batches import Batch
+from lottery.kernels import recurrence
 from lottery.models.dropout import drop, drop_rows
 from lottery.settings import Settings
 

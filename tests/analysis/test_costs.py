@@ -1,0 +1,64 @@
+"""Parameters and multiply-adds, against PyTorch's own layers and by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lottery.analysis import costs
+from lottery.models import MODELS
+from lottery.pruning.masks import prunable
+from lottery.settings import Settings
+
+OPTIONS = {
+    "cnn": {"filters": 6, "widths": (2, 5)},
+    "lstm": {"hidden": 7, "layers": 2, "directions": 1},
+}
+
+
+def layers_of(settings: Settings, outputs: int) -> tuple[torch.nn.Module, dict]:
+    model = MODELS[settings.model](settings, words=50, outputs=outputs)
+    weights = dict(model.named_parameters())
+    return model, {name: (0, part.numel()) for name, part in prunable(weights).items()}
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("name", MODELS)
+def test_all_parameters_are_counted(name, plain, outputs):
+    settings = Settings("imdb", name, **({} if plain else OPTIONS[name]))
+    model, layers = layers_of(settings, outputs)
+    found = costs.cost(settings, layers, 100)
+    everything = sum(part.numel() for part in model.parameters())
+    assert found.parameters == everything - settings.embedding_size  # without the row of <pad>
+    assert found.embedding == 49 * settings.embedding_size
+
+
+def test_multiply_adds_of_a_cnn_by_hand():
+    settings = Settings("imdb", "cnn", embedding_size=10, filters=6, widths=(2, 5))
+    layers = {
+        "embedding.weight": (245, 490),
+        "convolutions.0.weight": (20, 120),
+        "convolutions.1.weight": (0, 300),
+        "output.weight": (2, 12),
+    }
+    found = costs.cost(settings, layers, 20)
+    assert found.multiply_adds == 100 * 19 + 300 * 16 + 10
+    assert found.embedding == 245
+    assert found.others == 100 + 300 + 10 + 12 + 1
+    whole = costs.cost(settings, costs.full(layers), 20)
+    assert whole.multiply_adds == 120 * 19 + 300 * 16 + 12
+    assert costs.cost(settings, layers, 1).multiply_adds == 100 + 300 + 10  # one window, padded
+
+
+def test_multiply_adds_of_an_lstm_by_hand():
+    settings = Settings("imdb", "lstm", embedding_size=10, hidden=3)
+    _, layers = layers_of(settings, 4)
+    # Two directions, four gates of three units, each on ten inputs and three states.
+    assert costs.cost(settings, layers, 20).multiply_adds == 20 * 2 * 12 * 13 + 24
+
+
+def test_every_dataset_has_its_text():
+    from lottery.data import DATASETS
+
+    assert set(costs.TOKENS) == set(DATASETS)

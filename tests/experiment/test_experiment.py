@@ -1,0 +1,446 @@
+"""Ladder x arms x seeds: what is trained, what is there already, what is never lost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lottery import models
+from lottery import study as experiment
+from lottery.experiment import run as task
+from lottery.files import UserError
+from lottery.pruning.masks import counts, full_mask, prune
+from lottery.pruning.scores import magnitude
+from lottery.runs import checkpoints
+from lottery.runs.store import COLUMNS, LATER, Record, Store, checksum, table
+from lottery.study import Study
+from lottery.training import train as training
+
+SMALL = {"embedding_size": 8, "filters": 6, "hidden": 8, "epochs": 2, "batch_size": 64}
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Titles of the runs trained so far."""
+    titles, train = [], training.train
+
+    def watched(model, ticket, corpus, settings, *more):
+        titles.append(experiment.title(settings))
+        return train(model, ticket, corpus, settings, *more)
+
+    monkeypatch.setattr(task, "train", watched)
+    return titles
+
+
+@pytest.fixture
+def study(tmp_path, corpus, trained):
+    """Studies over one store."""
+
+    def make(model="cnn", ladder=(0.5,), arms=("lt", "random"), seeds=(0,), say=None, **more):
+        made = Study(
+            "demo-reviews",
+            [model],
+            ladder,
+            arms,
+            seeds,
+            store=Store(tmp_path / "results"),
+            device="cpu",
+            say=say or (lambda line: None),
+            **(SMALL | more),
+        )
+        made.corpus = corpus
+        return made
+
+    return make
+
+
+def titles(records):
+    return [experiment.title(r.settings) for r in records]
+
+
+def checkpoint(study, settings):
+    tensors, _ = checkpoints.load(study.store.weights_path(settings))
+    mask = {n[5:]: t for n, t in tensors.items() if n.startswith("mask/")}
+    return {n: t for n, t in tensors.items() if not n.startswith("mask/")}, mask
+
+
+def test_only_what_is_missing_is_trained(study, trained):
+    records = study().run()
+    wanted = ["cnn dense seed 0", "cnn lt 0.5 seed 0", "cnn random 0.5 seed 0"]
+    assert trained == titles(records) == wanted
+    trained.clear()
+    again = study().run()
+    assert trained == []
+    assert again == records
+
+    study(ladder=(0.5, 0.75)).run()
+    assert trained == ["cnn lt 0.75 seed 0", "cnn random 0.75 seed 0"], "a rung costs only itself"
+    trained.clear()
+    study(ladder=(0.5, 0.75), arms=("lt", "finetune")).run()
+    assert trained == ["cnn finetune 0.5 seed 0", "cnn finetune 0.75 seed 0"]
+    trained.clear()
+    study(seeds=(0, 1)).run()
+    assert trained == [t.replace("seed 0", "seed 1") for t in wanted]
+
+
+def test_arms_can_be_trained_at_some_rungs_alone(study, trained):
+    records = study(ladder=(0.5, 0.75), arms=("shuffled", "random"), at=(0.75,)).run()
+    assert trained == [
+        "cnn dense seed 0",
+        "cnn lt 0.5 seed 0",
+        "cnn shuffled 0.75 seed 0",
+        "cnn random 0.75 seed 0",
+    ]
+    assert [r.settings.rung for r in records] == [0, 2, 2]
+    with pytest.raises(UserError, match=r"sparsity 0.9 is not on the ladder"):
+        study(ladder=(0.5, 0.75), at=(0.9,))
+
+
+def test_arms_can_be_run_one_after_the_other(study, trained):
+    made = study()
+    assert titles(made.run("dense")) == ["cnn dense seed 0"]
+    assert titles(made.run("random")) == ["cnn dense seed 0", "cnn random 0.5 seed 0"]
+    assert titles(made.run("lt")) == ["cnn dense seed 0", "cnn lt 0.5 seed 0"]
+    assert len(trained) == 3
+
+
+def test_an_upper_rung_of_random_alone_trains_the_tickets_it_stands_on(study, trained):
+    records = study(ladder=(0.5, 0.75), arms=("random",)).run()
+    assert trained == [
+        "cnn dense seed 0",
+        "cnn random 0.5 seed 0",
+        "cnn lt 0.5 seed 0",
+        "cnn random 0.75 seed 0",
+    ]
+    assert len(records) == 3, "the ticket's record is kept, but nobody asked for it"
+
+
+@pytest.mark.parametrize("model", ["cnn", "lstm"])
+def test_arms_share_masks_first_weights_and_order(study, model, monkeypatch):
+    tickets = {}
+    train = task.train
+
+    def watched(model, ticket, corpus, settings, *more):
+        tickets[settings.arm, settings.rung] = ticket
+        return train(model, ticket, corpus, settings, *more)
+
+    monkeypatch.setattr(task, "train", watched)
+    arms = ("lt", "random", "random_mask", "shuffled", "finetune")
+    made = study(model, ladder=(0.5, 0.75), arms=arms)
+    records = made.run()
+    first = tickets["dense", 0].weights
+
+    below, mask = made.settings(model, "dense", 0, 0), full_mask(first)
+    for rung in (1, 2):
+        weights, kept = checkpoint(made, below)
+        assert counts(kept) == counts(mask)
+        mask = prune(magnitude(weights), mask, made.ladder[:rung])
+        for arm in ("lt", "random", "finetune"):
+            assert all(torch.equal(tickets[arm, rung].mask[n], mask[n]) for n in mask)
+        for n, part in mask.items():
+            assert torch.equal(tickets["lt", rung].weights[n], first[n] * part), "rewound to θ₀"
+            assert torch.equal(tickets["finetune", rung].weights[n], weights[n] * part)
+            assert not torch.equal(tickets["random", rung].weights[n], first[n] * part)
+        for arm in ("random_mask", "shuffled"):
+            assert counts(tickets[arm, rung].mask) == counts(mask)
+            for n, part in tickets[arm, rung].mask.items():
+                assert not torch.equal(part, mask[n])
+                assert torch.equal(tickets[arm, rung].weights[n], first[n] * part)
+        below = made.settings(model, "lt", rung, 0)
+    assert not torch.equal(
+        tickets["random", 1].weights["output.weight"], tickets["random", 2].weights["output.weight"]
+    )
+    for record in records:
+        if record.settings.rung:
+            assert record.layers == counts(tickets[record.settings.arm, record.settings.rung].mask)
+
+
+def test_a_record_says_everything(study):
+    made = study(ladder=(0.5, 0.75))
+    record = made.run()[-1]
+    path = made.store.record_path(record.settings)
+    assert path.name == f"{record.run}.json"
+    assert path.parent == made.store.root / "runs" / "demo-reviews" / "cnn"
+    values = json.loads(path.read_text())
+    removed = sum(a for a, _ in record.layers.values())
+    total = sum(b for _, b in record.layers.values())
+    assert values["sparsity"] == removed / total
+    rest = [c for n, c in record.layers.items() if n != "embedding.weight"]
+    assert values["sparsity_without_embedding"] == sum(a for a, _ in rest) / sum(b for _, b in rest)
+    assert set(values["sparsity_by_layer"]) == set(record.layers)
+    assert values["settings"]["ladder"] == [0.5, 0.75]
+    assert values["settings"]["seed"] == 0
+    assert [e["epoch"] for e in values["history"]] == [1, 2]
+    assert set(values["history"][0]) == {
+        "epoch",
+        "train_loss",
+        "train_accuracy",
+        "valid_loss",
+        "valid_accuracy",
+        "seconds",
+    }
+    assert len(record.correct) == len(made.corpus.test)
+    assert record.correct.mean() == record.test_accuracy
+    assert values["data"]["fingerprint"] == made.corpus.fingerprint
+    assert values["data"]["rows"] == {"train": 200, "valid": 100, "test": 100}
+    assert {"python", "torch", "numpy", "numba"} <= set(values["versions"])
+    assert values["seconds"] > 0
+    assert values["device"].startswith("cpu")
+    assert values["commit"]
+    assert Record.from_json(values) == record
+    assert list(table([record]).columns) == COLUMNS
+
+
+def test_the_same_seed_gives_the_same_record_twice(study, tmp_path):
+    one = study(word_dropout=0.1).run()
+    two_store = Store(tmp_path / "other")
+    other = study(word_dropout=0.1)
+    other.store = two_store
+    two = other.run()
+
+    def timeless(record):
+        history = tuple(replace(e, seconds=0) for e in record.history)
+        return replace(record, seconds=0, history=history)
+
+    assert [timeless(r) for r in one] == [timeless(r) for r in two]
+
+
+def test_a_rung_whose_weights_are_gone_is_trained_again_and_its_record_stays(study, trained):
+    records = study().run()
+    made = study()
+    before = {p: p.read_bytes() for p in made.store.root.glob("runs/**/*.json")}
+    for path in made.store.root.glob("checkpoints/**/*.safetensors"):
+        path.unlink()
+    trained.clear()
+    more = study(ladder=(0.5, 0.75), arms=("lt",)).run()
+    assert trained == ["cnn dense seed 0", "cnn lt 0.5 seed 0", "cnn lt 0.75 seed 0"]
+    assert more[:2] == records[:2]
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_a_rung_trained_again_is_held_against_its_record(study):
+    made = study(arms=("lt",))
+    made.run()
+    dense = made.settings("cnn", "dense", 0, 0)
+    made.store.weights_path(dense).unlink()
+    path = made.store.record_path(dense)
+    values = json.loads(path.read_text())
+    values["test_loss"] += 0.2
+    values["sha256"] = checksum(values)
+    path.write_text(json.dumps(values))
+    with pytest.raises(UserError, match=rf"{dense.run}.json: trained again, the run has test"):
+        study(arms=("lt", "finetune")).run()
+    assert json.loads(path.read_text()) == values
+
+
+def test_late_rewinding_starts_from_the_dense_networks_early_weights(study, monkeypatch):
+    starts = {}
+    train = task.train
+
+    def watched(model, ticket, corpus, settings, *more):
+        starts[settings.arm, settings.rung] = ticket
+        return train(model, ticket, corpus, settings, *more)
+
+    monkeypatch.setattr(task, "train", watched)
+    made = study(ladder=(0.5, 0.75), arms=("lt", "random"), rewind_step=3)
+    made.run()
+    dense = made.settings("cnn", "dense", 0, 0)
+    model = models.build(dense, 60, 1)
+    early = training.advance(model, starts["dense", 0].weights, made.corpus, dense, 3)
+    for rung in (1, 2):
+        ticket = starts["lt", rung]
+        for n, weight in early.items():
+            part = ticket.mask.get(n, torch.ones_like(weight))
+            assert torch.equal(ticket.weights[n], weight * part)
+    assert made.settings("cnn", "random", 1, 0) == study().settings("cnn", "random", 1, 0)
+    assert made.settings("cnn", "random", 2, 0).rewind_step == 3, (
+        "its mask comes from the rewound lt"
+    )
+    with pytest.raises(UserError, match="rewind_step 99 is beyond the 8 steps"):
+        study(arms=("lt",), seeds=(5,), rewind_step=99).run()
+
+
+def test_a_record_that_cannot_be_read_is_named_kept_and_passed_over(study, trained):
+    made = study()
+    made.run()
+    path = made.store.record_path(made.settings("cnn", "random", 1, 0))
+    path.write_text('{"half": ')
+    said = []
+    trained.clear()
+    records = study(ladder=(0.5, 0.75), say=said.append).run()
+    assert [line for line in said if path.name in line and "not valid JSON" in line]
+    assert path.read_text() == '{"half": ', "never overwritten"
+    assert trained == ["cnn lt 0.75 seed 0", "cnn random 0.75 seed 0"]
+    assert len(records) == 4
+    good, bad = made.store.records()
+    assert len(good) == 4
+    assert len(bad) == 1
+    assert path.name in bad[0]
+
+
+def test_a_record_is_never_overwritten(study):
+    made = study(arms=())
+    record = made.run()[0]
+    with pytest.raises(UserError, match="is there already and stays"):
+        made.store.put(record)
+    assert list(made.store.root.glob("runs/**/.*")) == [], "no temporary file is left"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"run": "000000000000"}, "'run' says"),
+        ({"test_accuracy": 0.999}, "'test_accuracy' is not the mean"),
+        ({"best_epoch": 7}, "'best_epoch'"),
+        ({"sparsity": 0.9}, "'sparsity' does not match"),
+        ({"test_loss": "low"}, "not a finite number"),
+        ({"history": [{"epoch": 1}]}, "wrong shape"),
+        ({"layers": 3}, "wrong shape"),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_refused(study, change, words):
+    made = study(arms=())
+    path = made.store.record_path(made.run()[0].settings)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=words) as caught:
+        made.store.read(path)
+    assert path.name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_record_without_a_field_is_refused(study):
+    made = study(arms=())
+    path = made.store.record_path(made.run()[0].settings)
+    values = json.loads(path.read_text())
+    for field in Record.__dataclass_fields__:
+        path.write_text(json.dumps({k: v for k, v in values.items() if k != field}))
+        said = "'sha256' is not" if field in LATER else f"field '{field}' is missing"
+        with pytest.raises(UserError, match=said):
+            made.store.read(path)
+    older = {k: v for k, v in values.items() if k not in LATER}
+    path.write_text(json.dumps(older | {"sha256": checksum(older)}))
+    assert made.store.read(path).host == ""
+
+
+def test_no_write_permission_is_one_clear_line(study, monkeypatch, tmp_path):
+    made = study(arms=())
+    made.store = Store(tmp_path / "file" / "results")
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UserError, match="cannot be written") as caught:
+        made.run()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
+    train = task.train
+
+    def watched(model, ticket, corpus, settings, *more):
+        if settings.arm == "random":
+            raise training.Diverged("the loss is nan")
+        return train(model, ticket, corpus, settings, *more)
+
+    monkeypatch.setattr(task, "train", watched)
+    said = []
+    records = study(arms=("random", "lt", "finetune"), say=said.append).run()
+    assert titles(records) == ["cnn dense seed 0", "cnn lt 0.5 seed 0", "cnn finetune 0.5 seed 0"]
+    assert said == ["cnn random 0.5 seed 0: stopped, the loss is nan"]
+    made = study()
+    record = made.store.get(made.settings("cnn", "random", 1, 0))
+    assert record.failed == "the loss is nan"
+    assert len(table([record])) == 0
+    assert titles(study().run()) == titles(records)[:2], (
+        "not tried again, and not among the figures"
+    )
+
+
+def test_what_stands_on_a_diverged_run_says_so(study, monkeypatch):
+    train = task.train
+
+    def watched(model, ticket, corpus, settings, *more):
+        if settings.arm == "lt":
+            raise training.Diverged("the loss is nan")
+        return train(model, ticket, corpus, settings, *more)
+
+    monkeypatch.setattr(task, "train", watched)
+    said = []
+    records = study(ladder=(0.5, 0.75), say=said.append).run()
+    assert titles(records) == ["cnn dense seed 0", "cnn random 0.5 seed 0"]
+    on = "it stands on cnn lt 0.5 seed 0: the loss is nan"
+    assert said[1:] == [f"cnn {arm} 0.75 seed 0: stopped, {on}" for arm in ("lt", "random")]
+
+
+def test_mistakes_show_before_anything_is_trained(study, trained):
+    for change, words in [
+        ({"arms": ("winner",)}, "unknown arm 'winner': there are dense, lt, random"),
+        ({"model": "gru"}, "unknown model 'gru': there are cnn, lstm"),
+        ({"ladder": (0.5, 0.2)}, "must rise"),
+        ({"ladder": (1.5,)}, r"outside \(0, 1\)"),
+        ({"ladder": (0.9999,)}, "without any: choose a lower one"),
+        ({"seeds": (-3,)}, "seed -3"),
+        ({"epochs": 0}, "epochs 0"),
+        ({"colour": 1}, "unknown setting 'colour': there are split_seed, "),
+        ({"ladder": 0.75}, r"ladder 0.75 is not a list: write \[0.75\]"),
+        ({"seeds": 3}, r"seeds 3 is not a list: write \[3\]"),
+        ({"arms": "lt"}, r"arms 'lt' is not a list: write \['lt'\]"),
+        ({"at": 0.5}, "at 0.5 is not a list"),
+        ({"widths": 3}, "widths 3 is not a list"),
+        ({"seeds": ()}, "seeds is empty"),
+        ({"jobs": 2.5}, "jobs 2.5 is not a whole number from 1"),
+        ({"jobs": "2"}, "jobs '2' is not a whole number from 1"),
+        ({"jobs": 2, "threads": 0}, "threads 0 is not a whole number from 1"),
+        ({"jobs": 2, "client": "tcp://here:1"}, "give one of them"),
+        ({"score": "luck"}, "unknown score 'luck': there are magnitude"),
+    ]:
+        with pytest.raises(UserError, match=words):
+            study(**change)
+    with pytest.raises(UserError, match="unknown dataset 'imbd': there are imdb, agnews"):
+        Study("imbd")
+    for arm in ("winner", ["lt"]):
+        with pytest.raises(UserError, match="unknown arm"):
+            study().run(arm)
+    with pytest.raises(UserError, match="rewind_step 99 is beyond the 8 steps"):
+        study(arms=("lt",), rewind_step=99).run()
+    assert trained == []
+
+
+def test_at_needs_no_order(study):
+    assert study(ladder=(0.5, 0.75), at=(0.75, 0.5)).at == (0.5, 0.75)
+
+
+def test_the_bar_counts_runs_that_others_stand_on(study, monkeypatch):
+    made = study()
+    made.run()
+    for path in made.store.root.rglob("*.safetensors"):
+        path.unlink()
+    bars = []
+    monkeypatch.setattr(experiment.Bars, "__exit__", lambda bar, *_: bars.append(bar._outer))
+    study(arms=("lt", "finetune")).run()  # the dense network is trained once more
+    assert [(bar.n, bar.total) for bar in bars] == [(2, 2)]
+
+
+def test_a_notebook_shows_a_mistake_as_one_line(capsys):
+    shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell()
+    shell.run_cell("from lottery import Study\nStudy('imbd')")
+    said = capsys.readouterr()
+    assert "lottery: unknown dataset 'imbd'" in said.out + said.err
+    assert "Traceback" not in said.out + said.err
+
+
+def test_records_are_enough_without_the_corpus(study, trained):
+    study().run()
+    made = study()
+    made.__dict__.pop("corpus")  # reading it would be an error: nothing named so is on disk
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(experiment.corpora, "load", lambda *a, **k: pytest.fail("the corpus was read"))
+    assert len(made.run()) == 3
+    monkey.undo()
+
+
+def test_tests_are_cut_like_the_training_texts(study):
+    made = study(arms=(), max_tokens=5)
+    cut = task.cut(made.corpus, made.plan()[0].max_tokens)
+    assert max(np.diff(part.offsets).max() for part in (cut.train, cut.valid, cut.test)) == 5

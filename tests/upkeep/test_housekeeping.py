@@ -1,0 +1,301 @@
+"""What is done, what is not needed, and what is not true."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import replace
+
+import pytest
+from filelock import FileLock
+
+from helpers import synthetic
+from helpers.children import study
+from lottery import cli
+from lottery.pruning.masks import removed_by_layer
+from lottery.report import page as report
+from lottery.runs import checkpoints
+from lottery.runs.store import Store, checksum
+from lottery.training.train import Kept
+from lottery.upkeep import verify as housekeeping
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two models, two seeds, two rungs, with tables and report."""
+    store = Store(tmp_path / "results")
+    for record in synthetic.study(ladder=(0.5, 0.75), seeds=(0, 1), epochs=3):
+        store.put(honest(record))
+    report.write(store, say=[].append)
+    return store
+
+
+def honest(record, **changes):
+    """A record whose counts and versions are those of a real run."""
+    settings = record.settings
+    sizes = synthetic.LAYERS
+    removed = (
+        removed_by_layer(sizes, settings.ladder, settings.output_rate) if settings.rung else {}
+    )
+    layers = {name: (removed.get(name, 0), size) for name, size in sizes.items()}
+    versions = {"python": "3.11", **record.versions}
+    return replace(record, layers=layers, versions=versions, **changes)
+
+
+def stopped(made, epochs: int = 1) -> None:
+    """Stop a study after so many epochs."""
+    with pytest.MonkeyPatch.context() as patch:
+        save, count = Kept.save, []
+
+        def interrupted(self, *args):
+            save(self, *args)
+            count.append(self)
+            if len(count) == epochs:
+                raise KeyboardInterrupt
+
+        patch.setattr(Kept, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            made.run()
+
+
+def change(store, number=0, seal=True, **values):
+    """Change a record behind the store's back, and its checksum with it."""
+    path = store.paths()[number]
+    content = json.loads(path.read_text()) | values
+    if seal:
+        content["sha256"] = checksum(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+# Verify
+
+
+def test_all_is_well(store, capsys):
+    assert housekeeping.verify(store) == (20, [], [])
+    assert cli.main(["verify", "--results", str(store.root)]) == 0
+    assert capsys.readouterr().out.startswith("20 records: every one agrees")
+
+
+def test_an_empty_store_and_one_without_a_report(tmp_path):
+    store = Store(tmp_path / "results")
+    assert housekeeping.verify(store)[:2] == (0, [])
+    store.put(honest(synthetic.record(epochs=3)))
+    count, problems, (note,) = housekeeping.verify(store)
+    assert (count, problems) == (1, [])
+    assert "not written yet; `lottery report` writes it" in note
+
+
+def test_real_runs_are_true(tmp_path):
+    made = study(
+        tmp_path / "demo", ladder=(0.5, 0.9), arms=("lt", "random", "random_mask", "shuffled")
+    )
+    made.run()
+    study(tmp_path / "demo", arms=("lt", "finetune"), scope="global").run()
+    report.write(made.store, say=[].append)
+    assert housekeeping.verify(made.store) == (11, [], [])
+
+
+LIES = {
+    "a bit": ({"device": "abacus", "seal": False}, "'sha256' is not that of its content"),
+    "name": ({"run": "0123456789ab"}, "'run' says 0123456789ab"),
+    "sparsity": ({"sparsity_without_embedding": 0.5}, "'sparsity_without_embedding' does not"),
+    "by layer": ({"sparsity_by_layer": {}}, "'sparsity_by_layer' does not match"),
+    "accuracy": ({"test_accuracy": 0.5}, "'test_accuracy' is not the mean"),
+    "bits": ({"test_correct": "AAAA"}, "'test_correct' does not hold one bit for each"),
+    "versions": ({"versions": {"python": "3.11", "numpy": "2"}}, "'versions' lacks torch"),
+    "commit": ({"commit": ""}, "'commit' is empty"),
+    "failed": ({"failed": "nan"}, "it failed, and yet has figures"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_is_found(store, lie, capsys):
+    values, words = LIES[lie]
+    path = change(store, **values)
+    count, problems, _ = housekeeping.verify(store)
+    assert count == 20
+    assert problems[0].startswith(f"{path}: ") and words in problems[0]
+    assert all("\n" not in problem for problem in problems)
+    assert cli.main(["verify", "--results", str(store.root)]) == 1
+    assert words in capsys.readouterr().out
+
+
+def test_counts_that_no_such_sparsity_gives(store):
+    record = synthetic.record(arm="lt", ladder=(0.9,), epochs=3)
+    layers = {name: (size // 2, size) for name, size in synthetic.LAYERS.items()}
+    store.put(replace(honest(record), layers=layers))
+    report.write(store, say=[].append)
+    (problem,) = housekeeping.verify(store)[1]
+    assert "'layers' does not count what its sparsity removes" in problem
+
+
+def test_a_record_in_the_wrong_folder(store):
+    path = store.paths()[0]
+    other = path.parent.parent / "lstm" / path.name
+    path.rename(other)
+    problems = housekeeping.verify(store)[1]
+    assert problems == [f"{other}: belongs at {path}; move it"]
+
+
+def test_data_of_several_kinds_are_said(store):
+    store.put(honest(synthetic.record(seed=7, epochs=3, fingerprint="f" * 64)))
+    report.write(store, say=[].append)
+    count, problems, notes = housekeeping.verify(store)
+    assert (count, problems) == (21, [])
+    assert "imdb: records of 2 different data" in notes[0]
+
+
+def test_tables_and_report_that_are_not_what_the_records_give(store):
+    table = store.root / "imdb.csv"
+    table.write_text(table.read_text().replace("0.8", "0.9", 1))
+    page = report.path_of(store)
+    page.write_text(page.read_text().replace("88.", "98.", 1))
+    picture = store.root / "figures" / "imdb-sparsity.png"
+    picture.write_bytes(picture.read_bytes()[:100])
+    (store.root / "agnews.csv").unlink()
+    problems = housekeeping.verify(store)[1]
+    assert sorted(problems) == sorted(
+        [
+            f"{page}: is not what the records give; `lottery report` writes it",
+            f"{table}: is not what the records give; `lottery report` writes it",
+            f"{store.root / 'agnews.csv'}: is missing; `lottery report` writes it",
+            f"{picture}: is no whole picture; `lottery report` writes it",
+        ]
+    )
+    report.write(store, say=[].append)
+    assert housekeeping.verify(store)[1] == []
+    store.paths()[3].unlink()
+    assert len(housekeeping.verify(store)[1]) == 2, "the table and the report count it still"
+
+
+def test_verify_changes_nothing(store):
+    before = {path: path.read_bytes() for path in store.root.parent.rglob("*") if path.is_file()}
+    housekeeping.verify(store)
+    after = {path: path.read_bytes() for path in store.root.parent.rglob("*") if path.is_file()}
+    assert before == after
+
+
+# Status
+
+
+def test_status_tells_what_is_done_stopped_and_failed(tmp_path, monkeypatch, capsys):
+    made = study(tmp_path, arms=("lt",), epochs=4)
+    assert housekeeping.status(made.store) == [f"{tmp_path}: nothing yet; `lottery run` begins"]
+    stopped(made, 4 + 3)  # the dense run, and three epochs of the ticket
+    (standing,) = housekeeping.standings(made.store)[0]
+    dense = made.store.get(made.plan()[0])
+    assert (standing.done, standing.failed) == ([dense], [])
+    (unfinished,) = standing.unfinished
+    assert (unfinished.name, unfinished.running) == ("demo-reviews cnn lt 0.5 seed 0", False)
+    assert (unfinished.epochs, unfinished.of) == (3, 4)
+    assert unfinished.left == pytest.approx(unfinished.spent / 3)
+    assert standing.spent == pytest.approx(dense.seconds + unfinished.spent)
+
+    with FileLock(made.store.lock_path(made.plan()[1])):
+        lines = housekeeping.status(made.store)
+    assert lines[0].split() == ["done", "running", "stopped", "failed", "spent", "left"]
+    assert lines[1].split()[:6] == ["demo-reviews", "cnn", "1", "1", "0", "0"]
+    assert lines[2].startswith("running: demo-reviews cnn lt 0.5 seed 0, after epoch 3 of 4, ")
+
+    store = Store(tmp_path / "results")
+    failed = synthetic.record(epochs=3).__dict__ | {
+        "failed": "in epoch 4 the loss is nan",
+        "best_epoch": 0,
+        "test_loss": None,
+        "test_accuracy": None,
+        "test_correct": "",
+        "seconds": 0.0,
+    }
+    store.put(type(dense)(**failed))
+    store.put(synthetic.record(seed=1, epochs=3, seconds=3661.0))
+    change(store, 0 if "nan" not in store.paths()[0].read_text() else 1, commit="", seal=False)
+    assert cli.main(["status", "--results", str(store.root)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[1].split() == ["imdb", "cnn", "0", "0", "0", "1", "0:01:30"]
+    assert out[2] == "failed: imdb cnn dense seed 0, in epoch 4 the loss is nan"
+    assert "'sha256' is not that of its content" in out[3]
+
+
+def test_a_clock():
+    assert housekeeping.clock(3661.4) == "1:01:01"
+    assert housekeeping.clock(59.6) == "0:01:00"
+
+
+# Clean
+
+
+def test_clean_removes_what_no_record_needs_and_nothing_else(tmp_path, capsys):
+    made = study(tmp_path / "demo", arms=("lt", "random"), epochs=2)
+    made.run("dense")
+    dense, lt, _ = made.plan()
+    weights = made.store.weights_path(dense)
+    stopped(made)
+    state = made.store.state_path(lt)
+    keep = {
+        path
+        for path in (tmp_path / "demo").rglob("*")
+        if path.is_file() and path != made.store.lock_path(dense)
+    }
+    assert {weights, state, made.store.record_path(dense)} <= keep
+    needless = {
+        made.store.state_path(dense): "states of finished runs",
+        weights.with_name("0123456789ab.safetensors"): "checkpoints without a record",
+        weights.with_name("0123456789ab.step5.safetensors"): "checkpoints without a record",
+        weights.with_name(f"{weights.name}.damaged"): "damaged files",
+        weights.with_name(f".{state.name}.abcd.tmp"): "temporary files",
+        made.store.record_path(lt).with_name(f".{lt.run}.json.x1.tmp"): "temporary files",
+        tmp_path / "demo" / ".demo-news.csv.x2.tmp": "temporary files",
+        tmp_path / "demo" / ".week9.md.x2.tmp": "temporary files",
+    }
+    for path in needless:
+        path.write_bytes(b"0" * 1000)
+        os.utime(path, times=(time.time() - 3600,) * 2)
+    new = tmp_path / "demo" / ".week9.md.new.tmp"  # somebody is writing it now
+    new.write_bytes(b"1")
+    wanted = {kind: (list(needless.values()).count(kind), 0) for kind in needless.values()}
+    wanted = {kind: (count, 1000 * count) for kind, (count, _) in wanted.items()}
+
+    assert housekeeping.clean(made.store, dry_run=True) == {**wanted, "locks": (1, 0)}
+    assert all(path.exists() for path in needless)
+    assert cli.main(["clean", "--results", str(made.store.root)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert "temporary files: 4, 0.0 MB" in out
+    assert out[-1] == "0.0 MB are free again"
+    there = {path for path in (tmp_path / "demo").rglob("*") if path.is_file()}
+    assert there == keep | {new}
+    assert housekeeping.clean(made.store) == {}
+    made.run()
+    assert len(made.store.paths()) == 3
+
+
+def test_clean_touches_nothing_of_a_run_at_work(tmp_path):
+    made = study(tmp_path, arms=("lt",))
+    stopped(made)
+    dense = made.plan()[0]
+    path = made.store.weights_path(dense)
+    left = [path, path.with_name(f".{path.name}.x.tmp"), path.with_name(f"{path.name}.damaged")]
+    for file in left:
+        file.write_bytes(b"0")
+    with FileLock(made.store.lock_path(dense)):
+        assert housekeeping.clean(made.store) == {}
+    assert all(file.exists() for file in left)
+    assert set(housekeeping.clean(made.store)) == {
+        "temporary files",
+        "damaged files",
+        "checkpoints without a record",
+    }
+
+
+def test_a_finished_ladder_keeps_only_its_rungs(tmp_path):
+    made = study(tmp_path, ladder=(0.5, 0.9), arms=("lt", "random", "finetune"))
+    records = made.run()
+    housekeeping.clean(made.store)
+    left = sorted(path.name for path in (tmp_path / "checkpoints").rglob("*") if path.is_file())
+    rungs = [r.run for r in records if r.settings.arm in ("dense", "lt")]
+    assert left == sorted(f"{run}.safetensors" for run in rungs)
+    for path in (tmp_path / "checkpoints").rglob("*.safetensors"):
+        tensors, _ = checkpoints.load(path)
+        weights = sum(t.numel() for n, t in tensors.items() if not n.startswith("mask/"))
+        assert path.stat().st_size < 5 * weights + 3000, "no optimiser, no second copy"
