@@ -14,7 +14,8 @@ import pytest
 from lottery import cli
 from lottery import study as experiment
 from lottery.files import root
-from lottery.settings import RECIPES, Settings
+from lottery.recipes import RECIPES
+from lottery.settings import Settings
 
 TINY = [
     "--epochs",

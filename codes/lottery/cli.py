@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from lottery.files import FULL, UserError, root, unwritable
-from lottery.settings import OWN, RECIPES, Settings
+from lottery.recipes import RECIPES
+from lottery.settings import OWN, Settings
 
 # What an option says of its field of Settings; those in OWN have an argument of their own.
 HELP = {

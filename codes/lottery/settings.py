@@ -22,16 +22,6 @@ SCHEDULES = ("constant", "linear")
 EPOCHS_SCORED = ("last", "best")
 
 
-# Where a dataset's protocol leaves a choice open, it was chosen on validation, by dense networks
-# of seed 0 (docs/recipe.md). Whoever sets a field by hand overrides it.
-RECIPES: dict[tuple[str, str], dict[str, Any]] = {
-    ("imdb", "cnn"): {"max_tokens": 5_000, "word_dropout": 0.4},  # 5,000: every review whole
-    ("imdb", "lstm"): {"max_tokens": 5_000, "word_dropout": 0.4, "dropout": 0.1},
-    ("agnews", "cnn"): {"word_dropout": 0.3},
-    ("agnews", "lstm"): {"word_dropout": 0.4, "dropout": 0.3},
-}
-
-
 OWN = ("dataset", "model", "arm", "ladder", "seed")  # what tells the runs of a study apart
 
 

@@ -22,9 +22,10 @@ from lottery.files import UserError, root, unwritable
 from lottery.pruning.masks import Mask, check_room, prunable
 from lottery.pruning.scores import SCORES
 from lottery.pruning.tickets import ARMS, Weights
+from lottery.recipes import RECIPES
 from lottery.runs import checkpoints
 from lottery.runs.store import Record, Store
-from lottery.settings import OWN, RECIPES, Settings, check_ladder, title
+from lottery.settings import OWN, Settings, check_ladder, title
 from lottery.training.train import Diverged, use
 
 # A rung whose weights are gone is trained again. On the same machine it comes out the same to the

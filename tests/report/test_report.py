@@ -12,10 +12,10 @@ import pytest
 from helpers.synthetic import record, right, study, world
 from lottery.analysis import groups, verdict
 from lottery.analysis.intervals import Interval
+from lottery.recipes import RECIPES
 from lottery.report import figures, tables
 from lottery.report import page as report
 from lottery.runs.store import COLUMNS, Store, table
-from lottery.settings import RECIPES
 
 ROOT = Path(__file__).parents[2]
 REAL = ("imdb", "agnews")

@@ -11,8 +11,9 @@ from typing import Any
 
 from lottery.models import MODELS
 from lottery.pruning.tickets import ARMS
+from lottery.recipes import RECIPES
 from lottery.runs.store import Record, table
-from lottery.settings import RECIPES, Settings
+from lottery.settings import Settings
 
 ARM_LABELS = {
     "dense": "dense",

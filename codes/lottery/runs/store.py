@@ -183,9 +183,13 @@ class Record:
         kept = {name: there - removed for name, (removed, there) in self.layers.items()}
         if any(not 0 <= count <= kept.get(name, -1) for name, count in self.vanished.items()):
             return "'vanished' counts more weights than 'layers' leaves"
-        if self.words and self.vanished and (
-            sum(some.kept for some in self.words) != kept.get(EMBEDDING)
-            or sum(some.vanished for some in self.words) != self.vanished.get(EMBEDDING)
+        if (
+            self.words
+            and self.vanished
+            and (
+                sum(some.kept for some in self.words) != kept.get(EMBEDDING)
+                or sum(some.vanished for some in self.words) != self.vanished.get(EMBEDDING)
+            )
         ):
             return "'words' does not add up to what 'layers' and 'vanished' say of the embedding"
         if pack(self.correct) != self.test_correct:
