@@ -25,17 +25,18 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from lottery import models
-from lottery import study as experiment
+from lottery import files, models
 from lottery.cluster import caller as cluster
-from lottery.experiment import run as task
+from lottery.cluster.graph import Work, graph
+from lottery.experiment.run import build, cut
 from lottery.files import root
 from lottery.pruning.masks import full_mask, prune
 from lottery.pruning.scores import magnitude
-from lottery.runs import checkpoints
+from lottery.runs.checkpoints import bundle, named, packed, unpacked
 from lottery.runs.store import Store
-from lottery.training import train as training
+from lottery.study import Study
 from lottery.training.adam import Adam
+from lottery.training.epoch import Progress, evaluate, train_epoch
 
 STEPS = {
     ("imdb", "cnn"): 300,
@@ -99,7 +100,7 @@ def overhead(runs: int, workers: int) -> dict[str, float]:
         address = json.loads(file.read_text())["address"]
         with cluster.Client(address) as client:
             client.wait_for_workers(workers, timeout=300)
-            study = experiment.Study(
+            study = Study(
                 "demo-reviews",
                 ["cnn"],
                 (0.5, 0.75, 0.875, 0.9375, 0.969, 0.984),
@@ -171,7 +172,7 @@ def travels() -> pd.DataFrame:
     rows = []
     ladder = (0.5, 0.75, 0.875, 0.9375, 0.969, 0.984)
     for model in ("cnn", "lstm"):
-        study = experiment.Study("imdb", [model], ladder, say=lambda line: None, device="cpu")
+        study = Study("imdb", [model], ladder, say=lambda line: None, device="cpu")
         built = models.build(study.settings(model, "dense", 0, 0), 25_000, 1)
         weights = models.draw(built, 0)
         mask = full_mask(weights)
@@ -180,48 +181,36 @@ def travels() -> pd.DataFrame:
             settings = study.settings(model, arm, rung, 0)
             if rung:
                 mask = prune(magnitude(weights), mask, ladder[:rung], "layer", 0.5)
-            made = task.Task(settings, mask if rung else None)
-            tuned = task.Task(settings, mask, trained=weights)
             kept = {n: w.masked_fill(~mask[n], 0) if n in mask else w for n, w in weights.items()}
-            answer = cluster.packed(kept | task.named(mask))
-            size = {
-                "to the worker, apart": made,
-                "to the worker (finetune), apart": tuned if rung else None,
-            }
+            answer = packed(bundle(mask, kept, kept))
             row = {"model": model, "sparsity": ladder[rung - 1] if rung else 0.0}
-            for name, one in size.items():
-                row[name] = len(pickle.dumps(cluster.packed_task(one))) if one else 0
+            row["to the rung above, apart"] = len(pickle.dumps(packed(kept | named(mask))))
             row["to the worker, common disk"] = len(pickle.dumps(settings))
             row["back"] = len(pickle.dumps(answer))
-            row["checkpoint"] = sum(t.nbytes for t in (kept | task.named(mask)).values())
+            row["checkpoint"] = sum(t.nbytes for t in bundle(mask, kept, kept).values())
             rows.append(row)
     return pd.DataFrame(rows)
 
 
 def caller() -> dict[str, float]:
     """What the caller does for one run of the IMDb CNN, and what its graph and records ask."""
-    study = experiment.Study(
-        "imdb", ["cnn"], (0.5,), seeds=range(2000), say=lambda line: None, device="cpu"
-    )
-    dense, rung = study.plan()[:2]
+    study = Study("imdb", ["cnn"], (0.5,), seeds=range(2000), say=lambda line: None, device="cpu")
+    dense = study.plan()[0]
     built = models.build(dense, 25_000, 1)
     weights, found = models.draw(built, 0), {}
     mask = full_mask(weights)
-    below = weights | task.named(mask)
-    answer = cluster.packed(below)
+    answer = packed(bundle(mask, weights, weights))
     with tempfile.TemporaryDirectory() as folder:
-        study.store = Store(Path(folder) / "results")
-        path = study.store.weights_path(dense)
+        path = Store(Path(folder) / "results").weights_path(dense)
 
-        def prune_and_pack() -> None:
-            made = task.task_of(rung, lambda s: task.apart(below), None)
-            cluster.packed_task(made)
+        def pack() -> None:
+            packed(weights | named(mask))
 
         def keep() -> None:
             facts = {"run": dense.run, "data": "0" * 64}
-            checkpoints.save(path, cluster.unpacked(answer), facts)
+            files.save(path, unpacked(answer), facts)
 
-        for name, work in (("prune and pack a rung", prune_and_pack), ("keep a dense run", keep)):
+        for name, work in (("pack what a rung stands on", pack), ("keep a dense run", keep)):
             work()
             cpu, wall = [], []
             for _ in range(9):
@@ -232,7 +221,7 @@ def caller() -> dict[str, float]:
             found[f"{name}, CPU ms"] = 1000 * statistics.median(cpu)
             found[f"{name}, wall ms"] = 1000 * statistics.median(wall)
         tracemalloc.start()
-        nodes = cluster.graph([(study, study.plan())])
+        nodes = graph([Work(study.shelf, study.plan(), study.corpus)])
         found["memory of the graph, kB a run"] = (
             tracemalloc.get_traced_memory()[0] / len(nodes) / 1e3
         )
@@ -281,19 +270,19 @@ def at_once(processes: int, dataset: str, model: str, threads: int) -> list[tupl
 
 def step(dataset: str, model: str, threads: int) -> None:
     """Print milliseconds a step and seconds of a pass over the test set."""
-    study = experiment.Study(dataset, [model], device="cpu", threads=threads, say=lambda line: None)
+    study = Study(dataset, [model], device="cpu", threads=threads, say=lambda line: None)
     settings = study.settings(model, "dense", 0, 0)
-    texts = task.cut(study.corpus, settings.max_tokens)
-    built = task.build(settings, texts)
+    texts = cut(study.corpus, settings.max_tokens)
+    built = build(settings, texts)
     built.load_state_dict(models.draw(built, 0))
     adam, count = Adam(dict(built.named_parameters()), None, 1e-3), STEPS[dataset, model]
-    training.train_epoch(built, adam, texts.train, settings, 1, training.Progress(), 10)
+    train_epoch(built, adam, texts.train, settings, 1, Progress(), 10)
     print("warm", flush=True)
     sys.stdin.readline()
     start = time.perf_counter()
-    training.train_epoch(built, adam, texts.train, settings, 2, training.Progress(), count)
+    train_epoch(built, adam, texts.train, settings, 2, Progress(), count)
     middle = time.perf_counter()
-    training.evaluate(built, texts.test)
+    evaluate(built, texts.test)
     print(1000 * (middle - start) / count, time.perf_counter() - middle)
 
 

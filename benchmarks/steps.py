@@ -1,6 +1,6 @@
 """Training steps of this project beside the ways of the well-known tutorials, on the same texts.
 
-    ours      lottery.training.train_epoch as it stands: random batches, kernels, fused Adam
+    ours      lottery.epoch.train_epoch as it stands: random batches, kernels, fused Adam
     tutorial  nn.Embedding, nn.Conv1d on padded batches, maximum over time
     packed    pack_padded_sequence, nn.LSTM, maximum over the states
     padded    nn.LSTM on the padded batch, maximum over all states, padding among them
@@ -43,7 +43,7 @@ from lottery.data.batches import Split, batches
 from lottery.files import UserError, write_whole
 from lottery.pruning import masks
 from lottery.settings import Settings
-from lottery.training import train as training
+from lottery.training import device, epoch
 from lottery.training.adam import Adam
 
 # The machine's own sgemm rate, for comparison: OpenBLAS takes AVX2 kernels on CPUs newer than
@@ -103,7 +103,7 @@ def run(
     """
     if json_path is not None and Path(json_path).is_dir():
         raise UserError(f"{json_path}: is a folder; name a file for the numbers")
-    training.use("cpu")
+    device.use("cpu")
     every = {name: _load(name, Settings(name, "cnn", **sizes).checked(), say) for name in SHAPES}
     figures = machine() | {f"data.{name}": texts.source for name, texts in every.items()}
     figures |= {"steps": steps, "rounds": rounds}
@@ -162,9 +162,7 @@ class Ours:
         """One pass over `split`, by the training's own code."""
         self.epoch += 1  # another order, other dropout
         settings = settings or self.settings
-        training.train_epoch(
-            self.model, self.adam, split, settings, self.epoch, training.Progress()
-        )
+        epoch.train_epoch(self.model, self.adam, split, settings, self.epoch, epoch.Progress())
 
 
 def alone(ours: Ours) -> dict[str, float]:
@@ -174,7 +172,7 @@ def alone(ours: Ours) -> dict[str, float]:
     ours.train(some)
     found = _work(settings, some, ours.texts.outputs) | _parts(ours, some)
     several = split.take(_permutation(split, 2)[: 32 * settings.batch_size])
-    spent = [_seconds(training.evaluate, ours.model, several) for _ in range(4)][1:]
+    spent = [_seconds(epoch.evaluate, ours.model, several) for _ in range(4)][1:]
     found["eval_texts_per_second"] = len(several) / float(np.median(spent))
     for share in SHARES:
         part = split.take(_permutation(split, 3)[: max(1, int(share * len(split)))])
@@ -329,7 +327,7 @@ def train_tutorial(
         padded, lengths, labels = collate(texts, labels)
         optimiser.zero_grad()
         logits = model(padded, lengths)
-        loss = training.criterion(logits, labels)
+        loss = epoch.criterion(logits, labels)
         loss.backward()
         optimiser.step()
         total += loss.item()
@@ -371,13 +369,13 @@ def compare(ours: Ours, steps: int, rounds: int) -> dict[str, float]:
             first, *rows = buckets(texts.split, settings.batch_size, now + 1, seed=number)
             bucketed = [_tensors(texts.split, some) for some in rows]
             same = texts.split.take(np.concatenate(rows))
-            training.use("cpu")
+            device.use("cpu")
             ours.train(texts.split.take(first))
             mine[rival].append(_seconds(ours.train, same) / now * 1e3)
             torch.set_num_threads(numba.get_num_threads())
             train_tutorial(model, optimiser, [_tensors(texts.split, first)])
             theirs[rival].append(_seconds(train_tutorial, model, optimiser, bucketed) / now * 1e3)
-    training.use("cpu")
+    device.use("cpu")
     found = {"ms_ours": float(np.median([times[1:] for times in mine.values()]))}
     for rival in rivals:
         found[f"ms_{rival}"] = float(np.median(theirs[rival][1:]))

@@ -8,7 +8,7 @@ from hypothesis import settings
 
 from lottery.data import Corpus
 from lottery.data.batches import Split
-from lottery.training.train import use
+from lottery.training.device import use
 
 # The same examples every time: a change fails for what it did. `pytest --hypothesis-profile search`
 # looks for new ones. A first example compiles kernels, so none has a time limit.

@@ -16,7 +16,7 @@ from lottery import cli, models
 from lottery.data.batches import Split, batches
 from lottery.files import UserError, root
 from lottery.settings import Settings
-from lottery.training import train as training
+from lottery.training.epoch import criterion
 
 TINY = {"embedding_size": 8, "filters": 4, "hidden": 8, "batch_size": 8, "vocabulary_size": 50}
 
@@ -70,7 +70,7 @@ def test_a_tutorials_step_is_ours(steps, model, rival, split, outputs):
     theirs.dropout.p = 0.0
 
     (batch,) = batches(split, len(split))
-    mine = training.criterion(ours(batch), batch.labels)
+    mine = criterion(ours(batch), batch.labels)
     mine.backward()
     optimiser = torch.optim.SGD(theirs.parameters(), 0.0)  # leaves weights and gradients alone
     loss = steps.train_tutorial(theirs, optimiser, [steps._tensors(split, np.arange(len(split)))])

@@ -255,10 +255,10 @@ def _data(parsed: argparse.Namespace) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> None:
-    from lottery import study as experiment
     from lottery.data import DATASETS
     from lottery.models import MODELS
     from lottery.runs.store import Store, table
+    from lottery.study import Study, run_all
 
     for name in parsed.what:
         if name not in DATASETS and name not in MODELS:
@@ -272,7 +272,7 @@ def _run(parsed: argparse.Namespace) -> None:
     known = {field.name for field in fields(Settings)} - set(OWN)
     options = {k: v for k, v in vars(parsed).items() if k in known}
     studies = [
-        experiment.Study(
+        Study(
             dataset,
             chosen or MODELS,
             parsed.sparsity,
@@ -290,7 +290,7 @@ def _run(parsed: argparse.Namespace) -> None:
         )
         for dataset in datasets
     ]
-    records = experiment.run(studies)
+    records = run_all(studies)
     columns = [
         "dataset",
         "model",

@@ -1,13 +1,19 @@
-"""Files that are whole or not there, and mistakes a person can mend."""
+"""Files that are whole or not there, tensors with a checksum, and mistakes a person can mend."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # PyTorch takes seconds to import, and the shell's commands need little of this
+    from torch import Tensor
 
 PACKAGE = Path(__file__).resolve().parent  # this package's sources
 
@@ -21,6 +27,10 @@ class UserError(Exception):
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows instead of a traceback."""
         return [f"lottery: {self}"]
+
+
+class Damaged(Exception):
+    """The file is not what was written."""
 
 
 def unwritable(path: Path, error: OSError) -> UserError:
@@ -94,3 +104,73 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+# Tensors and facts in one file: whole, with a checksum, and nothing in it can run code.
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write `tensors` and JSON-able `facts`, whole or not at all, with a checksum over both."""
+    import safetensors.torch
+
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(facts, sort_keys=True)
+    with whole(path) as temporary:
+        metadata = {"facts": text, "sha256": digest(tensors, text)}
+        # Not save_file: its error on a full disk is no OSError.
+        temporary.write_bytes(safetensors.torch.save(tensors, metadata))
+
+
+def load(path: Path, **of: object) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts of `path`; the tensors are mapped into memory, not read.
+
+    Raises Damaged unless they are those that were saved, and the facts say what `of` says.
+    """
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        facts = json.loads(metadata["facts"])
+        same = metadata["sha256"] == digest(tensors, metadata["facts"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise Damaged(f"{path} cannot be read ({type(error).__name__})") from None
+    except safetensors.SafetensorError as error:
+        raise Damaged(f"{path} cannot be read ({error})") from None
+    if not same:
+        raise Damaged(f"{path} has a wrong checksum")
+    if any(facts.get(name) != value for name, value in of.items()):
+        raise Damaged(f"{path} is of another run")
+    return tensors, facts
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """The facts of `path` alone, unchecked but for their form; raises Damaged."""
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            return dict(json.loads((file.metadata() or {})["facts"]))
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise Damaged(f"{path} cannot be read ({type(error).__name__})") from None
+
+
+def set_aside(path: Path) -> None:
+    """Rename a damaged file, so that it is neither read again nor lost."""
+    try:
+        with suppress(FileNotFoundError):
+            path.replace(path.with_name(f"{path.name}.damaged"))
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def digest(tensors: Mapping[str, Tensor], facts: str = "") -> str:
+    """SHA-256 over names, types, shapes and values, and over `facts`."""
+    import torch
+
+    result = hashlib.sha256(facts.encode())
+    for name, tensor in sorted(tensors.items()):
+        result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        result.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return result.hexdigest()

@@ -77,11 +77,6 @@ class Settings:
         return self.ladder[-1] if self.ladder else 0.0
 
     @property
-    def is_stood_on(self) -> bool:
-        """May a further rung's mask be scored on this run's trained weights?"""
-        return self.arm in ("dense", "lt")
-
-    @property
     def run(self) -> str:
         """The run's name: a hash of what differs from the defaults.
 

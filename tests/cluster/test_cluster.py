@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from distributed import Client
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -23,13 +24,16 @@ from helpers import children
 from helpers.children import Child, study
 from helpers.stores import content, weights
 from lottery import cli
-from lottery import study as experiment
-from lottery.cluster import caller as cluster
-from lottery.experiment import run as task
+from lottery.cluster import caller
+from lottery.cluster.graph import Work, graph, measure, usual_seconds
+from lottery.experiment.plan import below, rewinds
+from lottery.experiment.shelf import Gone, SentShelf
 from lottery.files import UserError
 from lottery.pruning.masks import full_mask, prunable
 from lottery.report import page as report
+from lottery.runs.checkpoints import named, packed, unpacked
 from lottery.runs.store import Store
+from lottery.study import Study
 from lottery.upkeep import verify as housekeeping
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
@@ -91,7 +95,7 @@ class Cluster:
 
     def wait(self) -> None:
         """Until all workers are there."""
-        with cluster.Client(self.address) as client:
+        with Client(self.address) as client:
             client.wait_for_workers(len(self.workers), timeout=180)
 
     def close(self) -> None:
@@ -159,7 +163,7 @@ def states(store: Store) -> list[Path]:
 class Mid:
     """A command on a cluster, stopped in its second run, and the records that it must come to."""
 
-    quiet: experiment.Study
+    quiet: Study
     store: Store
     one: Cluster
     worker: subprocess.Popen
@@ -246,7 +250,7 @@ def test_ctrl_c_in_a_terminal_reaches_all_processes_and_one_speaks(tmp_path):
     arguments = children.run(tmp_path / "demo", "--jobs", "2", arms=("lt",), epochs=400)
     log = tmp_path / "log"
     with log.open("w") as out:
-        caller = subprocess.Popen(
+        command = subprocess.Popen(
             [sys.executable, "-m", "lottery.cli", *map(str, arguments)],
             stdout=out,
             stderr=out,
@@ -254,8 +258,8 @@ def test_ctrl_c_in_a_terminal_reaches_all_processes_and_one_speaks(tmp_path):
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     until(lambda: bool(states(Store(tmp_path / "demo"))))
-    os.killpg(caller.pid, signal.SIGINT)
-    assert caller.wait(60) == 130
+    os.killpg(command.pid, signal.SIGINT)
+    assert command.wait(60) == 130
     said = log.read_text()
     assert "stopped: finished runs are kept" in said
     assert "Traceback" not in said and "KeyboardInterrupt" not in said
@@ -276,7 +280,7 @@ def alive(pid: int) -> bool:
 
 
 def test_a_run_that_kills_its_workers_is_recorded_and_the_rest_goes_on(tmp_path, make, monkeypatch):
-    monkeypatch.setattr(cluster, "DEATHS", 2)  # a worker takes seconds to come back
+    monkeypatch.setattr(caller, "DEATHS", 2)  # a worker takes seconds to come back
     one, store = make(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1"), Store(tmp_path / "demo")
     one.add("--nworkers", "2", killer="random")
     said = []
@@ -323,13 +327,13 @@ def test_gpus_are_shared_as_asked(tmp_path, make, monkeypatch):
     one = make()
     one.add("--no-nanny", "--nthreads", "4", "--resources", "GPU=1")
     asked = []
-    submit = cluster.Client.submit
+    submit = Client.submit
 
     def watched(self, *arguments, **options):
         asked.append(options["resources"])
         return submit(self, *arguments, **options)
 
-    monkeypatch.setattr(cluster.Client, "submit", watched)
+    monkeypatch.setattr(Client, "submit", watched)
     for per_gpu, device in ((1, None), (3, None), (1, "cpu")):
         made = study(tmp_path / f"{per_gpu}{device}", arms=(), client=one.address, per_gpu=per_gpu)
         made.wanted = device, 1
@@ -378,8 +382,8 @@ def test_many_studies_are_one_graph(tmp_path, capsys):
 def test_a_worker_keeps_the_memory_that_a_step_frees():
     """Dask's nanny asks for the contrary; every step would wait for fresh pages."""
     program = (
-        "import resource, sys, torch; from lottery import cluster;"
-        "sys.argv[1:] and cluster.keep_memory();"
+        "import resource, sys, torch; from lottery.cluster import worker;"
+        "sys.argv[1:] and worker.keep_memory();"
         "torch.empty(2_000_000).fill_(1);"
         "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt; before = faults();"
         "any(torch.empty(2_000_000).fill_(1)[0] == 2 for _ in range(50));"
@@ -402,9 +406,13 @@ def test_a_worker_keeps_the_memory_that_a_step_frees():
 # The graph
 
 
+def asked(made: Study, runs=None) -> Work:
+    return Work(made.shelf, made.plan() if runs is None else runs, made.corpus)
+
+
 def test_a_rung_waits_for_the_rung_below_and_nothing_else(tmp_path):
     made = study(tmp_path / "demo", ladder=(0.5, 0.75, 0.9), seeds=(0, 1), arms=LADDER["arms"])
-    nodes = cluster.graph([(made, made.plan())])
+    nodes = graph([asked(made)])
     assert len(nodes) == 2 * (1 + 3 * 5)
     for node in nodes.values():
         s = node.settings
@@ -424,36 +432,35 @@ def test_only_what_is_missing_is_in_the_graph(tmp_path):
     made = study(tmp_path / "demo", ladder=(0.5,))
     made.run()
     higher = study(tmp_path / "demo", ladder=(0.5, 0.75), arms=("random",))
-    (asked,) = [s for s in higher.plan() if not higher.there(s)]
-    assert len(cluster.graph([(higher, [asked])])) == 1
-    below = task.below(asked)
-    made.store.weights_path(below).unlink()
-    nodes = cluster.graph([(higher, [asked])])
-    assert {n.settings.run for n in nodes.values()} == {asked.run, below.run}
-    made.store.weights_path(task.below(below)).unlink()
-    assert len(cluster.graph([(higher, [asked])])) == 3
+    (wanted,) = [s for s in higher.plan() if not higher.shelf.is_done(s)]
+    assert len(graph([asked(higher, [wanted])])) == 1
+    lower = below(wanted)
+    made.store.weights_path(lower).unlink()
+    nodes = graph([asked(higher, [wanted])])
+    assert {n.settings.run for n in nodes.values()} == {wanted.run, lower.run}
+    made.store.weights_path(below(lower)).unlink()
+    assert len(graph([asked(higher, [wanted])])) == 3
 
 
 def test_a_slower_model_starts_first(tmp_path):
     cnn = study(tmp_path / "demo", ladder=(0.5, 0.75))
-    lstm = study(tmp_path / "demo", ladder=(0.5,), arms=("lt",), hidden=4)
-    lstm.models = ("lstm",)
-    nodes = cluster.graph([(made, made.plan()) for made in (cnn, lstm)])
-    cluster.measure(nodes, {("demo-reviews", "cnn"): 2.0, ("demo-reviews", "lstm"): 50.0})
+    lstm = study(tmp_path / "demo", models=("lstm",), ladder=(0.5,), arms=("lt",), hidden=4)
+    nodes = graph([asked(made) for made in (cnn, lstm)])
+    measure(nodes, {("demo-reviews", "cnn"): 2.0, ("demo-reviews", "lstm"): 50.0})
     first = max(nodes.values(), key=lambda node: node.height)
     assert (first.settings.model, first.height) == ("lstm", 100.0)
-    cluster.measure(nodes, {("demo-reviews", "cnn"): 2.0})
+    measure(nodes, {("demo-reviews", "cnn"): 2.0})
     assert max(n.height for n in nodes.values()) == 3, "where one is not known, runs are counted"
 
 
 def test_records_say_how_long_a_run_takes(tmp_path):
     made = study(tmp_path / "demo")
-    assert cluster.usual_seconds([made.store]) == {}
+    assert usual_seconds([made.store]) == {}
     seconds = [record.seconds for record in made.run()]
-    found = cluster.usual_seconds([made.store, made.store])
+    found = usual_seconds([made.store, made.store])
     assert found == {("demo-reviews", "cnn"): pytest.approx(sum(seconds) / 3)}
     higher = study(tmp_path / "demo", ladder=(0.5, 0.75), arms=("lt",))
-    ((_, node),) = cluster.graph([(higher, higher.plan()[-1:])]).items()
+    ((_, node),) = graph([asked(higher, higher.plan()[-1:])]).items()
     assert node.height == found["demo-reviews", "cnn"]
 
 
@@ -474,20 +481,39 @@ def test_what_travels_arrives(values, seed, share):
         part.copy_(torch.rand(part.shape, generator=draw) > share)
     for name, part in mask.items():
         tensors[name] = tensors[name].masked_fill(~part, 0.0)
-    whole = tensors | task.named(mask)
-    back = cluster.unpacked(cluster.packed(whole))
+    whole = tensors | named(mask)
+    back = unpacked(packed(whole))
     assert back.keys() == whole.keys()
     for name, tensor in whole.items():
         assert tensor.dtype == back[name].dtype and tensor.shape == back[name].shape
         assert tensor.numpy().tobytes() == back[name].numpy().tobytes(), "to the bit, NaN and all"
-    made = task.Task(None, mask, tensors, None)
-    again = cluster.unpacked_task(None, cluster.packed_task(made))
-    assert again.trained is None
-    assert all(torch.equal(again.mask[n], part) for n, part in mask.items())
+
+
+class OneShelf:
+    """Of a single run and its θ₃."""
+
+    def __init__(self, weights, mask):
+        self.trained = lambda settings, epoch: (weights, mask)
+        self.rewound = lambda dense, step: {"w": torch.full((2,), float(step))}
+
+
+def test_what_a_run_stands_on_is_sent_whole_and_nothing_else(tmp_path):
+    made = study(tmp_path / "demo", ladder=(0.5,), arms=("lt",), rewind_step=3)
+    dense, ticket = made.plan()
+    mask = {"a.weight": torch.tensor([[True, False], [True, True]])}
+    tensors = {"a.weight": torch.tensor([[1.0, 0.0], [2.0, 3.0]]), "a.bias": torch.ones(2)}
+    sent = SentShelf.of(OneShelf(tensors, mask), dense, "last", rewinds(ticket))
+    found, its_mask = sent.trained(dense, "last")
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert torch.equal(its_mask["a.weight"], mask["a.weight"])
+    assert torch.equal(sent.rewound(dense, 3)["w"], torch.full((2,), 3.0))
+    for missing in (lambda: sent.trained(dense, "best"), lambda: sent.rewound(dense, 4)):
+        with pytest.raises(Gone):
+            missing()
 
 
 def test_pruned_weights_do_not_travel():
     mask = {"w.weight": torch.zeros(1000, 100, dtype=torch.bool)}
     mask["w.weight"][0] = True
-    small = cluster.packed({"w.weight": torch.ones(1000, 100)} | task.named(mask))
+    small = packed({"w.weight": torch.ones(1000, 100)} | named(mask))
     assert sum(values.nbytes for _, values in small.values()) == 100 * 4 + 100_000 // 8

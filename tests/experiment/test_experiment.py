@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from lottery import models
-from lottery import study as experiment
-from lottery.experiment import run as task
+from lottery import files, models
+from lottery import study as studies
+from lottery.experiment import run as one
 from lottery.files import UserError
 from lottery.pruning.masks import counts, full_mask, prune
 from lottery.pruning.scores import magnitude
-from lottery.runs import checkpoints
-from lottery.runs.store import COLUMNS, LATER, Record, Store, checksum, table
+from lottery.runs.checkpoints import unbundle
+from lottery.runs.record import LATER, Record, checksum
+from lottery.runs.store import COLUMNS, Store, table
+from lottery.settings import title
 from lottery.study import Study
 from lottery.training import train as training
 
@@ -29,10 +31,10 @@ def trained(monkeypatch):
     titles, train = [], training.train
 
     def watched(model, ticket, corpus, settings, *more):
-        titles.append(experiment.title(settings))
+        titles.append(title(settings))
         return train(model, ticket, corpus, settings, *more)
 
-    monkeypatch.setattr(task, "train", watched)
+    monkeypatch.setattr(one, "train", watched)
     return titles
 
 
@@ -59,13 +61,11 @@ def study(tmp_path, corpus, trained):
 
 
 def titles(records):
-    return [experiment.title(r.settings) for r in records]
+    return [title(r.settings) for r in records]
 
 
 def checkpoint(study, settings):
-    tensors, _ = checkpoints.load(study.store.weights_path(settings))
-    mask = {n[5:]: t for n, t in tensors.items() if n.startswith("mask/")}
-    return {n: t for n, t in tensors.items() if not n.startswith("mask/")}, mask
+    return unbundle(files.load(study.store.weights_path(settings))[0])
 
 
 def test_only_what_is_missing_is_trained(study, trained):
@@ -122,13 +122,13 @@ def test_an_upper_rung_of_random_alone_trains_the_tickets_it_stands_on(study, tr
 @pytest.mark.parametrize("model", ["cnn", "lstm"])
 def test_arms_share_masks_first_weights_and_order(study, model, monkeypatch):
     tickets = {}
-    train = task.train
+    train = one.train
 
     def watched(model, ticket, corpus, settings, *more):
         tickets[settings.arm, settings.rung] = ticket
         return train(model, ticket, corpus, settings, *more)
 
-    monkeypatch.setattr(task, "train", watched)
+    monkeypatch.setattr(one, "train", watched)
     arms = ("lt", "random", "random_mask", "shuffled", "finetune")
     made = study(model, ladder=(0.5, 0.75), arms=arms)
     records = made.run()
@@ -138,7 +138,7 @@ def test_arms_share_masks_first_weights_and_order(study, model, monkeypatch):
     for rung in (1, 2):
         weights, kept = checkpoint(made, below)
         assert counts(kept) == counts(mask)
-        mask = prune(magnitude(weights), mask, made.ladder[:rung])
+        mask = prune(magnitude(weights), mask, (0.5, 0.75)[:rung])
         for arm in ("lt", "random", "finetune"):
             assert all(torch.equal(tickets[arm, rung].mask[n], mask[n]) for n in mask)
         for n, part in mask.items():
@@ -199,7 +199,7 @@ def test_the_same_seed_gives_the_same_record_twice(study, tmp_path):
     one = study(word_dropout=0.1).run()
     two_store = Store(tmp_path / "other")
     other = study(word_dropout=0.1)
-    other.store = two_store
+    other.shelf.store = two_store
     two = other.run()
 
     def timeless(record):
@@ -239,13 +239,13 @@ def test_a_rung_trained_again_is_held_against_its_record(study):
 
 def test_late_rewinding_starts_from_the_dense_networks_early_weights(study, monkeypatch):
     starts = {}
-    train = task.train
+    train = one.train
 
     def watched(model, ticket, corpus, settings, *more):
         starts[settings.arm, settings.rung] = ticket
         return train(model, ticket, corpus, settings, *more)
 
-    monkeypatch.setattr(task, "train", watched)
+    monkeypatch.setattr(one, "train", watched)
     made = study(ladder=(0.5, 0.75), arms=("lt", "random"), rewind_step=3)
     made.run()
     dense = made.settings("cnn", "dense", 0, 0)
@@ -328,7 +328,7 @@ def test_a_record_without_a_field_is_refused(study):
 
 def test_no_write_permission_is_one_clear_line(study, monkeypatch, tmp_path):
     made = study(arms=())
-    made.store = Store(tmp_path / "file" / "results")
+    made.shelf.store = Store(tmp_path / "file" / "results")
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(UserError, match="cannot be written") as caught:
         made.run()
@@ -336,14 +336,14 @@ def test_no_write_permission_is_one_clear_line(study, monkeypatch, tmp_path):
 
 
 def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
-    train = task.train
+    train = one.train
 
     def watched(model, ticket, corpus, settings, *more):
         if settings.arm == "random":
             raise training.Diverged("the loss is nan")
         return train(model, ticket, corpus, settings, *more)
 
-    monkeypatch.setattr(task, "train", watched)
+    monkeypatch.setattr(one, "train", watched)
     said = []
     records = study(arms=("random", "lt", "finetune"), say=said.append).run()
     assert titles(records) == ["cnn dense seed 0", "cnn lt 0.5 seed 0", "cnn finetune 0.5 seed 0"]
@@ -358,14 +358,14 @@ def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
 
 
 def test_what_stands_on_a_diverged_run_says_so(study, monkeypatch):
-    train = task.train
+    train = one.train
 
     def watched(model, ticket, corpus, settings, *more):
         if settings.arm == "lt":
             raise training.Diverged("the loss is nan")
         return train(model, ticket, corpus, settings, *more)
 
-    monkeypatch.setattr(task, "train", watched)
+    monkeypatch.setattr(one, "train", watched)
     said = []
     records = study(ladder=(0.5, 0.75), say=said.append).run()
     assert titles(records) == ["cnn dense seed 0", "cnn random 0.5 seed 0"]
@@ -408,7 +408,7 @@ def test_mistakes_show_before_anything_is_trained(study, trained):
 
 
 def test_at_needs_no_order(study):
-    assert study(ladder=(0.5, 0.75), at=(0.75, 0.5)).at == (0.5, 0.75)
+    assert study(ladder=(0.5, 0.75), at=(0.75, 0.5)).asked.at == (0.5, 0.75)
 
 
 def test_the_bar_counts_runs_that_others_stand_on(study, monkeypatch):
@@ -417,7 +417,7 @@ def test_the_bar_counts_runs_that_others_stand_on(study, monkeypatch):
     for path in made.store.root.rglob("*.safetensors"):
         path.unlink()
     bars = []
-    monkeypatch.setattr(experiment.Bars, "__exit__", lambda bar, *_: bars.append(bar._outer))
+    monkeypatch.setattr(studies.Bars, "__exit__", lambda bar, *_: bars.append(bar._outer))
     study(arms=("lt", "finetune")).run()  # the dense network is trained once more
     assert [(bar.n, bar.total) for bar in bars] == [(2, 2)]
 
@@ -435,12 +435,12 @@ def test_records_are_enough_without_the_corpus(study, trained):
     made = study()
     made.__dict__.pop("corpus")  # reading it would be an error: nothing named so is on disk
     monkey = pytest.MonkeyPatch()
-    monkey.setattr(experiment.corpora, "load", lambda *a, **k: pytest.fail("the corpus was read"))
+    monkey.setattr(studies.data, "load", lambda *a, **k: pytest.fail("the corpus was read"))
     assert len(made.run()) == 3
     monkey.undo()
 
 
 def test_tests_are_cut_like_the_training_texts(study):
     made = study(arms=(), max_tokens=5)
-    cut = task.cut(made.corpus, made.plan()[0].max_tokens)
+    cut = one.cut(made.corpus, made.plan()[0].max_tokens)
     assert max(np.diff(part.offsets).max() for part in (cut.train, cut.valid, cut.test)) == 5

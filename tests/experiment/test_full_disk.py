@@ -11,9 +11,9 @@ import pytest
 
 from helpers.children import Child, limit_files, run, study
 from helpers.stores import same
+from lottery import files
 from lottery.files import UserError
 from lottery.report import page as report
-from lottery.runs import checkpoints
 from lottery.runs.store import Store
 from lottery.upkeep import verify as housekeeping
 
@@ -21,7 +21,7 @@ from lottery.upkeep import verify as housekeeping
 def whole(store: Store) -> None:
     assert store.records()[1] == []
     for path in store.root.glob("checkpoints/*/*/*.safetensors"):
-        checkpoints.load(path)
+        files.load(path)
     assert list(store.root.rglob("*.tmp")) == [], "not even a temporary file takes room"
 
 

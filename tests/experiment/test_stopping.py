@@ -13,13 +13,14 @@ import pytest
 from helpers import children
 from helpers.children import Child, study
 from helpers.stores import content, same
-from lottery import study as experiment
-from lottery.experiment import run as task
+from lottery import files, models
+from lottery.experiment import run as one
+from lottery.files import UserError
 from lottery.report import figures
 from lottery.report import page as report
-from lottery.runs import checkpoints
+from lottery.runs import provenance
 from lottery.runs.store import Store
-from lottery.training.train import Kept
+from lottery.training.resume import ResumeState
 from lottery.upkeep import verify as housekeeping
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
@@ -63,7 +64,7 @@ def test_killed_while_it_writes_each_file(tmp_path):
             assert child.wait() == -signal.SIGKILL, child.said
             assert stopped.records()[1] == []
             for path in stopped.root.glob("checkpoints/*/*/*.safetensors"):
-                checkpoints.load(path)
+                files.load(path)
             left = [path.name.split(".", 2)[2] for path in stopped.root.rglob("*.tmp")]
             kinds += left[:1]
             housekeeping.clean(stopped)
@@ -133,7 +134,7 @@ def test_told_to_stop_it_says_once_what_is_kept(tmp_path, number, status):
     assert len(said) == 1, child.said
     assert "kept" in said[0] and "run the same again to go on" in said[0]
     assert "Traceback" not in child.log.read_text()
-    assert checkpoints.load(store.state_path(settings))[1]["history"]
+    assert files.load(store.state_path(settings))[1]["history"]
     assert list(store.root.rglob("*.tmp")) == []
 
 
@@ -141,7 +142,7 @@ def test_an_interrupt_in_this_process_frees_the_lock_and_keeps_the_epochs(tmp_pa
     """As in a notebook, whose kernel lives on."""
     said = []
     made = study(tmp_path, epochs=3, say=said.append)
-    save, saved = Kept.save, []
+    save, saved = ResumeState.save, []
 
     def interrupted(self, *args):
         save(self, *args)
@@ -149,11 +150,11 @@ def test_an_interrupt_in_this_process_frees_the_lock_and_keeps_the_epochs(tmp_pa
         if len(saved) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Kept, "save", interrupted)
+    monkeypatch.setattr(ResumeState, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         made.run()
     assert len(said) == 1
-    assert len(checkpoints.facts_of(saved[0])["history"]) == 2
+    assert len(files.facts_of(saved[0])["history"]) == 2
     assert not housekeeping.is_held(made.store.lock_path(made.plan()[0]))
     assert len(made.run()) == 3
     assert len(saved) == 2 + 1 + 3 + 3
@@ -167,7 +168,7 @@ def test_an_interrupt_inside_a_kernels_call_is_still_an_interrupt(tmp_path, monk
     def interrupted(*_):
         raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
 
-    monkeypatch.setattr(task, "train", interrupted)
+    monkeypatch.setattr(one, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         study(tmp_path, say=said.append).run()
     assert len(said) == 1 and said[0].startswith("stopped")
@@ -175,7 +176,7 @@ def test_an_interrupt_inside_a_kernels_call_is_still_an_interrupt(tmp_path, monk
     def broken(*_):
         raise SystemError("another one")
 
-    monkeypatch.setattr(task, "train", broken)
+    monkeypatch.setattr(one, "train", broken)
     with pytest.raises(SystemError, match="another one"):
         study(tmp_path, say=said.append).run()
     assert len(said) == 1
@@ -191,17 +192,17 @@ def test_the_state_of_another_run_is_set_aside(tmp_path, change):
         other.corpus = replace(other.corpus, fingerprint="1" * 64)
     with pytest.MonkeyPatch.context() as patch:
         if change == "versions":
-            patch.setattr(task, "versions", lambda: {"torch": "1.0"})
+            patch.setattr(provenance, "versions", lambda: {"torch": "1.0"})
         if change == "ticket":
-            draw = experiment.models.draw
-            patch.setattr(experiment.models, "draw", lambda model, seed: draw(model, seed + 1))
-        save = Kept.save
+            draw = models.draw
+            patch.setattr(models, "draw", lambda model, seed: draw(model, seed + 1))
+        save = ResumeState.save
 
         def interrupted(self, *args):
             save(self, *args)
             raise KeyboardInterrupt
 
-        patch.setattr(Kept, "save", interrupted)
+        patch.setattr(ResumeState, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             other.run()
     target.parent.mkdir(parents=True)
@@ -223,7 +224,7 @@ def test_weights_of_other_data_are_not_stood_on(tmp_path):
     study(tmp_path).run("dense")
     other = study(tmp_path)
     other.corpus = replace(other.corpus, fingerprint="1" * 64)
-    with pytest.raises(experiment.UserError, match="was trained on other data") as caught:
+    with pytest.raises(UserError, match="was trained on other data") as caught:
         other.run("lt")
     assert "\n" not in str(caught.value)
 
@@ -246,15 +247,15 @@ def test_a_run_that_contradicts_its_record_leaves_no_weights_to_stand_on(tmp_pat
     made.run("dense")
     path = made.store.weights_path(made.plan()[0])
     path.unlink()
-    train = task.train
+    train = one.train
 
     def otherwise(*args):
         outcome = train(*args)
         return replace(outcome, test_loss=outcome.test_loss + 1)
 
-    monkeypatch.setattr(task, "train", otherwise)
+    monkeypatch.setattr(one, "train", otherwise)
     for _ in range(2):
-        with pytest.raises(experiment.UserError, match="trained again"):
+        with pytest.raises(UserError, match="trained again"):
             study(tmp_path).run("lt")
         assert not path.exists()
 

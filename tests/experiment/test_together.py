@@ -10,9 +10,10 @@ from collections import Counter
 import pytest
 
 from helpers.children import Child, run, study
+from lottery.experiment.bars import Bars
+from lottery.experiment.shelf import Busy
 from lottery.report import page as report
 from lottery.runs.store import Store
-from lottery.study import Busy
 from lottery.upkeep import verify as housekeeping
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
@@ -62,9 +63,12 @@ def test_a_run_that_is_held_blocks_no_other_and_is_free_once_its_process_is_dead
         made = study(tmp_path / "results", seeds=(0,), **options)
         dense = made.plan()[0]
         assert housekeeping.is_held(made.store.lock_path(dense))
-        assert made._round(made.plan()) == made.plan(), "the ticket stands on the held run"
-        with pytest.raises(Busy):
-            made._weights_of(dense)
+        with Bars(2, "held") as bars:
+            undone = made.climb(made.plan(), bars)
+        assert list(undone) == made.plan(), "the ticket stands on the held run"
+        assert all(isinstance(why, Busy) for why in undone.values())
+        with pytest.raises(Busy), made.shelf.hold(dense):
+            pass
         other = study(tmp_path / "results", arms=("random",), seeds=(1,))
         assert len(other.run()) == 2
         assert housekeeping.clean(made.store)["locks"][0] == 2, "the other study's own"
@@ -77,6 +81,6 @@ def test_a_run_that_is_held_blocks_no_other_and_is_free_once_its_process_is_dead
     assert not housekeeping.is_held(lock)
     short = study(tmp_path / "results", arms=("lt",), epochs=2)
     assert len(short.run()) == 2
-    with made.lock(dense):
+    with made.shelf.hold(dense):
         assert housekeeping.is_held(lock), "what is held here is held for all"
     assert os.path.exists(lock)

@@ -15,8 +15,9 @@ import numba
 from conftest import make_corpus
 from lottery import cli, files
 from lottery import data as corpora
-from lottery import study as experiment
-from lottery.experiment import run as task
+from lottery.experiment import run as one
+from lottery.runs.store import Store
+from lottery.study import Study
 
 SMALL = {"embedding_size": 8, "filters": 6, "batch_size": 64}
 TESTS = Path(__file__).parents[1]
@@ -32,14 +33,22 @@ def run(results: Path, *more: str, epochs: int = 2, seed: int = 0, arms=("lt", "
     return [*start, *options, *more]
 
 
-def study(results: Path, ladder=(0.5,), arms=("lt", "random"), epochs=2, say=None, **more):
+def study(
+    results: Path,
+    ladder=(0.5,),
+    arms=("lt", "random"),
+    epochs=2,
+    say=None,
+    models=("cnn",),
+    **more,
+):
     """The same study in this process."""
-    made = experiment.Study(
+    made = Study(
         "demo-reviews",
-        ["cnn"],
+        models,
         ladder,
         arms,
-        store=experiment.Store(Path(results)),
+        store=Store(Path(results)),
         device="cpu",
         threads=1,
         say=say or (lambda line: None),
@@ -113,14 +122,14 @@ def _main(arguments: list, log: Path, trained: Path, prepare: Callable | None, a
     os.dup2(out, 2)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored behind a shell's &
     corpora.load = lambda name, **options: make_corpus()
-    train = task.train
+    train = one.train
 
     def noted(model, ticket, corpus, settings, *more):
         with trained.open("a") as file:
             file.write(f"{settings.run}\n")
         return train(model, ticket, corpus, settings, *more)
 
-    task.train = noted
+    one.train = noted
     if prepare:
         prepare(*args)
     status = cli.main(arguments)

@@ -6,7 +6,7 @@ import json
 
 import torch
 
-from lottery.runs import checkpoints
+from lottery import files
 from lottery.runs.store import Store
 
 
@@ -25,7 +25,7 @@ def content(store: Store) -> dict:
 
 def weights(store: Store) -> dict:
     return {
-        path.name: checkpoints.load(path)
+        path.name: files.load(path)
         for path in sorted((store.root / "checkpoints").glob("*/*/*.safetensors"))
         if ".state." not in path.name
     }

@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from lottery.runs.store import Epoch, Record, pack
+from lottery.runs.record import Record, pack
 from lottery.settings import Settings
+from lottery.training.epoch import Epoch
 
 TEST_ROWS = 1000
 LAYERS = {

@@ -13,8 +13,9 @@ import os
 import sys
 import time
 
-from lottery.cluster import caller as cluster
-from lottery.experiment import run as task
+from lottery.cluster import worker
+from lottery.experiment import run as one
+from lottery.runs import provenance
 from lottery.training import train as training
 
 trained = os.environ.get("LOTTERY_TEST_TRAINED")
@@ -31,7 +32,7 @@ def no_sight(event: str, arguments: tuple) -> None:
 if blind:
     sys.addaudithook(no_sight)
 if os.environ.get("LOTTERY_TEST_CODE"):
-    cluster.code = lambda: "other"
+    provenance.code = worker.code = lambda: "other"
 
 
 def noted(train):
@@ -55,6 +56,6 @@ def slowly(evaluate):
     return watched
 
 
-if not hasattr(task, "prepared"):  # Dask may load this file twice
-    task.prepared = True
-    task.train, training.evaluate = noted(task.train), slowly(training.evaluate)
+if not hasattr(one, "prepared"):  # Dask may load this file twice
+    one.prepared = True
+    one.train, training.evaluate = noted(one.train), slowly(training.evaluate)

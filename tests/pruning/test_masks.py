@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from lottery.files import UserError
 from lottery.pruning import masks
+from lottery.pruning.arms import ARMS, Origins
 from lottery.pruning.scores import SCORES, magnitude
-from lottery.pruning.tickets import ARMS, Origins
 
 LADDERS = st.lists(st.floats(0.05, 0.9), min_size=1, max_size=4, unique=True).map(
     lambda s: tuple(sorted(s))
@@ -134,7 +134,7 @@ def test_controls_keep_each_layers_count_and_stay_nested(seed, ladder, control):
     for rung in range(1, len(ladder) + 1):
         mask = masks.prune(magnitude(weights(seed + rung)), mask, ladder[:rung])
         first = weights(99)
-        made = ARMS[control](Origins(first=first, mask=mask, seed=7)).mask
+        made = ARMS[control].make(Origins(first=first, mask=mask, seed=7)).mask
         assert masks.counts(made) == masks.counts(mask)
         assert made["embedding.weight"][0].all()
         if below is not None:
@@ -151,15 +151,15 @@ def test_nothing_depends_on_the_order_of_the_tensors():
         other = masks.prune(magnitude(turned[0]), turned[1], (0.3,), scope)
         assert all(torch.equal(one[n], other[n]) for n in mask)
     for control in ("random_mask", "shuffled"):
-        one_mask = ARMS[control](Origins(trained, one, seed=1)).mask
-        other_mask = ARMS[control](Origins(trained, dict(reversed(one.items())), seed=1)).mask
+        one_mask = ARMS[control].make(Origins(trained, one, seed=1)).mask
+        other_mask = ARMS[control].make(Origins(trained, dict(reversed(one.items())), seed=1)).mask
         assert all(torch.equal(one_mask[n], other_mask[n]) for n in mask)
 
 
 def test_controls_move_the_mask():
     mask = masks.prune(magnitude(weights(1)), masks.full_mask(weights()), (0.5,))
     for control in ("random_mask", "shuffled"):
-        made = [ARMS[control](Origins(weights(), mask, seed=s)).mask for s in (0, 0, 1)]
+        made = [ARMS[control].make(Origins(weights(), mask, seed=s)).mask for s in (0, 0, 1)]
         assert all(torch.equal(made[0][n], made[1][n]) for n in mask)
         for other in (mask, made[2]):
             assert not torch.equal(made[0]["convolutions.0.weight"], other["convolutions.0.weight"])
@@ -179,13 +179,13 @@ def test_arms_start_from_the_weights_they_name():
     }
     assert set(starts) == set(ARMS)
     for arm, start in starts.items():
-        ticket = ARMS[arm](origins)
+        ticket = ARMS[arm].make(origins)
         for name, weight in start.items():
             kept = (ticket.mask or {}).get(name, torch.ones_like(weight, dtype=torch.bool))
             assert torch.equal(ticket.weights[name], weight * kept), (arm, name)
             assert ticket.weights[name].data_ptr() != weight.data_ptr(), "cloned, not aliased"
     for arm in ("lt", "random", "finetune"):
-        assert all(torch.equal(ARMS[arm](origins).mask[n], mask[n]) for n in mask)
+        assert all(torch.equal(ARMS[arm].make(origins).mask[n], mask[n]) for n in mask)
 
 
 def test_magnitude_scores_by_hand():

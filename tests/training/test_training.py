@@ -14,10 +14,13 @@ from lottery import models
 from lottery.data.batches import Split, batches
 from lottery.files import UserError
 from lottery.pruning import masks
-from lottery.pruning.tickets import ARMS, Origins, Ticket
+from lottery.pruning.arms import ARMS, Origins
+from lottery.pruning.tickets import Ticket
 from lottery.settings import Settings
 from lottery.training import train as training
 from lottery.training.adam import Adam
+from lottery.training.device import use
+from lottery.training.epoch import Progress, criterion, hits, train_epoch
 
 SMALL = {"embedding_size": 8, "filters": 6, "hidden": 8, "epochs": 3, "batch_size": 32}
 BOTH = pytest.mark.parametrize("name", ["cnn", "lstm"])
@@ -45,7 +48,7 @@ def test_first_weights_survive_training_untouched(name, corpus):
     settings = small(name)
     model, first = built(settings)
     kept = {n: w.clone() for n, w in first.items()}
-    ticket = ARMS["lt"](Origins(first, half(first), rewound=first))
+    ticket = ARMS["lt"].make(Origins(first, half(first), rewound=first))
     start = {n: w.clone() for n, w in ticket.weights.items()}
     outcome = training.train(model, ticket, corpus, settings)
     for n in first:
@@ -59,11 +62,11 @@ def test_pruned_weights_and_moments_are_exactly_zero(name, corpus):
     settings = small(name)
     model, first = built(settings)
     mask = half(first)
-    ticket = ARMS["lt"](Origins(first, mask, rewound=first))
+    ticket = ARMS["lt"].make(Origins(first, mask, rewound=first))
     model.load_state_dict(ticket.weights)
     adam = Adam(dict(model.named_parameters()), mask, 1e-2)
     for epoch in (1, 2):
-        training.train_epoch(model, adam, corpus.train, settings, epoch, training.Progress())
+        train_epoch(model, adam, corpus.train, settings, epoch, Progress())
     for n, weight in model.named_parameters():
         if n in mask:
             assert (weight[~mask[n]] == 0).all()
@@ -82,7 +85,7 @@ def test_the_same_seed_gives_the_same_outcome_to_the_bit(name, corpus):
     settings = small(name, word_dropout=0.2)
     outcomes = []
     for threads in (2, 2, 1):
-        training.use("cpu", threads)
+        use("cpu", threads)
         model, first = built(settings)
         outcomes.append(training.train(model, Ticket(first), corpus, settings))
     for other in outcomes[1:]:
@@ -154,9 +157,7 @@ def test_training_means_are_over_examples(corpus):
     settings = small("cnn", dropout=0.0, learning_rate=1e-30, batch_size=150)
     model, _ = built(settings)  # 200 rows: batches of 150 and 50
     adam = Adam(dict(model.named_parameters()), None, 1e-30)
-    loss, accuracy = training.train_epoch(
-        model, adam, corpus.train, settings, 1, training.Progress()
-    )
+    loss, accuracy = train_epoch(model, adam, corpus.train, settings, 1, Progress())
     wanted, share, _ = training.evaluate(model, corpus.train)
     assert loss == pytest.approx(wanted, rel=1e-6)
     assert accuracy == share
@@ -205,12 +206,12 @@ def test_the_protocol_is_adam_at_its_rate_and_batch(corpus, monkeypatch):
 def test_losses_by_hand():
     logits, labels = torch.tensor([[0.0], [2.0]]), torch.tensor([1, 0])
     wanted = (np.log(2) + np.log1p(np.exp(2))) / 2
-    assert float(training.criterion(logits, labels)) == pytest.approx(wanted, rel=1e-6)
-    assert training.hits(logits, labels).tolist() == [False, False]
+    assert float(criterion(logits, labels)) == pytest.approx(wanted, rel=1e-6)
+    assert hits(logits, labels).tolist() == [False, False]
     four = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 3]])
     wanted = (np.log(np.e + 3) - 1 + np.log(np.exp(3) + 3)) / 2
-    assert float(training.criterion(four, torch.tensor([0, 1]))) == pytest.approx(wanted, rel=1e-6)
-    assert training.hits(four, torch.tensor([0, 1])).tolist() == [True, False]
+    assert float(criterion(four, torch.tensor([0, 1]))) == pytest.approx(wanted, rel=1e-6)
+    assert hits(four, torch.tensor([0, 1])).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -249,7 +250,7 @@ def test_an_absent_device_is_one_clear_line():
         if device == "cuda" and torch.cuda.is_available():
             continue
         with pytest.raises(UserError, match=f"device '{device}' is not here"):
-            training.use(device)
+            use(device)
 
 
 def test_one_text_and_an_odd_last_batch(corpus):

@@ -5,19 +5,17 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from conftest import make_corpus
 from helpers.children import study
-from lottery import models
-from lottery.data import cache
+from lottery import files, models
 from lottery.experiment.run import build
 from lottery.files import UserError
-from lottery.runs import checkpoints
 from lottery.training.adam import Adam
-from lottery.training.train import Kept, Progress, train_epoch
+from lottery.training.epoch import Progress, train_epoch
+from lottery.training.resume import ResumeState
 
 EACH = 50  # four kinds of files: 200 in all
 
@@ -72,13 +70,13 @@ def test_checkpoints(tmp_path):
     made = study(tmp_path)
     made.run("dense")
     path = made.store.weights_path(made.plan()[0])
-    tensors, facts = checkpoints.load(path)
+    tensors, facts = files.load(path)
     noticed = 0
     for content in damages(path.read_bytes(), 2):
         path.write_bytes(content)
         try:
-            now, about = checkpoints.load(path)
-        except checkpoints.Damaged as error:
+            now, about = files.load(path)
+        except files.Damaged as error:
             noticed += 1
             assert "\n" not in str(error)
         else:
@@ -90,13 +88,13 @@ def test_a_damaged_checkpoint_is_set_aside_and_trained_again_to_the_bit(tmp_path
     made = study(tmp_path)
     made.run("dense")
     path = made.store.weights_path(made.plan()[0])
-    tensors = {n: t.clone() for n, t in checkpoints.load(path)[0].items()}  # not the mapped file
+    tensors = {n: t.clone() for n, t in files.load(path)[0].items()}  # not the mapped file
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     said = []
     study(tmp_path, say=said.append).run("lt")
     assert said == [f"{path} has a wrong checksum; it is set aside and trained again"]
-    assert equal(checkpoints.load(path)[0], tensors)
+    assert equal(files.load(path)[0], tensors)
     assert path.with_name(f"{path.name}.damaged").exists()
 
 
@@ -109,7 +107,7 @@ def test_states(tmp_path):
     train_epoch(model, adam, made.corpus.train, settings, 1, Progress(), 2)
     weights = {n: w.clone() for n, w in model.state_dict().items()}
     said = []
-    kept = Kept(tmp_path / "x.state.safetensors", {"settings": 1}, said.append)
+    kept = ResumeState(tmp_path / "x.state.safetensors", {"settings": 1}, said.append)
     kept.save(model, adam, [], weights)
     moments = adam.state()
     for content in damages(kept.path.read_bytes(), 3):
@@ -135,16 +133,17 @@ def test_states(tmp_path):
 def test_corpus_caches(tmp_path):
     train = make_corpus().train
     arrays = {"tokens": train.tokens, "offsets": train.offsets, "labels": train.labels}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     path = tmp_path / "a.corpus"
-    cache.write(path, {"words": ["a", "b"]}, arrays)
+    files.save(path, tensors, {"words": ["a", "b"]})
     noticed = 0
     for content in damages(path.read_bytes(), 4):
         Path(path).write_bytes(content)
         try:
-            facts, now = cache.read(path)
-        except cache.Damaged:
+            now, facts = files.load(path)
+        except files.Damaged:
             noticed += 1
         else:
             assert facts == {"words": ["a", "b"]}
-            assert all(np.array_equal(now[n], a) for n, a in arrays.items())
-    assert noticed == EACH
+            assert equal(now, tensors)
+    assert noticed >= EACH - 1, "a space of the header may become another white space"

@@ -12,12 +12,12 @@ from filelock import FileLock
 
 from helpers import synthetic
 from helpers.children import study
-from lottery import cli
+from lottery import cli, files
 from lottery.pruning.masks import removed_by_layer
 from lottery.report import page as report
-from lottery.runs import checkpoints
-from lottery.runs.store import Store, checksum
-from lottery.training.train import Kept
+from lottery.runs.record import checksum
+from lottery.runs.store import Store
+from lottery.training.resume import ResumeState
 from lottery.upkeep import verify as housekeeping
 
 
@@ -46,7 +46,7 @@ def honest(record, **changes):
 def stopped(made, epochs: int = 1) -> None:
     """Stop a study after so many epochs."""
     with pytest.MonkeyPatch.context() as patch:
-        save, count = Kept.save, []
+        save, count = ResumeState.save, []
 
         def interrupted(self, *args):
             save(self, *args)
@@ -54,7 +54,7 @@ def stopped(made, epochs: int = 1) -> None:
             if len(count) == epochs:
                 raise KeyboardInterrupt
 
-        patch.setattr(Kept, "save", interrupted)
+        patch.setattr(ResumeState, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             made.run()
 
@@ -296,6 +296,6 @@ def test_a_finished_ladder_keeps_only_its_rungs(tmp_path):
     rungs = [r.run for r in records if r.settings.arm in ("dense", "lt")]
     assert left == sorted(f"{run}.safetensors" for run in rungs)
     for path in (tmp_path / "checkpoints").rglob("*.safetensors"):
-        tensors, _ = checkpoints.load(path)
+        tensors, _ = files.load(path)
         weights = sum(t.numel() for n, t in tensors.items() if not n.startswith("mask/"))
         assert path.stat().st_size < 5 * weights + 3000, "no optimiser, no second copy"

@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any
 
 from lottery.models import MODELS
-from lottery.pruning.tickets import ARMS
+from lottery.pruning.arms import ARMS
 from lottery.recipes import RECIPES
-from lottery.runs.store import Record, table
+from lottery.runs.record import Record
+from lottery.runs.store import table
 from lottery.settings import Settings
 
 ARM_LABELS = {

@@ -17,7 +17,7 @@ from lottery.analysis import groups
 from lottery.analysis.intervals import Interval, interval, mcnemar
 from lottery.data import DATASETS
 from lottery.models import MODELS
-from lottery.runs.store import Record
+from lottery.runs.record import Record
 from lottery.settings import Settings
 
 MARGIN = 0.005  # half a point: what Ma et al. (2021, section 2.2) call similar on CIFAR-10

@@ -13,15 +13,17 @@ from os import environ
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from lottery.data import cache, sources, split, tokens
+from lottery import files
+from lottery.data import sources, split, tokens
 from lottery.data.batches import Split
 from lottery.data.sources import DATASETS, Dataset
-from lottery.files import UserError, root
+from lottery.files import Damaged, UserError, root
 
 __all__ = ["DATASETS", "Corpus", "Dataset", "Split", "describe", "load", "reopen"]
 
-FORMAT = 1  # raise it when ids, facts or the split come out differently: old caches are then unread
+FORMAT = 2  # raise it when ids, facts or the split come out differently: old caches are then unread
 SPLITS = ("train", "valid", "test")
 
 
@@ -89,10 +91,9 @@ def load(
 def reopen(file: Path, dataset: str, source: str) -> Corpus | None:
     """The corpus of another process's `file` and `source`; None if it is not here or not whole."""
     try:
-        found = cache.read(file)
-    except cache.Damaged:
+        return _corpus(dataset, source, *_read(file), file) if file.is_file() else None
+    except Damaged:
         return None
-    return None if found is None else _corpus(dataset, source, *found, file)
 
 
 def _corpus(dataset: str, source: str, facts: dict, arrays: dict, file=None) -> Corpus:
@@ -127,18 +128,25 @@ def _cache_path(dataset: str, known: Dataset, source, split_seed: int, size: int
 
 def _cached(path: Path, say: Callable[[str], object]):
     try:
-        return cache.read(path)
-    except cache.Damaged as damage:
-        say(f"the cache {path.name} is damaged ({damage}); it is built again")
+        return _read(path) if path.is_file() else None
+    except Damaged as damage:
+        say(f"the cache is damaged ({damage}); it is built again")
+
+
+def _read(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """Facts and arrays of a cache, mapped into memory; raises Damaged."""
+    tensors, facts = files.load(path)
+    return facts, {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def _fill(path: Path, say: Callable[[str], object], built: tuple[dict, dict]):
+    facts, arrays = built
     try:
-        cache.write(path, *built)
-        return cache.read(path)
-    except (UserError, cache.Damaged) as error:  # slower next time, but nothing else is different
+        files.save(path, {name: torch.from_numpy(array) for name, array in arrays.items()}, facts)
+        return _read(path)
+    except (UserError, Damaged) as error:  # slower next time, but nothing else is different
         say(f"nothing is cached: {error}")
-        return json.loads(json.dumps(built[0])), built[1]
+        return json.loads(json.dumps(facts)), arrays
 
 
 def _build(

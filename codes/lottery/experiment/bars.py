@@ -11,8 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lottery.data.batches import Batch
-from lottery.runs.store import Epoch
-from lottery.training.train import Progress
+from lottery.settings import Settings, title
+from lottery.training.epoch import Epoch, Progress
 
 
 class Bars:
@@ -32,10 +32,11 @@ class Bars:
         self._outer.total += 1
 
     @contextmanager
-    def run(self, title: str, epochs: int) -> Iterator[Progress]:
+    def run(self, settings: Settings) -> Iterator[Progress]:
         """Watch one training."""
-        self._outer.set_postfix_str(title)
-        watch = _Watch(title, epochs)
+        name = title(settings)
+        self._outer.set_postfix_str(name)
+        watch = _Watch(name, settings.epochs)
         try:
             yield watch
             self._outer.update()

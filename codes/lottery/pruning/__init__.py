@@ -1,0 +1,4 @@
+"""Weights to scores to masks to tickets: the mathematics, in pure functions.
+
+A new score is one function and one line in `scores.SCORES`, a new arm one object in `arms.ARMS`.
+"""

@@ -22,7 +22,7 @@ from lottery.analysis.groups import Group
 from lottery.data import DATASETS
 from lottery.files import whole
 from lottery.models import MODELS
-from lottery.runs.store import Record
+from lottery.runs.record import Record
 from lottery.settings import SCOPES, Settings
 
 WIDTH, DPI = 9.0, 150  # inches, shown at 100 dots an inch: 900 pixels, saved half as wide again

@@ -28,7 +28,8 @@ from lottery.report.tables import (
     said_of,
     savings,
 )
-from lottery.runs.store import Record, Store, table
+from lottery.runs.record import Record
+from lottery.runs.store import Store, table
 from lottery.settings import Settings, title
 
 # What a notebook shows of its records.

@@ -17,7 +17,7 @@ from lottery.analysis.verdict import NOT_RUN, YES, Difference, Ladder
 from lottery.data import DATASETS
 from lottery.models import MODELS
 from lottery.report.published import PUBLISHED
-from lottery.runs.store import Record
+from lottery.runs.record import Record
 
 FIVE = ["Train Loss (BEST)", "Train Acc. (BEST)", "Test Loss", "Test Acc."]  # beside the model
 ACCURACY_SD = "Test Acc. SD"

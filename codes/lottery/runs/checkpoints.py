@@ -1,80 +1,64 @@
-"""Tensors on disk: whole, checked, and nothing in them can run code."""
+"""What a finished run leaves beside its record: its mask and two epochs' weights, in one file."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
+import numpy as np
 import torch
-from torch import Tensor
 
-from lottery.files import unwritable, whole
-
-
-class Damaged(Exception):
-    """The file is not what was written."""
+from lottery.pruning.masks import Mask
+from lottery.pruning.tickets import Weights
 
 
-def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write `tensors` and JSON-able `facts`, whole or not at all, with a checksum over both."""
-    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(facts, sort_keys=True)
-    with whole(path) as temporary:
-        metadata = {"facts": text, "sha256": digest(tensors, text)}
-        # Not save_file: its error on a full disk is no OSError.
-        temporary.write_bytes(safetensors.torch.save(tensors, metadata))
+def named(mask: Mask) -> Weights:
+    """The mask as tensors that can stand beside the weights."""
+    return {f"mask/{name}": part for name, part in mask.items()}
 
 
-def load(path: Path, **of: object) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and facts of `path`.
-
-    Raises Damaged unless they are those that were saved, and the facts say what `of` says.
-    """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        facts = json.loads(metadata["facts"])
-        same = metadata["sha256"] == digest(tensors, metadata["facts"])
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise Damaged(f"{path} cannot be read ({type(error).__name__})") from None
-    except safetensors.SafetensorError as error:
-        raise Damaged(f"{path} cannot be read ({error})") from None
-    if not same:
-        raise Damaged(f"{path} has a wrong checksum")
-    if any(facts.get(name) != value for name, value in of.items()):
-        raise Damaged(f"{path} is of another run")
-    return tensors, facts
+def bundle(mask: Mask, last: Weights, best: Weights) -> Weights:
+    """What a finished run leaves, as tensors of one file: mask, last and best epoch's weights."""
+    return named(mask) | last | {f"best/{name}": weight for name, weight in best.items()}
 
 
-def facts_of(path: Path) -> dict[str, Any]:
-    """The facts of `path` alone, unchecked but for their form; raises Damaged."""
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return dict(json.loads((file.metadata() or {})["facts"]))
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise Damaged(f"{path} cannot be read ({type(error).__name__})") from None
+def unbundle(tensors: Weights, epoch: str = "last") -> tuple[Weights, Mask]:
+    """The weights of the "last" or "best" epoch and the mask of a `bundle`."""
+    parts: dict[str, Weights] = {"mask": {}, "best": {}, "last": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.rpartition("/")
+        parts[part or "last"][rest] = tensor
+    return parts[epoch], parts["mask"]
 
 
-def set_aside(path: Path) -> None:
-    """Rename a damaged file, so that it is neither read again nor lost."""
-    try:
-        with suppress(FileNotFoundError):
-            path.replace(path.with_name(f"{path.name}.damaged"))
-    except OSError as error:
-        raise unwritable(path, error) from None
+def packed(tensors: Weights) -> dict[str, Any]:
+    """Weights, with their mask or without, in as few bytes as hold them exactly."""
+    small: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("mask/"):
+            values = np.packbits(tensor.numpy())
+        else:
+            mask = tensors.get(_mask_of(name))
+            values = (tensor if mask is None else tensor[mask]).numpy()
+        small[name] = (tuple(tensor.shape), values)
+    return small
 
 
-def digest(tensors: Mapping[str, Tensor], facts: str = "") -> str:
-    """SHA-256 over names, types, shapes and values, and over `facts`."""
-    result = hashlib.sha256(facts.encode())
-    for name, tensor in sorted(tensors.items()):
-        result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        result.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    return result.hexdigest()
+def unpacked(small: dict[str, Any]) -> Weights:
+    """The inverse of `packed`."""
+    tensors: Weights = {}
+    for name, (shape, values) in small.items():
+        if name.startswith("mask/"):
+            bits = np.unpackbits(values, count=int(np.prod(shape)))
+            tensors[name] = torch.from_numpy(bits.astype(bool)).view(shape)
+    for name, (shape, values) in small.items():
+        values = torch.from_numpy(np.array(values))  # a copy: what Dask gives cannot be written
+        if (part := tensors.get(_mask_of(name))) is not None and name not in tensors:
+            tensors[name] = torch.zeros(shape, dtype=values.dtype).masked_scatter_(part, values)
+        elif name not in tensors:
+            tensors[name] = values
+    return tensors
+
+
+def _mask_of(name: str) -> str:
+    """The name of the mask of weights, be they of the last epoch or of the best."""
+    return f"mask/{name.rpartition('/')[2]}"

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lottery import files
 from lottery.files import UserError, unwritable
 from lottery.pruning.masks import removed_by_layer
 from lottery.report import page as report
-from lottery.runs import checkpoints
-from lottery.runs.store import Record, Store
+from lottery.runs.record import Record
+from lottery.runs.store import Store
 from lottery.settings import Settings, title
 
 # A table, a figure or the report is written in moments: its temporary file, once older than this
@@ -97,10 +98,10 @@ def standings(store: Store) -> tuple[list[Standing], list[str]]:
 
 def _unfinished(place: Path, state: Path, running: bool) -> Unfinished | None:
     try:
-        facts = checkpoints.facts_of(state)
+        facts = files.facts_of(state)
         settings = Settings.from_json(facts["of"]["settings"])
         seconds = [epoch["seconds"] for epoch in facts["history"]]
-    except (checkpoints.Damaged, UserError, KeyError, TypeError):
+    except (files.Damaged, UserError, KeyError, TypeError):
         if not running and not state.exists():
             return None  # a lock left behind: nothing was finished
         return Unfinished(f"{place.parent.parent.name} {place.name}", running, 0, 0, 0.0)
@@ -205,9 +206,9 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
             runs.setdefault(_place(store, path), []).append((_kind(path), path))
     for path in sorted((Path(store.root) / "runs").glob("*/*/.*.tmp")):
         runs.setdefault(_place(store, path), []).append(("temporary files", path))
-    for place, files in runs.items():
+    for place, found in runs.items():
         with held(place.with_name(f"{place.name}.lock")) as free:
-            for kind, path in files if free else ():
+            for kind, path in found if free else ():
                 if kind in (NEEDLESS if place in recorded else NEEDLESS_WITHOUT_RECORD):
                     remove(kind, path)
     root = Path(store.root)

@@ -1,0 +1,71 @@
+"""A Dask client: of a cluster on this machine, or of a scheduler that is there."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, LocalCluster
+
+from lottery.files import UserError
+
+NOISY = ("distributed", "tornado", "asyncio")  # loggers
+
+
+def dask_setup(worker: Any) -> None:
+    """Leave Ctrl-C in a terminal, which all its processes get, to the caller."""
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Dask's own words about lost connections: what a person must know, the caller says."""
+    names = [n for n in logging.root.manager.loggerDict if n.split(".")[0] in NOISY]
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def connected(
+    jobs: int | None, client: Client | str | None, say: Callable[[str], object]
+) -> Iterator[Client]:
+    if isinstance(client, Client):
+        yield client
+        return
+    with ExitStack() as stack:
+        if client is None:
+            client = stack.enter_context(
+                LocalCluster(
+                    n_workers=jobs,
+                    threads_per_worker=1,
+                    memory_limit=0,  # Dask counts mapped files as memory, and would pause
+                    dashboard_address="127.0.0.1:8787",
+                    silence_logs=logging.CRITICAL,
+                    preload=[__name__],  # it calls dask_setup in each worker
+                )
+            )
+        where = {"address": client}
+        if isinstance(client, str) and client.endswith(".json"):
+            if not Path(client).is_file():
+                raise UserError(f"{client} is not there: dask scheduler --scheduler-file writes it")
+            where = {"scheduler_file": client}
+        try:
+            client = stack.enter_context(Client(**where, timeout=15))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"no Dask scheduler answers at {client!r} ({type(error).__name__}): start one with "
+                f"`dask scheduler` and give its address, e.g. tcp://host:8786"
+            ) from None
+        say(f"dashboard: {client.dashboard_link}")
+        yield client

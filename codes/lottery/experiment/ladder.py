@@ -1,0 +1,75 @@
+"""The method: train, score, prune, rewind, train again, up the ladder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
+
+import torch
+
+from lottery import models
+from lottery.data import Corpus
+from lottery.experiment.plan import below, rewinds
+from lottery.experiment.run import build, train_ticket
+from lottery.experiment.shelf import Busy, Shelf
+from lottery.pruning.arms import ARMS, Origins
+from lottery.pruning.masks import full_mask, prune
+from lottery.pruning.scores import SCORES
+from lottery.settings import Settings
+from lottery.training.epoch import Progress
+from lottery.training.train import Diverged
+
+
+def climb(
+    runs: Iterable[Settings],
+    shelf: Shelf,
+    corpus: Corpus,
+    device: torch.device,
+    watch: Callable[[Settings], AbstractContextManager[Progress]],
+    say: Callable[[str], object] = print,
+    worker: str = "",
+) -> dict[Settings, Busy | Diverged]:
+    """Train what is missing of `runs`; give those that could not be, and why.
+
+    Iterative magnitude pruning (Frankle & Carbin 2019, section 2): each round removes the lowest
+    scores of the trained network below, and what is left starts again from its first values.
+    `runs` come from the dense network up, `lt` before the other arms of its rung.
+    """
+    undone: dict[Settings, Busy | Diverged] = {}
+    for settings in runs:
+        try:
+            with shelf.hold(settings):
+                if shelf.is_done(settings):
+                    continue
+                model = build(settings, corpus)
+                draw = partial(models.draw, model)
+                first = draw(settings.stream("first weights"))  # θ₀, the same for all arms
+                mask, trained = full_mask(first), None
+                if settings.ladder:
+                    # The network one rung below, trained: by this function, now or long ago.
+                    trained, mask = shelf.trained(below(settings), settings.scored_at)
+                    scores = SCORES[settings.score](trained)
+                    how = settings.scope, settings.output_rate, settings.kept_dense
+                    mask = prune(scores, mask, settings.ladder, *how)
+                late = rewinds(settings)
+                origins = Origins(
+                    first=first,
+                    mask=mask,
+                    rewound=shelf.rewound(*late) if late else first,  # θₖ, or θ₀
+                    trained=trained,
+                    new_draw=partial(draw, settings.stream("new draw", settings.rung)),
+                    seed=settings.stream(settings.arm),
+                )
+                ticket = ARMS[settings.arm].make(origins)
+                with watch(settings) as progress:
+                    state = shelf.state(settings)
+                    record, left = train_ticket(
+                        model, ticket, settings, corpus, device, progress, state, say, worker
+                    )
+                    shelf.keep(record, left)
+                if record.failed:
+                    raise Diverged(record.failed)
+        except (Busy, Diverged) as why:
+            undone[settings] = why
+    return undone

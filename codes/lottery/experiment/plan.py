@@ -1,0 +1,143 @@
+"""What to run: ladder x arms x seeds, each run after those that it stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+
+from lottery import models
+from lottery.data import DATASETS
+from lottery.files import UserError
+from lottery.pruning.arms import check_arms
+from lottery.pruning.masks import check_room, prunable
+from lottery.pruning.scores import SCORES
+from lottery.recipes import RECIPES
+from lottery.settings import OWN, Settings, check_ladder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of one dataset: every model, seed, rung and arm asked for, and what they stand on.
+
+    `options` are further fields of `Settings`; where one is missing, the recipe holds. The arms
+    are run at the sparsities `at` of the ladder. Made by `planned`, which checks.
+    """
+
+    dataset: str
+    models: tuple[str, ...]
+    ladder: tuple[float, ...]
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...]
+    at: tuple[float, ...]
+    options: Mapping[str, Any]
+
+    def settings(self, model: str, arm: str, rung: int, seed: int) -> Settings:
+        """The settings of one run."""
+        options = RECIPES.get((self.dataset, model), {}) | self.options
+        return Settings(self.dataset, model, arm, self.ladder[:rung], seed, **options).checked()
+
+    def runs(self, arms: Iterable[str] | None = None) -> list[Settings]:
+        """The runs of `arms` (default: all), each after those it stands on.
+
+        The dense network is always among them: every comparison starts from it.
+        """
+        arms = self.arms if arms is None else check_arms(tuple(arms))
+        runs: dict[str, Settings] = {}
+        for model in self.models:
+            for seed in self.seeds:
+                chain = [self.settings(model, "dense", 0, seed)]
+                for rung, step in enumerate(self.ladder, start=1):
+                    chain += [
+                        self.settings(model, arm, rung, seed)
+                        for arm in sorted(arms, key="lt".__ne__)  # the next rung stands on lt
+                        if arm != "dense" and step in self.at
+                    ]
+                runs |= {settings.run: settings for settings in chain}
+        return list(runs.values())
+
+
+def planned(
+    dataset: str,
+    models: Iterable[str],
+    ladder: Iterable[float],
+    arms: Iterable[str],
+    seeds: Iterable[int],
+    at: Iterable[float] | None,
+    options: Mapping[str, Any],
+) -> Plan:
+    """The plan that a person asks for; UserError for the first mistake in it.
+
+    A mistake shows now, not after an hour of training.
+    """
+    if dataset not in DATASETS:
+        raise UserError(f"unknown dataset {dataset!r}: there are {', '.join(DATASETS)}")
+    models, seeds = several("models", models), several("seeds", seeds)
+    for name, value in (("models", models), ("seeds", seeds)):
+        if not value:
+            raise UserError(f"{name} is empty: give at least one")
+    ladder = check_ladder(several("ladder", ladder))
+    arms = check_arms(several("arms", arms))
+    at = ladder if at is None else check_ladder(sorted(set(several("at", at))))
+    for step in at:
+        if step not in ladder:
+            raise UserError(f"sparsity {step:g} is not on the ladder {list(ladder)}")
+    known = {field.name: field for field in fields(Settings) if field.name not in OWN}
+    given = {}
+    for name, value in options.items():
+        if name not in known:
+            raise UserError(f"unknown setting {name!r}: there are {', '.join(known)}")
+        if value is not None:
+            given[name] = several(name, value) if known[name].type.startswith("tuple") else value
+    plan = Plan(dataset, models, ladder, arms, seeds, at, given)
+    for settings in plan.runs():
+        check(settings)
+    return plan
+
+
+def check(settings: Settings) -> None:
+    """UserError if a run has an unknown score, or a mask that would leave nothing to train."""
+    if settings.score not in SCORES:
+        raise UserError(f"unknown score {settings.score!r}: there are {', '.join(SCORES)}")
+    free = prunable(shapes(settings, settings.vocabulary_size))
+    sizes = {n: w.numel() for n, w in free.items() if n not in settings.kept_dense}
+    for name in settings.kept_dense:
+        if name not in free:
+            raise UserError(
+                f"kept_dense {name!r} is no weight matrix of {settings.model}: there are "
+                f"{', '.join(free)}"
+            )
+    if not sizes:
+        raise UserError("kept_dense names every weight matrix: leave one to be pruned")
+    if settings.ladder and settings.scope == "layer":
+        check_room(sizes, settings.ladder, settings.output_rate)
+
+
+def shapes(settings: Settings, words: int) -> dict[str, torch.Tensor]:
+    """A model's tensors, without their memory."""
+    with torch.device("meta"):
+        model = models.build(settings, words, DATASETS[settings.dataset].logits)
+    return dict(model.named_parameters())
+
+
+def below(settings: Settings) -> Settings:
+    """The run whose trained weights give this run's mask."""
+    if settings.rung == 1:
+        return replace(settings, arm="dense").checked()
+    return replace(settings, arm="lt", ladder=settings.ladder[:-1]).checked()
+
+
+def rewinds(settings: Settings) -> tuple[Settings, int] | None:
+    """The dense run, and how many of its steps, that a late rewinding goes back to."""
+    if settings.arm != "lt" or not settings.rewind_step:
+        return None
+    return replace(settings, arm="dense").checked(), settings.rewind_step
+
+
+def several(name: str, values: Iterable) -> tuple:
+    """A list that a person wrote, as a tuple; UserError for a single value."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise UserError(f"{name} {values!r} is not a list: write [{values!r}]")
+    return tuple(values)

@@ -1,0 +1,266 @@
+"""Where a run finds what it stands on, and where it puts what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
+
+from lottery import files
+from lottery.files import Damaged, UserError, unwritable
+from lottery.pruning.arms import ARMS
+from lottery.pruning.masks import Mask
+from lottery.pruning.tickets import Weights
+from lottery.runs.checkpoints import named, packed, unbundle, unpacked
+from lottery.runs.record import Record
+from lottery.runs.store import Store
+from lottery.settings import Settings, title
+from lottery.training.train import Diverged
+
+# A rung whose weights are gone is trained again. On the same machine it comes out the same to the
+# bit; on another, rounding differs. Further off than this, something else has changed.
+ACCURACY_TOLERANCE = 0.01
+LOSS_TOLERANCE = 0.05
+
+
+class Busy(Exception):
+    """Another process is at this run."""
+
+
+class Gone(Exception):
+    """Weights that a run stands on are not there (any more)."""
+
+
+class Shelf(Protocol):
+    """What `ladder.climb` asks. Below: `DiskShelf` for a disk, `SentShelf` for what is sent."""
+
+    def is_done(self, settings: Settings) -> bool:
+        """Is nothing to be done for this run?"""
+
+    def hold(self, settings: Settings) -> AbstractContextManager[None]:
+        """Hold a run against other processes; raises Busy at once if one of them is at it."""
+
+    def trained(self, settings: Settings, epoch: str) -> tuple[Weights, Mask]:
+        """A finished run's weights after its "last" or "best" epoch, and its mask.
+
+        Raises Gone, and Diverged if the run failed.
+        """
+
+    def rewound(self, dense: Settings, step: int) -> Weights:
+        """θₖ, the weights of a dense run after `step` steps; raises Gone."""
+
+    def state(self, settings: Settings) -> Path | None:
+        """Where an unfinished run's state lies; None: nothing is kept between epochs."""
+
+    def keep(self, record: Record, tensors: Weights) -> None:
+        """Take what a finished run leaves."""
+
+
+class DiskShelf:
+    """A results folder. Several processes may use it at once.
+
+    `fingerprint` gives that of the corpus in use: weights of another are refused. `again(run,
+    step)` is asked to train what is gone (step 0: a run; else θₖ); without it Gone is raised.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        fingerprint: Callable[[], str],
+        say: Callable[[str], object] = print,
+        again: Callable[[Settings, int], None] | None = None,
+    ) -> None:
+        self.store, self.fingerprint, self.say, self.again = store, fingerprint, say, again
+        self._unreadable: set[str] = set()
+        self._wanted: set[str] = set()  # runs with a record whose weights are gone
+
+    def is_done(self, settings: Settings) -> bool:
+        """A record that cannot be read stays as it is, and is said."""
+        if settings.run in self._wanted and not self.has_weights(settings):
+            return False
+        try:
+            return self.store.get(settings) is not None
+        except UserError as error:
+            if settings.run not in self._unreadable:
+                self._unreadable.add(settings.run)
+                self.say(str(error))
+            return True
+
+    @contextmanager
+    def hold(self, settings: Settings) -> Iterator[None]:
+        """The system frees the lock of a process that dies."""
+        path = self.store.lock_path(settings)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise Busy from None
+        except OSError as error:
+            raise unwritable(path, error) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def record(self, settings: Settings) -> Record | None:
+        """The record of a run, None if there is none that can be read."""
+        try:
+            return self.store.get(settings)
+        except UserError:
+            return None
+
+    def check_failed(self, settings: Settings) -> None:
+        """Raise Diverged if this run has a record that says it failed: nothing can stand on it."""
+        record = self.record(settings)
+        if record is not None and record.failed:
+            raise Diverged(f"it stands on {title(settings)}: {record.failed}")
+
+    def has_weights(self, settings: Settings, step: int = 0) -> bool:
+        """Is there nothing to be trained before another run can stand on this one (on its θₖ)?"""
+        if step:
+            return self.store.rewound_path(settings, step).exists()
+        if not self.store.record_path(settings).exists():
+            return False
+        record = self.record(settings)
+        failed = record is not None and record.failed
+        return bool(failed) or self.store.weights_path(settings).exists()
+
+    def trained(self, settings: Settings, epoch: str) -> tuple[Weights, Mask]:
+        try:
+            return self._trained(settings, epoch)
+        except Gone:
+            if self.again is None:
+                raise
+        self._wanted.add(settings.run)
+        self.again(settings, 0)
+        return self._trained(settings, epoch)
+
+    def _trained(self, settings: Settings, epoch: str) -> tuple[Weights, Mask]:
+        self.check_failed(settings)
+        if not self.store.record_path(settings).exists():
+            raise Gone
+        path = self.store.weights_path(settings)
+        tensors = self._read(path, run=settings.run)
+        weights, mask = unbundle(tensors, epoch)
+        if not weights:
+            self._set_aside(path, Damaged(f"{path} lacks the weights of the {epoch} epoch"))
+        return weights, mask
+
+    def rewound(self, dense: Settings, step: int) -> Weights:
+        path = self.store.rewound_path(dense, step)
+        try:
+            return self._read(path, run=dense.run, step=step)
+        except Gone:
+            if self.again is None:
+                raise
+        self.again(dense, step)
+        return self._read(path, run=dense.run, step=step)
+
+    def keep_rewound(self, dense: Settings, step: int, weights: Weights) -> None:
+        """Put θₖ of a dense run into its file."""
+        facts = {"run": dense.run, "step": step, "data": self.fingerprint()}
+        files.save(self.store.rewound_path(dense, step), weights, facts)
+
+    def _read(self, path: Path, **of: object) -> Weights:
+        """The tensors of a file of this run on these data; raises Gone."""
+        if not path.exists():
+            raise Gone
+        try:
+            tensors, facts = files.load(path, **of)
+        except Damaged as error:
+            self._set_aside(path, error)
+        if facts.get("data") != self.fingerprint():
+            raise UserError(
+                f"{path}: was trained on other data ({str(facts.get('data'))[:12]}) than those of "
+                f"now ({self.fingerprint()[:12]}); use those, or another results folder"
+            )
+        return tensors
+
+    def _set_aside(self, path: Path, error: Damaged) -> None:
+        """Set a damaged file aside; raises Gone."""
+        self.say(f"{error}; it is set aside and trained again")
+        files.set_aside(path)
+        raise Gone
+
+    def state(self, settings: Settings) -> Path | None:
+        return self.store.state_path(settings)
+
+    def keep(self, record: Record, tensors: Weights) -> None:
+        """Weights are kept where a further rung would stand on them, and before the record, so
+        that a run with a record is a run with weights. The run's state is needed no more.
+
+        UserError if there is a record already, which stays, and this one is further from it than
+        rounding can explain.
+        """
+        path = self.store.record_path(record.settings)
+        if (before := self.record(record.settings)) is not None:
+            _hold_against(before, record, path)
+        if ARMS[record.settings.arm].climbs and not record.failed:
+            facts = {"run": record.run, "data": record.data["fingerprint"]}
+            files.save(self.store.weights_path(record.settings), tensors, facts)
+        if not path.exists():
+            self.store.put(record)
+        self.store.state_path(record.settings).unlink(missing_ok=True)
+
+
+class SentShelf:
+    """What one run stands on, packed by the caller to be sent; what it leaves is sent back."""
+
+    def __init__(self) -> None:
+        self.packed: dict[tuple[str, object], dict[str, Any]] = {}
+        self.left: tuple[Record, Weights] | None = None
+
+    @classmethod
+    def of(cls, shelf: Shelf, trained: Settings | None, epoch: str, rewound) -> SentShelf:
+        """All that a run needs of `shelf`: the run below, and (dense run, step) for θₖ."""
+        made = cls()
+        if trained is not None:
+            weights, mask = shelf.trained(trained, epoch)
+            made.packed[trained.run, epoch] = packed(weights | named(mask))
+        if rewound is not None:
+            dense, step = rewound
+            made.packed[dense.run, step] = packed(shelf.rewound(dense, step))
+        return made
+
+    def is_done(self, settings: Settings) -> bool:
+        return False
+
+    def hold(self, settings: Settings) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def trained(self, settings: Settings, epoch: str) -> tuple[Weights, Mask]:
+        return unbundle(self._sent(settings.run, epoch))
+
+    def rewound(self, dense: Settings, step: int) -> Weights:
+        return self._sent(dense.run, step)
+
+    def _sent(self, run: str, what: object) -> Weights:
+        if (run, what) not in self.packed:
+            raise Gone
+        return unpacked(self.packed[run, what])
+
+    def state(self, settings: Settings) -> Path | None:
+        return None
+
+    def keep(self, record: Record, tensors: Weights) -> None:
+        self.left = record, tensors
+
+
+def _hold_against(before: Record, again: Record, path: Path) -> None:
+    """UserError if a run trained again is further from its record than rounding can explain."""
+    same = before.failed == again.failed and (
+        before.failed
+        or (
+            abs(before.test_accuracy - again.test_accuracy) <= ACCURACY_TOLERANCE
+            and abs(before.test_loss - again.test_loss) <= LOSS_TOLERANCE
+        )
+    )
+    if not same:
+        raise UserError(
+            f"{path}: trained again, the run has {again.outcome}, but the record says "
+            f"{before.outcome}; code or data changed: move the old records away"
+        )

@@ -1,0 +1,111 @@
+"""The arms: how a ticket is made from a ladder's masks. A new arm is one object and one line here.
+
+DESIGN names what each answers; the report compares, labels and draws them by what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from lottery.files import UserError
+from lottery.pruning.masks import Mask, random_mask, shuffled
+from lottery.pruning.tickets import Ticket, Weights
+
+
+@dataclass(frozen=True)
+class Origins:
+    """All that a ticket may be made from."""
+
+    first: Weights  # θ₀
+    mask: Mask | None = None  # the ladder's magnitude mask at this rung
+    rewound: Weights | None = None  # θₖ; θ₀ when rewind_step is 0
+    trained: Weights | None = None  # those the mask was scored on
+    new_draw: Callable[[], Weights] | None = None  # another Xavier draw of every layer
+    seed: int = 0  # of this arm's own random stream
+
+    @property
+    def stream(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to make tickets, and how the report speaks of it."""
+
+    name: str
+    label: str  # in tables and figures
+    make: Callable[[Origins], Ticket]
+    asks: str  # what its comparison answers, in a few words
+    against: str | None = None  # the arm it is compared with; None: it is the one compared
+    look: dict[str, Any] = field(default_factory=dict)  # matplotlib's words for its line
+    climbs: bool = False  # may a further rung's mask be scored on its trained weights?
+
+
+# Filled or open markers and light or dark colours, so that a grey print keeps the arms apart. An
+# open marker is the larger one: where two arms meet, both are seen.
+ARMS: dict[str, Arm] = {
+    arm.name: arm
+    for arm in (
+        Arm(
+            "dense",
+            "dense",
+            lambda o: Ticket(o.first),
+            "the network before pruning",
+            look={"color": "black", "linestyle": "-", "linewidth": 1.2},
+            climbs=True,
+        ),
+        Arm(
+            "lt",
+            "lt init",
+            lambda o: Ticket(o.rewound, o.mask),
+            "the winning ticket",
+            against="dense",
+            look={"color": "#0b3c8c", "linestyle": "-", "marker": "o", "markersize": 5},
+            climbs=True,
+        ),
+        Arm(
+            "random",
+            "random init",
+            lambda o: Ticket(o.new_draw(), o.mask),
+            "is it the weights, or only the structure?",
+            against="lt",
+            look={"color": "#e07b00", "linestyle": "--", "marker": "s", "markersize": 8.5},
+        ),
+        Arm(
+            "random_mask",
+            "random mask",
+            lambda o: Ticket(o.first, random_mask(o.mask, o.stream)),
+            "is it the structure, or only the size?",
+            against="lt",
+            look={"color": "#2a8f5b", "linestyle": "-.", "marker": "^", "markersize": 8.5},
+        ),
+        Arm(
+            "shuffled",
+            "shuffled mask",
+            lambda o: Ticket(o.first, shuffled(o.mask, o.stream)),
+            "is it more than the layer-wise densities?",
+            against="lt",
+            look={"color": "#8f4fa8", "linestyle": ":", "marker": "D", "markersize": 7.5},
+        ),
+        Arm(
+            "finetune",
+            "fine-tuned",
+            lambda o: Ticket(o.trained, o.mask),
+            "the engineer's usual way",
+            against="lt",
+            look={"color": "#7a7a7a", "linestyle": (0, (6, 2)), "marker": "x", "markersize": 7},
+        ),
+    )
+}
+
+
+def check_arms(names: tuple[str, ...]) -> tuple[str, ...]:
+    """`names`, or a UserError that names the first that is no arm."""
+    for name in names:
+        if not isinstance(name, str) or name not in ARMS:
+            raise UserError(f"unknown arm {name!r}: there are {', '.join(ARMS)}")
+    return names

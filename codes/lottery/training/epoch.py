@@ -1,0 +1,111 @@
+"""One pass over a split: to train, or to measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lottery.data.batches import Batch, Split, batches, by_length
+from lottery.settings import Settings
+from lottery.training.adam import Adam
+
+EVALUATION_BATCH = 256  # changes no figure beyond rounding; larger ones only take more memory
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Means over the examples of one pass; the training figures are taken while it trains."""
+
+    epoch: int  # from 1
+    train_loss: float
+    train_accuracy: float  # 0 to 1
+    valid_loss: float
+    valid_accuracy: float
+    seconds: float
+
+
+class Progress:
+    """Nobody watches. The experiment gives one that draws bars."""
+
+    def batches(self, batches: Iterator[Batch], count: int, epoch: int) -> Iterator[Batch]:
+        """Pass on the batches of an epoch."""
+        return batches
+
+    def loss(self, loss: Tensor) -> None:
+        """Take the loss of the step just made (a scalar on the training's device)."""
+
+    def epoch_done(self, epoch: Epoch) -> None:
+        """Take the figures of an epoch."""
+
+
+def train_epoch(
+    model: nn.Module,
+    adam: Adam,
+    split: Split,
+    settings: Settings,
+    epoch: int,
+    progress: Progress,
+    steps: int | None = None,
+) -> tuple[float, float]:
+    """One pass over `split`, or its first `steps` steps. Gives mean loss and accuracy.
+
+    The means are over examples, each met by the weights of its own step and with dropout on.
+    Order and dropout depend on the seed and the epoch alone, so an epoch can be done again.
+    """
+    device = next(model.parameters()).device
+    order = np.random.default_rng(settings.stream("order", epoch)).permutation(len(split))
+    if steps is not None:
+        order = order[: steps * settings.batch_size]
+    noise = torch.Generator().manual_seed(settings.stream("dropout", epoch))
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    right = torch.zeros((), dtype=torch.int64, device=device)
+    model.train()
+    count = -(-len(order) // settings.batch_size)
+    ready = batches(split, settings.batch_size, order, device)
+    for batch in progress.batches(ready, count, epoch):
+        logits = model(batch, noise)
+        loss = criterion(logits, batch.labels)
+        loss.backward()
+        adam.step()
+        adam.zero_grad()
+        total += loss.detach() * len(batch)
+        right += hits(logits, batch.labels).sum()
+        progress.loss(loss.detach())
+    return float(total) / len(order), int(right) / len(order)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, split: Split) -> tuple[float, float, np.ndarray]:
+    """Mean loss and accuracy over the examples of `split`, and for each if it was right."""
+    device = next(model.parameters()).device
+    model.eval()
+    order = by_length(split)
+    losses, right = [], []
+    for batch in batches(split, EVALUATION_BATCH, order, device):
+        logits = model(batch)
+        losses.append(criterion(logits, batch.labels, "none"))
+        right.append(hits(logits, batch.labels))
+    correct = np.empty(len(split), bool)
+    correct[order] = torch.cat(right).cpu().numpy()
+    loss = torch.cat(losses).cpu().double().mean()  # in double, so that the order cannot matter
+    return float(loss), float(correct.mean()), correct
+
+
+def criterion(logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
+    """One logit: binary cross entropy (BCEWithLogitsLoss). Several: cross entropy."""
+    if logits.shape[1] == 1:
+        return functional.binary_cross_entropy_with_logits(
+            logits[:, 0], labels.to(logits.dtype), reduction=reduction
+        )
+    return functional.cross_entropy(logits, labels, reduction=reduction)
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """bool (B,): is the likeliest class the label? A lone logit of exactly 0 means class 0."""
+    guess = (logits[:, 0] > 0) if logits.shape[1] == 1 else logits.argmax(1)
+    return guess == labels
