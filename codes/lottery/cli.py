@@ -9,36 +9,13 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import Field, fields
+from dataclasses import Field
 from pathlib import Path
 from typing import NoReturn
 
 from lottery.files import FULL, UserError, root, unwritable
 from lottery.recipes import RECIPES
-from lottery.settings import OWN, Settings
-
-# What an option says of its field of Settings; those in OWN have an argument of their own.
-HELP = {
-    "split_seed": "names the division into train, validation and test",
-    "vocabulary_size": "words kept, with <pad> and <unk>",
-    "max_tokens": "later tokens of a text are cut",
-    "filters": "filters of each width (cnn)",
-    "widths": "words a filter sees (cnn)",
-    "hidden": "units per direction (lstm)",
-    "layers": "stacked layers (lstm)",
-    "directions": "2 reads the text both ways (lstm)",
-    "pooling": "of the states over time: max, mean or last (lstm)",
-    "dropout": "share of the pooled features dropped in training",
-    "word_dropout": "share of words dropped in training",
-    "scope": "prune each layer by itself (layer) or all together (global)",
-    "output_rate": "the output layer's share of each round's rate",
-    "schedule": "the learning rate's course: constant, or linear to zero",
-    "weight_decay": "L2 inside Adam's gradient",
-    "scored_at": "epoch whose weights are scored: last or best",
-    "kept_dense": "tensors never pruned, e.g. embedding.weight",
-    "rewind_step": "lt starts from the weights after so many steps; 0: the first ones",
-    "score": "what has a low score is pruned first",
-}
+from lottery.settings import OWN, options
 
 EXAMPLES = """examples:
   lottery data imdb                     what the corpus holds
@@ -191,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     more = run.add_argument_group(
         "settings", "every number that can change a result; some pairs have a recipe of their own"
     )
-    for field in fields(Settings):
+    for field in options():
         if field.name not in OWN:
             several = isinstance(field.default, tuple)
             more.add_argument(
@@ -200,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
                 default=argparse.SUPPRESS,
                 nargs="+" if several else None,
                 metavar="X",
-                help=f"{HELP.get(field.name, '')} (default: {_default(field)})".strip(),
+                help=_said(field),
             )
     run.set_defaults(command=_run)
 
@@ -227,16 +204,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _default(field: Field) -> str:
-    """As the shell takes it, and where a recipe says otherwise."""
-    several = isinstance(field.default, tuple)
-    plain = " ".join(map(str, field.default)) or "none" if several else str(field.default)
+def _said(field: Field) -> str:
+    """What a setting is, whom it belongs to, and its default as the shell takes it."""
+    owner = f" ({field.metadata['of'].to})" if field.metadata["of"] else ""
+    default = (
+        " ".join(map(str, field.default)) or "none"
+        if (isinstance(field.default, tuple))
+        else str(field.default)
+    )
     chosen = [
-        f"{dataset} {model} {options[field.name]}"
-        for (dataset, model), options in RECIPES.items()
-        if field.name in options
+        f"{dataset} {model} {recipe[field.name]}"
+        for (dataset, model), recipe in RECIPES.items()
+        if field.name in recipe
     ]
-    return "; ".join([plain, *chosen])
+    return f"{field.metadata['help']}{owner} (default: {'; '.join([default, *chosen])})"
 
 
 # What is slow to import is imported by the command that needs it.
@@ -269,8 +250,8 @@ def _run(parsed: argparse.Namespace) -> None:
     chosen = [name for name in dict.fromkeys(parsed.what) if name in MODELS]
     if not datasets:
         raise UserError(f"say which dataset: {', '.join(DATASETS)}")
-    known = {field.name for field in fields(Settings)} - set(OWN)
-    options = {k: v for k, v in vars(parsed).items() if k in known}
+    known = {field.name for field in options()} - set(OWN)
+    given = {k: v for k, v in vars(parsed).items() if k in known}
     studies = [
         Study(
             dataset,
@@ -286,7 +267,7 @@ def _run(parsed: argparse.Namespace) -> None:
             client=parsed.scheduler,
             per_gpu=parsed.per_gpu,
             say=_say,
-            **options,
+            **given,
         )
         for dataset in datasets
     ]

@@ -1,7 +1,8 @@
 """Every number that can change a result. The hash of these is a run's name.
 
-Which datasets, models, arms and scores there are is said by their own registries (`DATASETS`,
-`MODELS`, `ARMS`, `SCORES`); here stand the numbers.
+A field is told here once: default, bounds, help and whom it belongs to. What is checked, what has
+no say in a run, the command line, the table in docs/settings.md and the columns of the tables are
+made from that. Which datasets, models, arms and scores there are is said by their registries.
 """
 
 from __future__ import annotations
@@ -10,19 +11,144 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
 from lottery.files import UserError
 
-POOLINGS = ("max", "mean", "last")
-SCOPES = ("layer", "global")
-SCHEDULES = ("constant", "linear")
-EPOCHS_SCORED = ("last", "best")
-
-
 OWN = ("dataset", "model", "arm", "ladder", "seed")  # what tells the runs of a study apart
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number from `least` to `most`."""
+
+    least: int
+    most: int
+
+    def __call__(self, name: str, value: Any) -> int:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or not self.least <= value <= self.most:
+            raise UserError(
+                f"{name} {value!r} is not a whole number from {self.least} to {self.most}"
+            )
+        return value
+
+    def __str__(self) -> str:
+        return f"{self.least} to {self.most:,}"
+
+
+@dataclass(frozen=True)
+class Real:
+    """A number from `least` to `most`, or greater than `least` where that is `open`."""
+
+    least: float
+    most: float
+    open: bool = False
+
+    def __call__(self, name: str, value: Any) -> float:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or not self.least <= value <= self.most:
+            raise UserError(
+                f"{name} {value!r} is not a number from {self.least:g} to {self.most:g}"
+            )
+        if value == self.least and self.open:
+            raise UserError(f"{name} {value!r} must be greater than {self.least:g}")
+        return float(value)  # 0 and 0.0 are one name
+
+    def __str__(self) -> str:
+        return f"{'above ' if self.open else ''}{self.least:g} to {self.most:g}"
+
+
+@dataclass(frozen=True)
+class Rate(Real):
+    """A share that is dropped, below 1."""
+
+    least: float = 0.0
+    most: float = 1.0
+
+    def __call__(self, name: str, value: Any) -> float:
+        if super().__call__(name, value) == 1:
+            raise UserError(f"{name} 1 would drop everything: take a share below 1")
+        return float(value)
+
+    def __str__(self) -> str:
+        return "0 to below 1"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    def __call__(self, name: str, value: Any) -> str:
+        if value not in self.words:
+            raise UserError(f"unknown {name} {value!r}: there are {', '.join(self.words)}")
+        return value
+
+    def __str__(self) -> str:
+        return ", ".join(self.words)
+
+
+@dataclass(frozen=True)
+class Several:
+    """A list, each of which is checked."""
+
+    each: Callable[[str, Any], Any]
+    least: int = 0
+    sort: bool = False  # the order means nothing
+
+    def __call__(self, name: str, values: Any) -> tuple:
+        checked = tuple(self.each(name, value) for value in values)
+        if len(checked) < self.least:
+            raise UserError(f"{name} is empty: give at least one, e.g. 3")
+        return tuple(sorted(set(checked))) if self.sort else checked
+
+    def __str__(self) -> str:
+        return f"list of {self.each}"
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name that another part of the program knows."""
+
+    of: str
+
+    def __call__(self, name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise UserError(f"{name} {value!r} is not the name of {self.of}")
+        return value
+
+    def __str__(self) -> str:
+        return f"name of {self.of}"
+
+
+@dataclass(frozen=True)
+class Belongs:
+    """Whom a setting belongs to; in other runs it has no say and stays at its default."""
+
+    to: str
+    test: Callable[[Settings], bool]
+
+    def __call__(self, settings: Settings) -> bool:
+        return self.test(settings)
+
+
+CNN = Belongs("cnn", lambda s: s.model == "cnn")
+LSTM = Belongs("lstm", lambda s: s.model == "lstm")
+PRUNED = Belongs("pruned runs", lambda s: s.arm != "dense")
+LAYER = Belongs("scope layer", lambda s: s.arm != "dense" and s.scope == "layer")
+# The first mask is scored on the dense weights, whatever the tickets are rewound to.
+REWOUND = Belongs(
+    "lt, and what stands on it", lambda s: s.arm == "lt" or (s.arm != "dense" and s.rung > 1)
+)
+
+
+def setting(default: Any, bounds: Any, said: str, of: Belongs | None = None) -> Any:
+    """A field of Settings: its default, what it may be, what it is, and whom it belongs to."""
+    return field(default=default, metadata={"bounds": bounds, "help": said, "of": of})
 
 
 @dataclass(frozen=True)
@@ -37,34 +163,63 @@ class Settings:
     model: str
     arm: str = "dense"
     ladder: tuple[float, ...] = ()  # pruned share at each rung so far; empty for dense
-    seed: int = 0
-    # Data
-    split_seed: int = 0  # one split for all seeds: seeds then measure training, not the split
-    vocabulary_size: int = 25_000  # with <pad> and <unk>
-    max_tokens: int = 400  # later tokens are cut; 400 leaves 83 % of the IMDb reviews whole
+    seed: int = setting(0, Whole(0, 2**32 - 1), "names first weights, order of the data, dropout")
+    # Data. One split for all seeds: seeds then measure training, not the split.
+    split_seed: int = setting(
+        0, Whole(0, 2**32 - 1), "names the division into train, validation and test"
+    )
+    vocabulary_size: int = setting(25_000, Whole(3, 10**7), "words kept, with <pad> and <unk>")
+    # 400 leaves 83 % of the IMDb reviews whole
+    max_tokens: int = setting(400, Whole(1, 10**6), "later tokens of a text are cut")
     # Model
-    embedding_size: int = 100
-    filters: int = 100  # of each width (Kim 2014, section 3.1)
-    widths: tuple[int, ...] = (3, 4, 5)
-    hidden: int = 128  # per direction
-    layers: int = 1
-    directions: int = 2
-    pooling: str = "max"  # over the LSTM's states in time
-    dropout: float = 0.5  # on the pooled vector (Kim 2014, section 2.1)
-    word_dropout: float = 0.0  # whole rows of the embedding (Gal & Ghahramani 2016, section 4.2)
+    embedding_size: int = setting(100, Whole(1, 65_536), "numbers that stand for a word")
+    # Kim 2014, section 3.1
+    filters: int = setting(100, Whole(1, 65_536), "filters of each width", CNN)
+    widths: tuple[int, ...] = setting(
+        (3, 4, 5), Several(Whole(1, 1_000), least=1), "words a filter sees", CNN
+    )
+    hidden: int = setting(128, Whole(1, 65_536), "units per direction", LSTM)
+    layers: int = setting(1, Whole(1, 64), "stacked layers", LSTM)
+    directions: int = setting(2, Whole(1, 2), "2 reads the text both ways", LSTM)
+    pooling: str = setting("max", Choice(("max", "mean", "last")), "of the states over time", LSTM)
+    # Kim 2014, section 2.1
+    dropout: float = setting(0.5, Rate(), "share of the pooled features dropped in training")
+    # Whole rows of the embedding (Gal & Ghahramani 2016, section 4.2)
+    word_dropout: float = setting(0.0, Rate(), "share of words dropped in training")
     # Training
-    learning_rate: float = 1e-3
-    batch_size: int = 64
-    epochs: int = 10
-    schedule: str = "constant"  # the learning rate's course; linear: to zero over all steps
-    weight_decay: float = 0.0  # L2 inside Adam's gradient (Desai et al. 2019 take 1e-5)
+    learning_rate: float = setting(1e-3, Real(0.0, 10.0, open=True), "Adam's")
+    batch_size: int = setting(64, Whole(1, 10**6), "texts a step")
+    epochs: int = setting(10, Whole(1, 10_000), "passes over the training texts")
+    schedule: str = setting(
+        "constant",
+        Choice(("constant", "linear")),
+        "the learning rate's course: constant, or linear to zero",
+    )
+    # Desai et al. 2019 take 1e-5
+    weight_decay: float = setting(0.0, Real(0.0, 1.0), "L2 inside Adam's gradient")
     # Pruning
-    score: str = "magnitude"
-    scored_at: str = "last"  # epoch whose weights are scored: the last one, or the best
-    kept_dense: tuple[str, ...] = ()  # tensors never pruned, e.g. embedding.weight
-    scope: str = "layer"
-    output_rate: float = 0.5  # the output layer is pruned at half the rate (Frankle & Carbin 2019)
-    rewind_step: int = 0  # 0 rewinds to the initial weights; k to those after k optimiser steps
+    score: str = setting(
+        "magnitude", Name("a score"), "what has a low score is pruned first", PRUNED
+    )
+    scored_at: str = setting(
+        "last", Choice(("last", "best")), "epoch whose weights are scored", PRUNED
+    )
+    kept_dense: tuple[str, ...] = setting(
+        (), Several(Name("a tensor"), sort=True), "tensors never pruned", PRUNED
+    )
+    scope: str = setting(
+        "layer",
+        Choice(("layer", "global")),
+        "prune each layer by itself (layer) or all together (global)",
+        PRUNED,
+    )
+    # Frankle & Carbin 2019: half the rate
+    output_rate: float = setting(
+        0.5, Real(0.0, 1.0), "the output layer's share of each round's rate", LAYER
+    )
+    rewind_step: int = setting(
+        0, Whole(0, 10**9), "lt starts from the weights after so many steps; 0: θ₀", REWOUND
+    )
 
     @property
     def rung(self) -> int:
@@ -107,60 +262,17 @@ class Settings:
 
     def normal(self) -> Settings:
         """Put options that cannot change this run at their defaults, so that it has one name."""
-        changes: dict[str, Any] = {}
-        if self.arm == "dense":
-            changes |= {"ladder": (), "rewind_step": 0, "output_rate": 0.5}
-            changes |= {"score": "magnitude", "scope": "layer"}
-            changes |= {"scored_at": "last", "kept_dense": ()}
-        elif self.arm != "lt" and self.rung == 1:
-            changes |= {"rewind_step": 0}  # the first mask is scored on the dense weights
-        if self.scope == "global":
-            changes |= {"output_rate": 0.5}
-        if self.model == "cnn":
-            changes |= {"hidden": 128, "layers": 1, "directions": 2, "pooling": "max"}
-        elif self.model == "lstm":
-            changes |= {"filters": 100, "widths": (3, 4, 5)}
-        return replace(self, **changes)
+        made = replace(self, ladder=()) if self.arm == "dense" else self
+        idle = [f for f in options() if f.metadata["of"] and not f.metadata["of"](made)]
+        return replace(made, **{f.name: f.default for f in idle})
 
     def checked(self) -> Settings:
         """These settings, normal, or a UserError that names the first field out of bounds."""
-        _choice("pooling", self.pooling, POOLINGS)
-        _choice("scope", self.scope, SCOPES)
-        _choice("schedule", self.schedule, SCHEDULES)
-        _choice("scored_at", self.scored_at, EPOCHS_SCORED)
-        check_ladder(self.ladder)
-        if self.arm != "dense" and not self.ladder:
+        ladder = check_ladder(self.ladder)
+        if self.arm != "dense" and not ladder:
             raise UserError(f"arm {self.arm!r} needs a sparsity, e.g. --sparsity 0.5")
-        _whole("seed", self.seed, 0, 2**32 - 1)
-        _whole("split_seed", self.split_seed, 0, 2**32 - 1)
-        _whole("vocabulary_size", self.vocabulary_size, 3, 10_000_000)
-        _whole("max_tokens", self.max_tokens, 1, 1_000_000)
-        _whole("embedding_size", self.embedding_size, 1, 65_536)
-        _whole("filters", self.filters, 1, 65_536)
-        _whole("hidden", self.hidden, 1, 65_536)
-        _whole("layers", self.layers, 1, 64)
-        _whole("directions", self.directions, 1, 2)
-        _whole("batch_size", self.batch_size, 1, 1_000_000)
-        _whole("epochs", self.epochs, 1, 10_000)
-        _whole("rewind_step", self.rewind_step, 0, 10**9)
-        if not self.widths:
-            raise UserError("widths is empty: give at least one filter width, e.g. 3")
-        for width in self.widths:
-            _whole("widths", width, 1, 1_000)
-        _share("dropout", self.dropout)
-        _share("word_dropout", self.word_dropout)
-        for name in self.kept_dense:
-            if not isinstance(name, str):
-                raise UserError(f"kept_dense {name!r} is not the name of a tensor")
-        _real("learning_rate", self.learning_rate, 0.0, 10.0)
-        _real("weight_decay", self.weight_decay, 0.0, 1.0, closed=True)
-        _real("output_rate", self.output_rate, 0.0, 1.0, closed=True)
-        reals = ("dropout", "word_dropout", "learning_rate", "weight_decay", "output_rate")
-        same = {name: float(getattr(self, name)) for name in reals}  # 0 and 0.0 are one name
-        ladder = tuple(float(step) for step in self.ladder)
-        kept_dense = tuple(sorted(set(self.kept_dense)))
-        whole = {"ladder": ladder, "widths": tuple(self.widths), "kept_dense": kept_dense}
-        return replace(self, **whole, **same).normal()
+        values = {f.name: f.metadata["bounds"](f.name, getattr(self, f.name)) for f in options()}
+        return replace(self, ladder=ladder, **values).normal()
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values."""
@@ -178,6 +290,11 @@ class Settings:
             return cls(**listed)
         except TypeError as error:
             raise UserError(f"settings: {error}") from None
+
+
+def options() -> list[Field]:
+    """The fields that have bounds: all but dataset, model, arm and ladder."""
+    return [f for f in fields(Settings) if f.metadata]
 
 
 def title(settings: Settings) -> str:
@@ -204,27 +321,3 @@ def check_ladder(ladder: Iterable[float]) -> tuple[float, ...]:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _choice(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UserError(f"unknown {name} {value!r}: there are {', '.join(known)}")
-
-
-def _whole(name: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise UserError(f"{name} {value!r} is not a whole number from {least} to {most}")
-
-
-def _real(name: str, value: Any, least: float, most: float, closed: bool = False) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not least <= value <= most:
-        raise UserError(f"{name} {value!r} is not a number from {least:g} to {most:g}")
-    if value == least and not closed:
-        raise UserError(f"{name} {value!r} must be greater than {least:g}")
-
-
-def _share(name: str, value: Any) -> None:
-    _real(name, value, 0.0, 1.0, closed=True)
-    if value == 1:
-        raise UserError(f"{name} 1 would drop everything: take a share below 1")

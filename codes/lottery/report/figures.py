@@ -23,7 +23,7 @@ from lottery.data import DATASETS
 from lottery.files import whole
 from lottery.models import MODELS
 from lottery.runs.record import Record
-from lottery.settings import SCOPES, Settings
+from lottery.settings import Settings
 
 WIDTH, DPI = 9.0, 150  # inches, shown at 100 dots an inch: 900 pixels, saved half as wide again
 
@@ -145,7 +145,7 @@ def density_curve(records: Iterable[Record]) -> Picture:
     Layers that keep the same all along are one line.
     """
     tickets = [g for g in groups.groups(groups.main(records)) if g.settings.arm == "lt"]
-    scopes = [s for s in SCOPES if any(g.settings.scope == s for g in tickets)] or SCOPES[:1]
+    scopes = [s for s in SCOPE_NAMES if any(g.settings.scope == s for g in tickets)] or ["layer"]
     figure = Picture(figsize=(WIDTH, 0.5 + 3.4 * len(scopes)), layout="constrained")
     panels = figure.subplots(len(scopes), len(MODELS), sharey=True, squeeze=False)
     for row, scope in zip(panels, scopes, strict=True):
