@@ -26,7 +26,8 @@ def layers_of(settings: Settings, outputs: int) -> tuple[torch.nn.Module, dict]:
 @pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize("name", MODELS)
 def test_all_parameters_are_counted(name, plain, outputs):
-    settings = Settings("imdb", name, **({} if plain else OPTIONS[name]))
+    dataset = {1: "imdb", 4: "agnews"}[outputs]
+    settings = Settings(dataset, name, **({} if plain else OPTIONS[name]))
     model, layers = layers_of(settings, outputs)
     found = costs.cost(settings, layers, 100)
     everything = sum(part.numel() for part in model.parameters())

@@ -10,7 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lottery.pruning.masks import EMBEDDING, OUTPUT
+import torch
+
+from lottery import models
+from lottery.data import DATASETS
+from lottery.models import MODELS
+from lottery.pruning.masks import EMBEDDING
 from lottery.settings import Settings
 
 # The text that multiply-adds are counted for; about the middle length of each corpus.
@@ -45,11 +50,11 @@ def cost(settings: Settings, layers: Counts, tokens: int) -> Cost:
     gates and pooling are left out, as is usual.
     """
     kept = {name: there - removed for name, (removed, there) in layers.items()}
-    uses = {name: _uses(name, settings, tokens) for name in kept}
+    uses = {name: MODELS[settings.model].uses(settings, name, tokens) for name in kept}
     embedding = kept.get(EMBEDDING, 0)
     return Cost(
         embedding=embedding,
-        others=sum(kept.values()) - embedding + biases(settings, layers),
+        others=sum(kept.values()) - embedding + biases(settings),
         multiply_adds=sum(uses[name] * count for name, count in kept.items()),
     )
 
@@ -59,25 +64,8 @@ def full(layers: Counts) -> dict[str, tuple[int, int]]:
     return {name: (0, there) for name, (_, there) in layers.items()}
 
 
-def biases(settings: Settings, layers: Counts) -> int:
-    """Parameters that are never pruned; the `<pad>` row is zero and none of them."""
-    if settings.model == "cnn":
-        features = hidden = settings.filters * len(settings.widths)
-    else:
-        features = settings.directions * settings.hidden
-        # Four gates, each with a bias of the input and one of the state, as PyTorch has them.
-        hidden = settings.layers * settings.directions * 4 * 2 * settings.hidden
-    outputs = layers[OUTPUT][1] // features if OUTPUT in layers else 0
-    return hidden + outputs
-
-
-def _uses(name: str, settings: Settings, tokens: int) -> int:
-    """How often one text uses each weight of a tensor."""
-    if name == EMBEDDING:
-        return 0
-    if name == OUTPUT:
-        return 1
-    if name.startswith("convolutions."):
-        width = settings.widths[int(name.split(".")[1])]
-        return max(tokens - width + 1, 1)  # a text shorter than the filter is one window
-    return tokens
+def biases(settings: Settings) -> int:
+    """Parameters that are never pruned: all that are no matrices."""
+    with torch.device("meta"):
+        model = models.build(settings, 3, DATASETS[settings.dataset].logits)
+    return sum(weight.numel() for weight in model.parameters() if weight.dim() < 2)

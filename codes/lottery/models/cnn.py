@@ -8,12 +8,15 @@ from torch.nn import functional
 
 from lottery.data.batches import Batch
 from lottery.kernels.convolution import conv_max
+from lottery.models.base import Model
 from lottery.models.dropout import drop, drop_rows
 from lottery.settings import Settings
 
 
-class CNN(nn.Module):
+class CNN(Model):
     """Embedding, filters of several widths, ReLU, maximum over time, dropout, linear."""
+
+    label = "CNN"
 
     def __init__(self, settings: Settings, words: int, outputs: int) -> None:
         super().__init__()
@@ -34,3 +37,20 @@ class CNN(nn.Module):
         biases = [convolution.bias for convolution in self.convolutions]
         pooled = conv_max(table, batch.index, batch.offsets, weights, biases)
         return self.output(drop(pooled, self.settings.dropout, noise))
+
+    @classmethod
+    def uses(cls, settings: Settings, name: str, tokens: int) -> int:
+        """A filter's weight is used once for each window; a text shorter than it is one window."""
+        if not name.startswith("convolutions."):
+            return super().uses(settings, name, tokens)
+        return max(tokens - _width(settings, name) + 1, 1)
+
+    @classmethod
+    def layer(cls, settings: Settings, name: str) -> str:
+        filters = name.startswith("convolutions.")
+        return f"filters of {_width(settings, name)}" if filters else super().layer(settings, name)
+
+
+def _width(settings: Settings, name: str) -> int:
+    """Of the filters in "convolutions.1.weight"."""
+    return settings.widths[int(name.split(".")[1])]

@@ -8,12 +8,15 @@ from torch.nn import functional
 
 from lottery.data.batches import Batch
 from lottery.kernels import recurrence
+from lottery.models.base import Model
 from lottery.models.dropout import drop, drop_rows
 from lottery.settings import Settings
 
 
-class LSTM(nn.Module):
+class LSTM(Model):
     """Embedding, LSTM (Hochreiter & Schmidhuber 1997), pooling over time, dropout, linear."""
+
+    label = "LSTM"
 
     def __init__(self, settings: Settings, words: int, outputs: int) -> None:
         super().__init__()
@@ -40,6 +43,13 @@ class LSTM(nn.Module):
         else:
             pooled = lstm_pooled_layers(table, batch, self.lstm, how)
         return self.output(drop(pooled, self.settings.dropout, noise))
+
+    @classmethod
+    def layer(cls, settings: Settings, name: str) -> str:
+        for start, said in (("lstm.weight_ih", "input"), ("lstm.weight_hh", "recurrent")):
+            if name.startswith(start):
+                return said
+        return super().layer(settings, name)
 
 
 def lstm_pooled_layers(table: Tensor, batch: Batch, lstm: nn.LSTM, how: str) -> Tensor:
