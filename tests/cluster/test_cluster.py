@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from hypothesis.extra import numpy as arrays
 
 from helpers import children
 from helpers.children import Child, study
+from helpers.dask_cluster import Cluster
 from helpers.stores import content, weights
 from lottery import cli
 from lottery.cluster import caller
@@ -36,9 +35,11 @@ from lottery.runs.store import Store
 from lottery.study import Study
 from lottery.upkeep import verify as housekeeping
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals"),
+]
 
-HELPERS = Path(__file__).parents[1] / "helpers"
 LADDER = {"ladder": (0.5, 0.75), "arms": ("lt", "random", "random_mask", "shuffled", "finetune")}
 ELSEWHERE = ("host", "worker")  # what another engine may change in a record, beside times
 
@@ -56,52 +57,6 @@ def same(one: Store, other: Store) -> None:
     for name, (tensors, facts) in a.items():
         assert facts == b[name][1]
         assert all(torch.equal(t, b[name][0][n]) for n, t in tensors.items())
-
-
-class Cluster:
-    """A scheduler and workers, each a process begun by `dask` on loopback."""
-
-    def __init__(self, folder: Path, **env: str) -> None:
-        self.folder, self.workers = folder, []
-        folder.mkdir(parents=True)
-        self.file = folder / "scheduler.json"
-        self.scheduler = self._dask("scheduler", "--host", "127.0.0.1", "--port", "0", **env)
-
-    def _dask(self, *arguments: str, **env: str) -> subprocess.Popen:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("LOTTERY_")}
-        own = ("--scheduler-file", str(self.file), "--no-dashboard")
-        return subprocess.Popen(
-            [sys.executable, "-m", "dask", *arguments, *own],
-            cwd=self.folder,
-            env=clean | env,
-            stderr=(self.folder / f"log{time.monotonic_ns()}").open("w"),
-        )
-
-    @property
-    def address(self) -> str:
-        end = time.monotonic() + 180
-        while True:
-            with suppress(OSError, ValueError):  # it is not there, or not whole
-                return json.loads(self.file.read_text())["address"]
-            assert time.monotonic() < end and self.scheduler.poll() is None
-            time.sleep(0.05)
-
-    def add(self, *more: str, **env: str) -> subprocess.Popen:
-        """One more worker; `env` as in worker_setup.py, without the beginning."""
-        env = {f"LOTTERY_TEST_{k.upper()}": str(v) for k, v in env.items()}
-        setup = ("--preload", str(HELPERS / "worker_setup.py"), "--nthreads", "1")
-        self.workers.append(self._dask("worker", "--host", "127.0.0.1", *setup, *more, **env))
-        return self.workers[-1]
-
-    def wait(self) -> None:
-        """Until all workers are there."""
-        with Client(self.address) as client:
-            client.wait_for_workers(len(self.workers), timeout=180)
-
-    def close(self) -> None:
-        for process in (*self.workers, self.scheduler):
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture

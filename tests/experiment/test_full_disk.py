@@ -17,6 +17,8 @@ from lottery.report import page as report
 from lottery.runs.store import Store
 from lottery.upkeep import verify as housekeeping
 
+pytestmark = pytest.mark.process
+
 
 def whole(store: Store) -> None:
     assert store.records()[1] == []

@@ -23,7 +23,10 @@ from lottery.runs.store import Store
 from lottery.training.resume import ResumeState
 from lottery.upkeep import verify as housekeeping
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals"),
+]
 
 
 def test_killed_at_twenty_random_moments_it_ends_as_if_undisturbed(tmp_path):

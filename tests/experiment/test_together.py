@@ -16,7 +16,10 @@ from lottery.report import page as report
 from lottery.runs.store import Store
 from lottery.upkeep import verify as housekeeping
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals"),
+]
 
 
 def test_eight_at_once_train_every_run_once(tmp_path):

@@ -67,5 +67,12 @@ def connected(
                 f"no Dask scheduler answers at {client!r} ({type(error).__name__}): start one with "
                 f"`dask scheduler` and give its address, e.g. tcp://host:8786"
             ) from None
+        except TypeError as error:  # Dask's way to say that it has no certificate to show
+            if not client.startswith("tls://"):
+                raise
+            raise UserError(
+                f"no Dask scheduler answers at {client!r} without a certificate: name yours in "
+                f"Dask's configuration (distributed.comm.tls)"
+            ) from error
         say(f"dashboard: {client.dashboard_link}")
         yield client
