@@ -6,7 +6,7 @@ import re
 
 from lottery.files import root
 from lottery.runs.store import Store
-from lottery.upkeep import verify as housekeeping
+from lottery.upkeep.verify import verify
 
 
 def test_no_figure_of_the_report_is_a_hole():
@@ -15,7 +15,7 @@ def test_no_figure_of_the_report_is_a_hole():
 
 
 def test_the_report_is_made_from_the_records_that_lie_beside_it():
-    count, wrong, _ = housekeeping.verify(Store(root() / "results"))
+    count, wrong, _ = verify(Store(root() / "results"))
     assert count > 100
     assert wrong == []
 

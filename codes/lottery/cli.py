@@ -301,16 +301,16 @@ def _folder(parsed: argparse.Namespace) -> Path:
 
 def _status(parsed: argparse.Namespace) -> None:
     from lottery.runs.store import Store
-    from lottery.upkeep import verify as housekeeping
+    from lottery.upkeep.status import status
 
-    print("\n".join(housekeeping.status(Store(_folder(parsed)))))
+    print("\n".join(status(Store(_folder(parsed)))))
 
 
 def _clean(parsed: argparse.Namespace) -> None:
     from lottery.runs.store import Store
-    from lottery.upkeep import verify as housekeeping
+    from lottery.upkeep.clean import clean
 
-    removed = housekeeping.clean(Store(_folder(parsed)), parsed.dry_run)
+    removed = clean(Store(_folder(parsed)), parsed.dry_run)
     for kind, (count, size) in sorted(removed.items()):
         print(f"{kind}: {count}, {size / 1e6:.1f} MB")
     total = sum(size for _, size in removed.values()) / 1e6
@@ -319,9 +319,9 @@ def _clean(parsed: argparse.Namespace) -> None:
 
 def _verify(parsed: argparse.Namespace) -> int:
     from lottery.runs.store import Store
-    from lottery.upkeep import verify as housekeeping
+    from lottery.upkeep.verify import verify
 
-    count, problems, notes = housekeeping.verify(Store(_folder(parsed)))
+    count, problems, notes = verify(Store(_folder(parsed)))
     for line in problems + notes:
         print(line)
     if not problems:

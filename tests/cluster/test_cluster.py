@@ -33,7 +33,7 @@ from lottery.report import page as report
 from lottery.runs.checkpoints import named, packed, unpacked
 from lottery.runs.store import Store
 from lottery.study import Study
-from lottery.upkeep import verify as housekeeping
+from lottery.upkeep.verify import verify
 
 pytestmark = [
     pytest.mark.process,
@@ -131,7 +131,7 @@ class Mid:
         same(self.store, self.quiet.store)
         assert begun(self.trained)[self.quiet.plan()[0].run] == 1, "what is finished stays"
         report.write(self.store, say=[].append)
-        assert housekeeping.verify(self.store) == (3, [], [])
+        assert verify(self.store) == (3, [], [])
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from lottery import files
 from lottery.files import UserError
 from lottery.report import page as report
 from lottery.runs.store import Store
-from lottery.upkeep import verify as housekeeping
+from lottery.upkeep.verify import verify
 
 pytestmark = pytest.mark.process
 
@@ -56,7 +56,7 @@ def test_a_file_that_may_not_grow(tmp_path):
     assert "make room" in child.said[-1]
     whole(store)
     report.write(store, say=[].append)
-    assert housekeeping.verify(store)[1] == []
+    assert verify(store)[1] == []
 
 
 @pytest.mark.parametrize("ending", [".state.safetensors", "safetensors", ".json", ".lock"])

@@ -21,7 +21,9 @@ from lottery.report import page as report
 from lottery.runs import provenance
 from lottery.runs.store import Store
 from lottery.training.resume import ResumeState
-from lottery.upkeep import verify as housekeeping
+from lottery.upkeep.clean import clean
+from lottery.upkeep.places import is_held
+from lottery.upkeep.verify import verify
 
 pytestmark = [
     pytest.mark.process,
@@ -46,7 +48,7 @@ def test_killed_at_twenty_random_moments_it_ends_as_if_undisturbed(tmp_path):
     assert last.wait() == 0, last.said
     assert not any("set aside" in path.read_text() for path in tmp_path.glob("l*")), "no work lost"
     same(stopped, quiet.store)
-    housekeeping.clean(stopped)
+    clean(stopped)
     left = [path for path in stopped.root.rglob("*") if path.is_file()]
     assert len(left) == 4, "two records, two checkpoints"
 
@@ -70,7 +72,7 @@ def test_killed_while_it_writes_each_file(tmp_path):
                 files.load(path)
             left = [path.name.split(".", 2)[2] for path in stopped.root.rglob("*.tmp")]
             kinds += left[:1]
-            housekeeping.clean(stopped)
+            clean(stopped)
             assert list(stopped.root.rglob("*.tmp")) == []
     kinds = [name.rsplit(".", 2)[0] for name in kinds]
     states, record = ["state.safetensors"] * 2, ["json"] * 2  # there is a moment with two names
@@ -109,7 +111,7 @@ def test_killed_while_it_writes_the_report(tmp_path):
         now = {path: path.read_bytes() for path in outputs}
         if number == 1:
             assert now == old
-        housekeeping.clean(store)
+        clean(store)
     assert killed == [-signal.SIGKILL] * len(outputs)
     new = {}
     report.write(store, say=say)
@@ -117,7 +119,7 @@ def test_killed_while_it_writes_the_report(tmp_path):
     assert all(content in (old[path], new[path]) for path, content in now.items())
     assert new != old
     assert now[store.root / "week9.md"] == old[store.root / "week9.md"]
-    assert housekeeping.verify(store)[1] == []
+    assert verify(store)[1] == []
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_an_interrupt_in_this_process_frees_the_lock_and_keeps_the_epochs(tmp_pa
         made.run()
     assert len(said) == 1
     assert len(files.facts_of(saved[0])["history"]) == 2
-    assert not housekeeping.is_held(made.store.lock_path(made.plan()[0]))
+    assert not is_held(made.store.lock_path(made.plan()[0]))
     assert len(made.run()) == 3
     assert len(saved) == 2 + 1 + 3 + 3
     assert not saved[0].exists(), "a finished run keeps no state"
@@ -282,4 +284,4 @@ def test_a_record_of_divergence_tells_the_epochs_before(tmp_path, monkeypatch):
     assert len(record.history) == 1
     assert not made.store.state_path(made.plan()[0]).exists()
     assert len(said) == 3, "the dense run, and the two that stand on it"
-    assert housekeeping.verify(made.store)[1] == []
+    assert verify(made.store)[1] == []

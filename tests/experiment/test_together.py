@@ -14,7 +14,10 @@ from lottery.experiment.bars import Bars
 from lottery.experiment.shelf import Busy
 from lottery.report import page as report
 from lottery.runs.store import Store
-from lottery.upkeep import verify as housekeeping
+from lottery.upkeep.clean import clean
+from lottery.upkeep.places import is_held
+from lottery.upkeep.status import standings
+from lottery.upkeep.verify import verify
 
 pytestmark = [
     pytest.mark.process,
@@ -52,7 +55,7 @@ def test_eight_at_once_train_every_run_once(tmp_path):
     assert {record.run for record in records} == wanted
     assert unread == []
     report.write(store, say=[].append)
-    assert housekeeping.verify(store) == (len(wanted), [], [])
+    assert verify(store) == (len(wanted), [], [])
     assert list(store.root.rglob("*.state.safetensors")) == []
     assert list(store.root.rglob("*.tmp")) == []
 
@@ -65,7 +68,7 @@ def test_a_run_that_is_held_blocks_no_other_and_is_free_once_its_process_is_dead
     try:
         made = study(tmp_path / "results", seeds=(0,), **options)
         dense = made.plan()[0]
-        assert housekeeping.is_held(made.store.lock_path(dense))
+        assert is_held(made.store.lock_path(dense))
         with Bars(2, "held") as bars:
             undone = made.climb(made.plan(), bars)
         assert list(undone) == made.plan(), "the ticket stands on the held run"
@@ -74,16 +77,16 @@ def test_a_run_that_is_held_blocks_no_other_and_is_free_once_its_process_is_dead
             pass
         other = study(tmp_path / "results", arms=("random",), seeds=(1,))
         assert len(other.run()) == 2
-        assert housekeeping.clean(made.store)["locks"][0] == 2, "the other study's own"
-        (standing,) = housekeeping.standings(made.store)[0]
+        assert clean(made.store)["locks"][0] == 2, "the other study's own"
+        (standing,) = standings(made.store)[0]
         assert [unfinished.running for unfinished in standing.unfinished] == [True]
     finally:
         assert child.kill() == -signal.SIGKILL
     lock = made.store.lock_path(dense)
     assert lock.exists(), "nobody removed it"
-    assert not housekeeping.is_held(lock)
+    assert not is_held(lock)
     short = study(tmp_path / "results", arms=("lt",), epochs=2)
     assert len(short.run()) == 2
     with made.shelf.hold(dense):
-        assert housekeeping.is_held(lock), "what is held here is held for all"
+        assert is_held(lock), "what is held here is held for all"
     assert os.path.exists(lock)

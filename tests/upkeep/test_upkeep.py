@@ -18,7 +18,9 @@ from lottery.report import page as report
 from lottery.runs.record import checksum
 from lottery.runs.store import Store
 from lottery.training.resume import ResumeState
-from lottery.upkeep import verify as housekeeping
+from lottery.upkeep.clean import clean
+from lottery.upkeep.status import clock, standings, status
+from lottery.upkeep.verify import verify
 
 
 @pytest.fixture
@@ -73,16 +75,16 @@ def change(store, number=0, seal=True, **values):
 
 
 def test_all_is_well(store, capsys):
-    assert housekeeping.verify(store) == (20, [], [])
+    assert verify(store) == (20, [], [])
     assert cli.main(["verify", "--results", str(store.root)]) == 0
     assert capsys.readouterr().out.startswith("20 records: every one agrees")
 
 
 def test_an_empty_store_and_one_without_a_report(tmp_path):
     store = Store(tmp_path / "results")
-    assert housekeeping.verify(store)[:2] == (0, [])
+    assert verify(store)[:2] == (0, [])
     store.put(honest(synthetic.record(epochs=3)))
-    count, problems, (note,) = housekeeping.verify(store)
+    count, problems, (note,) = verify(store)
     assert (count, problems) == (1, [])
     assert "not written yet; `lottery report` writes it" in note
 
@@ -94,7 +96,7 @@ def test_real_runs_are_true(tmp_path):
     made.run()
     study(tmp_path / "demo", arms=("lt", "finetune"), scope="global").run()
     report.write(made.store, say=[].append)
-    assert housekeeping.verify(made.store) == (11, [], [])
+    assert verify(made.store) == (11, [], [])
 
 
 LIES = {
@@ -114,7 +116,7 @@ LIES = {
 def test_a_lie_is_found(store, lie, capsys):
     values, words = LIES[lie]
     path = change(store, **values)
-    count, problems, _ = housekeeping.verify(store)
+    count, problems, _ = verify(store)
     assert count == 20
     assert problems[0].startswith(f"{path}: ") and words in problems[0]
     assert all("\n" not in problem for problem in problems)
@@ -127,7 +129,7 @@ def test_counts_that_no_such_sparsity_gives(store):
     layers = {name: (size // 2, size) for name, size in synthetic.LAYERS.items()}
     store.put(replace(honest(record), layers=layers))
     report.write(store, say=[].append)
-    (problem,) = housekeeping.verify(store)[1]
+    (problem,) = verify(store)[1]
     assert "'layers' does not count what its sparsity removes" in problem
 
 
@@ -135,14 +137,14 @@ def test_a_record_in_the_wrong_folder(store):
     path = store.paths()[0]
     other = path.parent.parent / "lstm" / path.name
     path.rename(other)
-    problems = housekeeping.verify(store)[1]
+    problems = verify(store)[1]
     assert problems == [f"{other}: belongs at {path}; move it"]
 
 
 def test_data_of_several_kinds_are_said(store):
     store.put(honest(synthetic.record(seed=7, epochs=3, fingerprint="f" * 64)))
     report.write(store, say=[].append)
-    count, problems, notes = housekeeping.verify(store)
+    count, problems, notes = verify(store)
     assert (count, problems) == (21, [])
     assert "imdb: records of 2 different data" in notes[0]
 
@@ -155,7 +157,7 @@ def test_tables_and_report_that_are_not_what_the_records_give(store):
     picture = store.root / "figures" / "imdb-sparsity.png"
     picture.write_bytes(picture.read_bytes()[:100])
     (store.root / "agnews.csv").unlink()
-    problems = housekeeping.verify(store)[1]
+    problems = verify(store)[1]
     assert sorted(problems) == sorted(
         [
             f"{page}: is not what the records give; `lottery report` writes it",
@@ -165,14 +167,14 @@ def test_tables_and_report_that_are_not_what_the_records_give(store):
         ]
     )
     report.write(store, say=[].append)
-    assert housekeeping.verify(store)[1] == []
+    assert verify(store)[1] == []
     store.paths()[3].unlink()
-    assert len(housekeeping.verify(store)[1]) == 2, "the table and the report count it still"
+    assert len(verify(store)[1]) == 2, "the table and the report count it still"
 
 
 def test_verify_changes_nothing(store):
     before = {path: path.read_bytes() for path in store.root.parent.rglob("*") if path.is_file()}
-    housekeeping.verify(store)
+    verify(store)
     after = {path: path.read_bytes() for path in store.root.parent.rglob("*") if path.is_file()}
     assert before == after
 
@@ -182,9 +184,9 @@ def test_verify_changes_nothing(store):
 
 def test_status_tells_what_is_done_stopped_and_failed(tmp_path, monkeypatch, capsys):
     made = study(tmp_path, arms=("lt",), epochs=4)
-    assert housekeeping.status(made.store) == [f"{tmp_path}: nothing yet; `lottery run` begins"]
+    assert status(made.store) == [f"{tmp_path}: nothing yet; `lottery run` begins"]
     stopped(made, 4 + 3)  # the dense run, and three epochs of the ticket
-    (standing,) = housekeeping.standings(made.store)[0]
+    (standing,) = standings(made.store)[0]
     dense = made.store.get(made.plan()[0])
     assert (standing.done, standing.failed) == ([dense], [])
     (unfinished,) = standing.unfinished
@@ -194,7 +196,7 @@ def test_status_tells_what_is_done_stopped_and_failed(tmp_path, monkeypatch, cap
     assert standing.spent == pytest.approx(dense.seconds + unfinished.spent)
 
     with FileLock(made.store.lock_path(made.plan()[1])):
-        lines = housekeeping.status(made.store)
+        lines = status(made.store)
     assert lines[0].split() == ["done", "running", "stopped", "failed", "spent", "left"]
     assert lines[1].split()[:6] == ["demo-reviews", "cnn", "1", "1", "0", "0"]
     assert lines[2].startswith("running: demo-reviews cnn lt 0.5 seed 0, after epoch 3 of 4, ")
@@ -219,8 +221,8 @@ def test_status_tells_what_is_done_stopped_and_failed(tmp_path, monkeypatch, cap
 
 
 def test_a_clock():
-    assert housekeeping.clock(3661.4) == "1:01:01"
-    assert housekeeping.clock(59.6) == "0:01:00"
+    assert clock(3661.4) == "1:01:01"
+    assert clock(59.6) == "0:01:00"
 
 
 # Clean
@@ -257,7 +259,7 @@ def test_clean_removes_what_no_record_needs_and_nothing_else(tmp_path, capsys):
     wanted = {kind: (list(needless.values()).count(kind), 0) for kind in needless.values()}
     wanted = {kind: (count, 1000 * count) for kind, (count, _) in wanted.items()}
 
-    assert housekeeping.clean(made.store, dry_run=True) == {**wanted, "locks": (1, 0)}
+    assert clean(made.store, dry_run=True) == {**wanted, "locks": (1, 0)}
     assert all(path.exists() for path in needless)
     assert cli.main(["clean", "--results", str(made.store.root)]) == 0
     out = capsys.readouterr().out.splitlines()
@@ -265,7 +267,7 @@ def test_clean_removes_what_no_record_needs_and_nothing_else(tmp_path, capsys):
     assert out[-1] == "0.0 MB are free again"
     there = {path for path in (tmp_path / "demo").rglob("*") if path.is_file()}
     assert there == keep | {new}
-    assert housekeeping.clean(made.store) == {}
+    assert clean(made.store) == {}
     made.run()
     assert len(made.store.paths()) == 3
 
@@ -279,9 +281,9 @@ def test_clean_touches_nothing_of_a_run_at_work(tmp_path):
     for file in left:
         file.write_bytes(b"0")
     with FileLock(made.store.lock_path(dense)):
-        assert housekeeping.clean(made.store) == {}
+        assert clean(made.store) == {}
     assert all(file.exists() for file in left)
-    assert set(housekeeping.clean(made.store)) == {
+    assert set(clean(made.store)) == {
         "temporary files",
         "damaged files",
         "checkpoints without a record",
@@ -291,7 +293,7 @@ def test_clean_touches_nothing_of_a_run_at_work(tmp_path):
 def test_a_finished_ladder_keeps_only_its_rungs(tmp_path):
     made = study(tmp_path, ladder=(0.5, 0.9), arms=("lt", "random", "finetune"))
     records = made.run()
-    housekeeping.clean(made.store)
+    clean(made.store)
     left = sorted(path.name for path in (tmp_path / "checkpoints").rglob("*") if path.is_file())
     rungs = [r.run for r in records if r.settings.arm in ("dense", "lt")]
     assert left == sorted(f"{run}.safetensors" for run in rungs)

@@ -1,0 +1,77 @@
+"""Remove what no record needs."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from lottery.files import unwritable
+from lottery.report import page
+from lottery.runs.store import Store
+from lottery.upkeep.places import checkpoints, held, place_of
+
+# A table, a figure or the report is written in moments: its temporary file, once older than this
+# many seconds, has been left by a process that was killed.
+LEFT_BEHIND = 600
+# Kinds of files, as `_kind` names them, that a run with a record and one without do not need.
+NEEDLESS = ("temporary files", "damaged files", "locks", "states of finished runs")
+NEEDLESS_WITHOUT_RECORD = ("temporary files", "damaged files", "checkpoints without a record")
+
+
+def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
+    """Remove what no record needs; give the number of files and bytes of each kind.
+
+    Never a record, the state of a stopped run, the weights of a recorded one, or anything of a run
+    that a process is at.
+    """
+    removed: dict[str, tuple[int, int]] = {}
+
+    def remove(kind: str, path: Path) -> None:
+        try:
+            size = path.stat().st_size
+            if not dry_run:
+                path.unlink()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise unwritable(path, error) from None
+        count, total = removed.get(kind, (0, 0))
+        removed[kind] = count + 1, total + size
+
+    recorded = {place_of(store, path) for path in store.paths()}
+    runs: dict[Path, list[tuple[str, Path]]] = {}  # by place: kind and path
+    for path in sorted(checkpoints(store).glob("*/*/*")):
+        if path.is_file():
+            runs.setdefault(place_of(store, path), []).append((_kind(path), path))
+    for path in sorted((Path(store.root) / "runs").glob("*/*/.*.tmp")):
+        runs.setdefault(place_of(store, path), []).append(("temporary files", path))
+    for place, found in runs.items():
+        with held(place.with_name(f"{place.name}.lock")) as free:
+            for kind, path in found if free else ():
+                if kind in (NEEDLESS if place in recorded else NEEDLESS_WITHOUT_RECORD):
+                    remove(kind, path)
+    root = Path(store.root)
+    beside = [root, root / "figures", page.path_of(store).parent]
+    for path in sorted({path for folder in beside for path in folder.glob(".*.tmp")}):
+        if re.match(r"\.(.+\.(csv|png)|week9\.md)\.", path.name):
+            try:
+                age = time.time() - path.stat().st_mtime
+            except FileNotFoundError:
+                continue
+            if age > LEFT_BEHIND:
+                remove("temporary files", path)
+    return removed
+
+
+def _kind(path: Path) -> str:
+    name = path.name
+    if name.endswith(".tmp"):
+        return "temporary files"
+    if name.endswith(".damaged"):
+        return "damaged files"
+    if name.endswith(".lock"):
+        return "locks"
+    if name.endswith(".state.safetensors"):
+        return "states of finished runs"
+    return "checkpoints without a record" if name.endswith(".safetensors") else "other files"

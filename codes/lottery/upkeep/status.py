@@ -1,0 +1,132 @@
+"""What is done, running, stopped and failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lottery import files
+from lottery.files import UserError
+from lottery.runs.record import Record
+from lottery.runs.store import Store
+from lottery.settings import Settings, title
+from lottery.upkeep.places import checkpoints, dataset_of, is_held, run_of
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run without a record: a process is at it, or it was stopped."""
+
+    name: str  # dataset and title; the path's end while it is in its first epoch
+    running: bool
+    epochs: int  # finished
+    of: int  # asked for; 0: not known yet
+    spent: float  # seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds it still needs if its epochs stay as long as they were."""
+        return self.spent / self.epochs * (self.of - self.epochs) if self.epochs else 0.0
+
+
+@dataclass
+class Standing:
+    """The runs of one dataset and model."""
+
+    dataset: str
+    model: str
+    done: list[Record] = field(default_factory=list)
+    failed: list[Record] = field(default_factory=list)
+    unfinished: list[Unfinished] = field(default_factory=list)
+
+    @property
+    def spent(self) -> float:
+        """Seconds of training behind all that is kept; a failed run's are those of its epochs."""
+        ended = sum(record.seconds for record in self.done)
+        ended += sum(epoch.seconds for record in self.failed for epoch in record.history)
+        return ended + sum(run.spent for run in self.unfinished)
+
+    @property
+    def left(self) -> float:
+        return sum(run.left for run in self.unfinished)
+
+
+def standings(store: Store) -> tuple[list[Standing], list[str]]:
+    """Each dataset and model of a store, and a line for each record that cannot be read."""
+    found: dict[tuple[str, str], Standing] = {}
+
+    def of(dataset: str, model: str) -> Standing:
+        return found.setdefault((dataset, model), Standing(dataset, model))
+
+    records, unread = store.records()
+    for record in records:
+        standing = of(record.settings.dataset, record.settings.model)
+        (standing.failed if record.failed else standing.done).append(record)
+    recorded = {(path.parent.parent.name, path.stem) for path in store.paths()}
+    begun = {}
+    for path in sorted(checkpoints(store).glob("*/*/*.*")):
+        kind = path.name.partition(".")[2]
+        if (
+            kind in ("state.safetensors", "lock")
+            and (dataset_of(path), run_of(path)) not in recorded
+        ):
+            begun[path.parent / run_of(path)] = path.parent
+    for place, folder in begun.items():
+        lock, state = place.with_name(f"{place.name}.lock"), f"{place.name}.state.safetensors"
+        unfinished = _unfinished(place, folder / state, running=is_held(lock))
+        if unfinished is not None:
+            of(folder.parent.name, folder.name).unfinished.append(unfinished)
+    return [found[key] for key in sorted(found)], unread
+
+
+def _unfinished(place: Path, state: Path, running: bool) -> Unfinished | None:
+    try:
+        facts = files.facts_of(state)
+        settings = Settings.from_json(facts["of"]["settings"])
+        seconds = [epoch["seconds"] for epoch in facts["history"]]
+    except (files.Damaged, UserError, KeyError, TypeError):
+        if not running and not state.exists():
+            return None  # a lock left behind: nothing was finished
+        return Unfinished(f"{place.parent.parent.name} {place.name}", running, 0, 0, 0.0)
+    name = f"{settings.dataset} {title(settings)}"
+    return Unfinished(name, running, len(seconds), settings.epochs, sum(seconds))
+
+
+def status(store: Store) -> list[str]:
+    """Lines for a person: a table of datasets and models, then every run that is not done."""
+    found, unread = standings(store)
+    if not found and not unread:
+        return [f"{store.root}: nothing yet; `lottery run` begins"]
+    heads = ("", "done", "running", "stopped", "failed", "spent", "left")
+    rows = [heads]
+    for s in found:
+        running = sum(run.running for run in s.unfinished)
+        counts = (len(s.done), running, len(s.unfinished) - running, len(s.failed))
+        times = (clock(s.spent), clock(s.left) if s.unfinished else "")
+        rows.append((f"{s.dataset} {s.model}", *map(str, counts), *times))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        ).rstrip()
+        for row in rows
+    ]
+    for s in found:
+        for run in s.unfinished:
+            word = "running" if run.running else "stopped"
+            if run.epochs:
+                at = f"after epoch {run.epochs} of {run.of}, {clock(run.left)} left"
+            else:
+                at = "before the end of its first epoch" if run.running else "state cannot be read"
+            lines.append(f"{word}: {run.name}, {at}")
+        lines += [f"failed: {s.dataset} {title(r.settings)}, {r.failed}" for r in s.failed]
+    return [*lines, *unread]
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
