@@ -6,6 +6,7 @@ import re
 
 from lottery.files import root
 from lottery.runs.store import Store
+from lottery.settings import table
 from lottery.upkeep.verify import verify
 
 
@@ -34,3 +35,7 @@ def test_the_recipes_figures_are_those_of_their_records():
     for loss, accuracy, place, run in rows:
         best = records[place, run].best
         assert (f"{best.valid_loss:.4f}", f"{best.valid_accuracy:.2%}") == (loss, f"{accuracy}%")
+
+
+def test_the_settings_table_is_the_settings():
+    assert table() in (root() / "docs" / "settings.md").read_text(encoding="utf-8")

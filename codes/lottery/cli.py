@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from lottery.files import FULL, UserError, root, unwritable
 from lottery.recipes import RECIPES
-from lottery.settings import OWN, options
+from lottery.settings import OWN, options, told
 
 EXAMPLES = """examples:
   lottery data imdb                     what the corpus holds
@@ -205,19 +205,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _said(field: Field) -> str:
-    """What a setting is, whom it belongs to, and its default as the shell takes it."""
-    owner = f" ({field.metadata['of'].to})" if field.metadata["of"] else ""
-    default = (
-        " ".join(map(str, field.default)) or "none"
-        if (isinstance(field.default, tuple))
-        else str(field.default)
-    )
+    """What a setting is, whom it belongs to, its default, and where a recipe says otherwise."""
+    default, _, words, owner = told(field)
     chosen = [
         f"{dataset} {model} {recipe[field.name]}"
         for (dataset, model), recipe in RECIPES.items()
         if field.name in recipe
     ]
-    return f"{field.metadata['help']}{owner} (default: {'; '.join([default, *chosen])})"
+    return f"{words}{f' ({owner})' if owner else ''} (default: {'; '.join([default, *chosen])})"
 
 
 # What is slow to import is imported by the command that needs it.

@@ -263,7 +263,8 @@ class Settings:
     def normal(self) -> Settings:
         """Put options that cannot change this run at their defaults, so that it has one name."""
         made = replace(self, ladder=()) if self.arm == "dense" else self
-        idle = [f for f in options() if f.metadata["of"] and not f.metadata["of"](made)]
+        owned = [f for f in options(type(self)) if f.metadata["of"]]
+        idle = [f for f in owned if not f.metadata["of"](made)]
         return replace(made, **{f.name: f.default for f in idle})
 
     def checked(self) -> Settings:
@@ -271,7 +272,9 @@ class Settings:
         ladder = check_ladder(self.ladder)
         if self.arm != "dense" and not ladder:
             raise UserError(f"arm {self.arm!r} needs a sparsity, e.g. --sparsity 0.5")
-        values = {f.name: f.metadata["bounds"](f.name, getattr(self, f.name)) for f in options()}
+        values = {
+            f.name: f.metadata["bounds"](f.name, getattr(self, f.name)) for f in options(type(self))
+        }
         return replace(self, ladder=ladder, **values).normal()
 
     def to_json(self) -> dict[str, Any]:
@@ -292,9 +295,23 @@ class Settings:
             raise UserError(f"settings: {error}") from None
 
 
-def options() -> list[Field]:
+def options(of: type[Settings] | None = None) -> list[Field]:
     """The fields that have bounds: all but dataset, model, arm and ladder."""
-    return [f for f in fields(Settings) if f.metadata]
+    return [f for f in fields(of or Settings) if f.metadata]
+
+
+def told(f: Field) -> tuple[str, str, str, str]:
+    """A field for people: its default, what it may be, what it is, whom it belongs to."""
+    default = f.default if not isinstance(f.default, tuple) else " ".join(map(str, f.default))
+    owner = f.metadata["of"].to if f.metadata["of"] else ""
+    return str(default) or "none", str(f.metadata["bounds"]), f.metadata["help"], owner
+
+
+def table() -> str:
+    """All settings as a markdown table, that of docs/settings.md."""
+    rows = [("setting", "default", "may be", "what it is", "of"), ("---",) * 5]
+    rows += [(f"`{f.name}`", *told(f)) for f in options()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def title(settings: Settings) -> str:
