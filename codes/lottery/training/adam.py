@@ -7,15 +7,15 @@ from math import sqrt
 
 import numpy as np
 import torch
-from numba import njit, prange
 from torch import Tensor
+
+from lottery.kernels.adam import find, forget, step_kept, step_rows
 
 # A moment smaller than this moves no weight, and numbers a little smaller still are slow.
 _NOTHING = 1e-36
 # A weight that decay alone moves shrinks without end; below this it is put to zero, because its
 # gradient would be such a slow number. No logit notices.
 _VANISHED = 1e-30
-_PIECE = 16384  # weights, kept or not, in one piece of work
 _FEW = 0.4  # below this share of kept weights, gathering them is faster than passing over all
 
 
@@ -157,15 +157,15 @@ class _Rows:
         if not grad.is_sparse:
             self._step(_matrix(grad.contiguous()), self.every, numbers)
             return
-        if not _find(grad._indices()[0].numpy(), self.found):
+        if not find(grad._indices()[0].numpy(), self.found):
             grad = grad.coalesce()  # a row came twice
-            _find(grad._indices()[0].numpy(), self.found)
+            find(grad._indices()[0].numpy(), self.found)
         self._step(_matrix(grad._values().contiguous()), self.found, numbers)
-        _forget(grad._indices()[0].numpy(), self.found)
+        forget(grad._indices()[0].numpy(), self.found)
 
     def _step(self, slopes: np.ndarray, found: np.ndarray, numbers: np.ndarray) -> None:
         moments = self.first, self.second
-        _step_rows(self.weight, *moments, self.kept, self.moving, slopes, found, numbers)
+        step_rows(self.weight, *moments, self.kept, self.moving, slopes, found, numbers)
 
     def whole(self, moments: np.ndarray) -> np.ndarray:
         """A copy of these moments as a matrix."""
@@ -205,7 +205,7 @@ class _Kept(_Rows):
         flat, rows = self.weight.reshape(-1), (self.starts, self.places)
         size = self.weight.shape[1]
         slopes = slopes.reshape(-1)
-        _step_kept(flat, self.first, self.second, *rows, self.moving, slopes, size, found, numbers)
+        step_kept(flat, self.first, self.second, *rows, self.moving, slopes, size, found, numbers)
 
     def whole(self, moments: np.ndarray) -> np.ndarray:
         matrix = np.zeros_like(self.weight)
@@ -230,105 +230,3 @@ def way(weight: Tensor, mask: Tensor | None) -> type[_Whole] | type[_Rows]:
 def _matrix(tensor: Tensor) -> np.ndarray:
     """The tensor's own memory as (rows, columns)."""
     return tensor.detach().view(len(tensor) if tensor.dim() > 1 else 1, -1).numpy()
-
-
-@njit(cache=True, nogil=True)
-def _find(words, found):
-    """Note where each row's gradient lies. Undone, and False, if a row comes twice."""
-    for place, word in enumerate(words):
-        if found[word] >= 0:
-            for other in words[:place]:
-                found[other] = -1
-            return False
-        found[word] = place
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _forget(words, found):
-    for word in words:
-        found[word] = -1
-
-
-@njit(inline="always")
-def _moved(w, g, m, v, beta1, beta2, rate, narrow, epsilon, decay, nothing, vanished):
-    """One weight and its moments after a step with gradient g; Algorithm 1's lines 7 to 12."""
-    zero, one = beta1 - beta1, beta1 / beta1
-    g = g + decay * w
-    m = m + (one - beta1) * (g - m)
-    v = (one - beta2) * g * g + beta2 * v
-    m = zero if abs(m) < nothing else m
-    v = zero if v < nothing else v
-    w = w - rate * (m / (np.sqrt(v) * narrow + epsilon))
-    return zero if abs(w) < vanished else w, m, v
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
-def _step_rows(weights, firsts, seconds, masks, moving, slopes, found, numbers):
-    """Move `weights` (R, S) in place; found[row] is the row of `slopes` or -1 for gradient zero.
-
-    `masks` (R, S), or (1, S) for all rows; without decay a row that never had a gradient
-    (`moving`) stays.
-    """
-    beta1, beta2, rate, spread, epsilon, decay, nothing, vanished = numbers
-    zero, one = beta1 - beta1, beta1 / beta1
-    narrow = one / spread  # a product costs less than the quotient it replaces
-    flat = np.zeros(weights.shape[1], weights.dtype)
-    for row in prange(len(weights)):
-        moving[row] = moving[row] or found[row] >= 0
-        if not (moving[row] or decay != zero):
-            continue
-        weight, first, second = weights[row], firsts[row], seconds[row]
-        # One loop for all rows: a gradient known to be zero would be summed in another order.
-        slope = slopes[found[row]] if found[row] >= 0 else flat
-        mask = masks[row] if len(masks) > 1 else masks[0]
-        for i in range(len(weight)):
-            w, m, v = _moved(weight[i], slope[i] if mask[i] else zero, first[i], second[i],
-                             beta1, beta2, rate, narrow, epsilon, decay, nothing,
-                             vanished)  # fmt: skip
-            weight[i], first[i], second[i] = w if mask[i] else zero, m, v
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
-def _step_kept(
-    weights, firsts, seconds, starts, places, moving, slopes, size, found, numbers
-):  # fmt: skip
-    """The same for the kept weights alone; `weights` and `slopes` are flat, rows of `size`.
-
-    Some rows at a time: their kept weights and slopes are gathered, moved side by side, put back.
-    """
-    beta1, beta2, rate, spread, epsilon, decay, nothing, vanished = numbers
-    zero, one = beta1 - beta1, beta1 / beta1
-    narrow = one / spread
-    count = len(found)
-    rows = max(1, _PIECE // max(size, 1))
-    for piece in prange((count + rows - 1) // rows):
-        begin, end = piece * rows, min((piece + 1) * rows, count)
-        least = starts[begin]
-        there = starts[end] - least
-        still = decay == zero
-        slope = np.zeros(there, weights.dtype)
-        for row in range(begin, end):
-            at = found[row]
-            if at >= 0:
-                moving[row] = True
-                shift = (row - at) * size
-                for k in range(starts[row] - least, starts[row + 1] - least):
-                    slope[k] = slopes[places[least + k] - np.uint64(shift)]
-            still = still and not moving[row]
-        if still or there == 0:
-            continue
-        place, first, second = (
-            places[least : least + there],
-            firsts[least : least + there],
-            seconds[least : least + there],
-        )
-        weight = np.empty(there, weights.dtype)
-        for k in range(there):
-            weight[k] = weights[place[k]]
-        for k in range(there):
-            weight[k], first[k], second[k] = _moved(
-                weight[k], slope[k], first[k], second[k], beta1, beta2, rate, narrow, epsilon,
-                decay, nothing, vanished)  # fmt: skip
-        for k in range(there):
-            weights[place[k]] = weight[k]

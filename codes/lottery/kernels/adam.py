@@ -1,0 +1,110 @@
+"""One step of Adam on the rows of a matrix, all of their weights or the kept ones alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+_PIECE = 16384  # weights, kept or not, in one piece of work
+
+
+@njit(cache=True, nogil=True)
+def find(words, found):
+    """Note where each row's gradient lies. Undone, and False, if a row comes twice."""
+    for place, word in enumerate(words):
+        if found[word] >= 0:
+            for other in words[:place]:
+                found[other] = -1
+            return False
+        found[word] = place
+    return True
+
+
+@njit(cache=True, nogil=True)
+def forget(words, found):
+    for word in words:
+        found[word] = -1
+
+
+@njit(inline="always")
+def moved(w, g, m, v, beta1, beta2, rate, narrow, epsilon, decay, nothing, vanished):
+    """One weight and its moments after a step with gradient g; Algorithm 1's lines 7 to 12."""
+    zero, one = beta1 - beta1, beta1 / beta1
+    g = g + decay * w
+    m = m + (one - beta1) * (g - m)
+    v = (one - beta2) * g * g + beta2 * v
+    m = zero if abs(m) < nothing else m
+    v = zero if v < nothing else v
+    w = w - rate * (m / (np.sqrt(v) * narrow + epsilon))
+    return zero if abs(w) < vanished else w, m, v
+
+
+@njit(parallel=True, cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def step_rows(weights, firsts, seconds, masks, moving, slopes, found, numbers):
+    """Move `weights` (R, S) in place; found[row] is the row of `slopes` or -1 for gradient zero.
+
+    `masks` (R, S), or (1, S) for all rows; without decay a row that never had a gradient
+    (`moving`) stays.
+    """
+    beta1, beta2, rate, spread, epsilon, decay, nothing, vanished = numbers
+    zero, one = beta1 - beta1, beta1 / beta1
+    narrow = one / spread  # a product costs less than the quotient it replaces
+    flat = np.zeros(weights.shape[1], weights.dtype)
+    for row in prange(len(weights)):
+        moving[row] = moving[row] or found[row] >= 0
+        if not (moving[row] or decay != zero):
+            continue
+        weight, first, second = weights[row], firsts[row], seconds[row]
+        # One loop for all rows: a gradient known to be zero would be summed in another order.
+        slope = slopes[found[row]] if found[row] >= 0 else flat
+        mask = masks[row] if len(masks) > 1 else masks[0]
+        for i in range(len(weight)):
+            w, m, v = moved(weight[i], slope[i] if mask[i] else zero, first[i], second[i],
+                             beta1, beta2, rate, narrow, epsilon, decay, nothing,
+                             vanished)  # fmt: skip
+            weight[i], first[i], second[i] = w if mask[i] else zero, m, v
+
+
+@njit(parallel=True, cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def step_kept(
+    weights, firsts, seconds, starts, places, moving, slopes, size, found, numbers
+):  # fmt: skip
+    """The same for the kept weights alone; `weights` and `slopes` are flat, rows of `size`.
+
+    Some rows at a time: their kept weights and slopes are gathered, moved side by side, put back.
+    """
+    beta1, beta2, rate, spread, epsilon, decay, nothing, vanished = numbers
+    zero, one = beta1 - beta1, beta1 / beta1
+    narrow = one / spread
+    count = len(found)
+    rows = max(1, _PIECE // max(size, 1))
+    for piece in prange((count + rows - 1) // rows):
+        begin, end = piece * rows, min((piece + 1) * rows, count)
+        least = starts[begin]
+        there = starts[end] - least
+        still = decay == zero
+        slope = np.zeros(there, weights.dtype)
+        for row in range(begin, end):
+            at = found[row]
+            if at >= 0:
+                moving[row] = True
+                shift = (row - at) * size
+                for k in range(starts[row] - least, starts[row + 1] - least):
+                    slope[k] = slopes[places[least + k] - np.uint64(shift)]
+            still = still and not moving[row]
+        if still or there == 0:
+            continue
+        place, first, second = (
+            places[least : least + there],
+            firsts[least : least + there],
+            seconds[least : least + there],
+        )
+        weight = np.empty(there, weights.dtype)
+        for k in range(there):
+            weight[k] = weights[place[k]]
+        for k in range(there):
+            weight[k], first[k], second[k] = moved(
+                weight[k], slope[k], first[k], second[k], beta1, beta2, rate, narrow, epsilon,
+                decay, nothing, vanished)  # fmt: skip
+        for k in range(there):
+            weights[place[k]] = weight[k]
