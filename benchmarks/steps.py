@@ -10,6 +10,9 @@ ways get batches of texts of like length (a pool of 100 batches is sorted, as to
 BucketIterator does), torch.optim.Adam with a dense gradient, and PyTorch's threads on all cores;
 their texts lie ready as tensors. Ours gets the same texts shuffled: its batches need no sorting.
 
+Each pair is compared without weight decay and, as `….decay`, with it in the gradient of both sides'
+Adam. The optimiser alone is held against the machine's memory: `adam`.
+
 In a round the rival is timed right after ours, on the same texts, and a ratio is that of one round;
 given are medians over the rounds, and quartiles of the ratios.
 """
@@ -57,6 +60,8 @@ POOL = 100  # batches that are sorted together, as torchtext's BucketIterator do
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1)
 SIZES = (16, 64, 256, 512)  # texts in a batch
 REVIEWS = 50_000
+DECAY = 1e-4  # of the comparisons with weight decay
+SPARSITIES = (0.0, 0.5, 0.75, 0.875, 0.9375, 0.984)
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,11 @@ def run(
     for key, ours in pairs.items():
         say(f"{key}: ours and {' and '.join(RIVALS[ours.settings.model])} in turns")
         fewer = max(steps // 5, 1) if key == "lstm.imdb" else steps
-        figures |= {f"{key}.{k}": v for k, v in compare(ours, fewer, rounds).items()}
+        decaying = Ours(replace(ours.settings, weight_decay=DECAY), ours.texts)
+        for end, one in (("", ours), (".decay", decaying)):
+            figures |= {f"{key}{end}.{k}": v for k, v in compare(one, fewer, rounds).items()}
+    say("Adam beside the machine's memory")
+    figures |= {f"adam.{k}": v for k, v in optimiser(pairs["cnn.imdb"], rounds).items()}
     say("tokenising")
     figures |= tokenise(every["imdb"].source.startswith("generated"))
     figures["memory.all_mib"] = _peak_mib()
@@ -151,7 +160,9 @@ class Ours:
         first = models.draw(self.model, 0)
         self.model.load_state_dict(first)
         parameters = dict(self.model.named_parameters())
-        self.adam = Adam(parameters, masks.full_mask(first), settings.learning_rate)
+        self.adam = Adam(
+            parameters, None, settings.learning_rate, weight_decay=settings.weight_decay
+        )
         self.epoch = 0
         # A word's row costs Adam nothing before its first gradient; from here on every row costs.
         words = np.arange(1, texts.words, dtype=np.int32)
@@ -360,7 +371,12 @@ def compare(ours: Ours, steps: int, rounds: int) -> dict[str, float]:
     for rival in RIVALS[settings.model]:
         model = tutorial(rival, settings, texts.words, texts.outputs)
         model.load_state_dict(ours.model.state_dict())
-        rivals[rival] = model, torch.optim.Adam(model.parameters(), settings.learning_rate)
+        rivals[rival] = (
+            model,
+            torch.optim.Adam(
+                model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+            ),
+        )
     mine: dict[str, list[float]] = {rival: [] for rival in rivals}
     theirs: dict[str, list[float]] = {rival: [] for rival in rivals}
     for number in range(rounds + 1):
@@ -384,6 +400,59 @@ def compare(ours: Ours, steps: int, rounds: int) -> dict[str, float]:
         found |= {f"ratio_{rival}": middle}
         found |= {f"ratio_{rival}_q25": low, f"ratio_{rival}_q75": high}
     return found
+
+
+def optimiser(ours: Ours, rounds: int, steps: int = 10) -> dict[str, float]:
+    """Milliseconds of an optimiser's step with weight decay, dense and pruned, in turns; beside it
+    those of reading and writing weights and both moments once, whatever is done with them.
+
+    The gradients are those of real batches, the masks random.
+    """
+    settings, texts = ours.settings, ours.texts
+    ready = batches(texts.split.take(_permutation(texts.split, 5)), settings.batch_size)
+    gradients = []
+    for batch, _ in zip(ready, range(steps), strict=False):
+        epoch.criterion(ours.model(batch), batch.labels).backward()
+        gradients.append([weight.grad for weight in ours.model.parameters()])
+        ours.adam.zero_grad()
+    first = {n: weight.detach().clone() for n, weight in ours.model.named_parameters()}
+    draw, ways = torch.Generator().manual_seed(0), {}
+    for sparsity in SPARSITIES:
+        mask = {
+            name: torch.rand(part.shape, generator=draw) >= sparsity
+            for name, part in masks.full_mask(first).items()
+        }
+        own = {name: weight.clone() for name, weight in first.items()}
+        decay = {"weight_decay": DECAY}
+        ways[sparsity] = Adam(own, mask if sparsity else None, settings.learning_rate, **decay)
+    size = sum(weight.numel() for weight in first.values())
+    memory = np.zeros((3, size), np.float32)
+    spent: dict[str, list[float]] = {}
+
+    def note(name: str, work: Callable[[], object]) -> None:
+        spent.setdefault(name, []).append(_seconds(work) * 1e3)
+
+    for _ in range(rounds + 1):
+        for gradient in gradients:
+            note("ms_memory", lambda: _touch(memory))
+            for sparsity, adam in ways.items():
+                for weight, slope in zip(adam.parameters.values(), gradient, strict=True):
+                    weight.grad = slope
+                note(f"ms.{sparsity:g}", adam.step)
+    found = {name: float(np.median(times[len(gradients) :])) for name, times in spent.items()}
+    return {"mb": 6 * 4 * size / 1e6, **found, "memory_ratio": found["ms.0"] / found["ms_memory"]}
+
+
+@numba.njit(parallel=True)
+def _touch(memory: np.ndarray) -> None:
+    """Read and write every number of three arrays (3, N) once."""
+    pieces = 256
+    for piece in numba.prange(pieces):
+        size = memory.shape[1]
+        for i in range(size * piece // pieces, size * (piece + 1) // pieces):
+            memory[0, i] += 1
+            memory[1, i] += 1
+            memory[2, i] += 1
 
 
 def _tensors(split: Split, rows: np.ndarray) -> tuple[list[Tensor], Tensor]:
@@ -518,12 +587,13 @@ def written(figures: dict[str, Any]) -> str:
         return [form.format(figures[f"{model}.{data}.{name}"]) for model, data in pairs]
 
     compared = []
-    for model, name in pairs:
-        for rival in RIVALS[model]:
-            keys = "ms_{}", "ms_ours", "ratio_{}", "ratio_{}_q25", "ratio_{}_q75"
-            row = [figures[f"{model}.{name}.{key.format(rival)}"] for key in keys]
-            form = "{:,.1f}|{:,.1f}|{:.1f}|{:.1f} to {:.1f}".format(*row)
-            compared.append([titled(model, name), rival, *form.split("|")])
+    for end, decay in (("", "0"), (".decay", f"{DECAY:g}")):
+        for model, name in pairs:
+            for rival in RIVALS[model]:
+                keys = "ms_{}", "ms_ours", "ratio_{}", "ratio_{}_q25", "ratio_{}_q75"
+                row = [figures[f"{model}.{name}{end}.{key.format(rival)}"] for key in keys]
+                form = "{:,.1f}|{:,.1f}|{:.1f}|{:.1f} to {:.1f}".format(*row)
+                compared.append([titled(model, name), rival, decay, *form.split("|")])
     own = [
         ["tokens a step", *of("tokens", "{:,.0f}")],
         ["different words a step", *of("words", "{:,.0f}")],
@@ -541,7 +611,7 @@ def written(figures: dict[str, Any]) -> str:
         own.append([f"ns a token, {part}", *of(key, "{:,.0f}")])
     for size in SIZES:
         own.append([f"ns a token, batch {size}", *of(f"ns_per_token.batch_{size}", "{:,.0f}")])
-    heads = ["model, texts", "way", "its ms a step", "ours", "ratio", "quartiles"]
+    heads = ["model, texts", "way", "decay", "its ms a step", "ours", "ratio", "quartiles"]
     memory = [figures["memory.ours_mib"], figures["memory.all_mib"]]
     ours_mib, all_mib = ("unknown" if m is None else f"{m:,.0f} MiB" for m in memory)
     return "\n".join(
@@ -550,6 +620,17 @@ def written(figures: dict[str, Any]) -> str:
             "",
             f"Medians of {figures['rounds']} rounds of {figures['steps']} steps each; of the LSTMs "
             "on IMDb a fifth of the steps.",
+            "",
+            _table(
+                ["Adam with decay, IMDb CNN", *(f"{share:.4g}" for share in SPARSITIES), "memory"],
+                [
+                    [
+                        "ms a step",
+                        *(f"{figures[f'adam.ms.{share:g}']:.2f}" for share in SPARSITIES),
+                        f"{figures['adam.ms_memory']:.2f}",
+                    ]
+                ],
+            ),
             "",
             _table(["ours", *(titled(*pair) for pair in pairs)], own),
             "",

@@ -125,6 +125,10 @@ def test_every_number_is_there_and_generated_texts_are_called_so(tiny, tmp_path,
             for key in own:
                 least = 0 if key != "sgemm_fraction" else -1  # it may round to 0 on a busy machine
                 assert figures[f"{model}.{name}.{key}"] > least, key
+    for key in ("cnn.imdb", "lstm.agnews"):
+        assert figures[f"{key}.decay.ms_ours"] > 0
+    assert figures["adam.mb"] > 0 and figures["adam.ms_memory"] > 0
+    assert all(figures[f"adam.ms.{share:g}"] > 0 for share in tiny.SPARSITIES)
     assert figures["tokenise.texts"] == 30
     assert figures["machine.threads"] >= 1 and figures["machine.sgemm_gflops"] == 100
     assert any("generated" in line for line in said)
