@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
-from lottery.kernels.recurrence import lstm, lstm_pooled, pool
+from helpers.recurrence import lstm, pool
+from lottery.kernels.recurrence import lstm_pooled
 
 HOW = ("max", "mean", "last")
 

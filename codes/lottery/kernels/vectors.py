@@ -238,7 +238,7 @@ def cell(typingctx, gates, g0, cells, before, after, hidden, h0):
 
 @intrinsic
 def cell_back(typingctx, gates, g0, cells, before, dh, dc, d0, dgates, dg0):
-    """The gradients of `_cell`: dgates from dh and dc; dc becomes the gradient of c_{t-1}."""
+    """The gradients of `cell`: dgates from dh and dc; dc becomes the gradient of c_{t-1}."""
 
     def build(context, builder, signature, arguments):
         gates, g0, cells, before, dh, dc, d0, dgates, dg0 = arguments
