@@ -67,6 +67,11 @@ class Settings:
     rewind_step: int = 0  # 0 rewinds to the initial weights; k to those after k optimiser steps
 
     @property
+    def pair(self) -> tuple[str, str]:
+        """What a recipe is chosen for: dataset and model."""
+        return self.dataset, self.model
+
+    @property
     def rung(self) -> int:
         """Rounds of pruning behind this run; 0 for dense."""
         return len(self.ladder)
