@@ -23,20 +23,11 @@ COLUMNS = [
     "dataset",
     "model",
     "arm",
-    "rung",
     "sparsity",
-    "sparsity_without_embedding",
     "seed",
-    "train_loss",
-    "train_accuracy",
-    "valid_loss",
     "valid_accuracy",
-    "test_loss",
     "test_accuracy",
-    "best_epoch",
-    "epochs",
     "seconds",
-    "run",
 ]
 
 LATER = ("host", "worker", "vanished", "words")  # fields that the first records lack
@@ -291,23 +282,12 @@ class Store:
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
-    """One tidy row per finished run, with the columns of results/<dataset>.csv."""
+    """One short row per finished run, to print; `analysis.frame` has every column."""
     rows = [
-        {
-            **{name: getattr(r.settings, name) for name in ("dataset", "model", "arm", "rung")},
-            "sparsity": r.sparsity,
-            "sparsity_without_embedding": r.sparsity_without_embedding,
-            "seed": r.settings.seed,
-            **{name: getattr(r.best, name) for name in COLUMNS[7:11]},
-            "test_loss": r.test_loss,
-            "test_accuracy": r.test_accuracy,
-            "best_epoch": r.best_epoch,
-            "epochs": len(r.history),
-            "seconds": r.seconds,
-            "run": r.run,
-        }
+        (s.dataset, s.model, s.arm, r.sparsity, s.seed)
+        + (r.best.valid_accuracy, r.test_accuracy, r.seconds)
         for r in records
-        if not r.failed
+        if not r.failed and (s := r.settings)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
