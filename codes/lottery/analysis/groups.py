@@ -26,9 +26,9 @@ OF_BEST = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
 OF_MASKS = ("score", "scored_at", "kept_dense", "scope", "output_rate", "rewind_step")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
-    """Runs that differ in the seed alone."""
+    """Runs that differ in the seed alone; a key of dictionaries by what it is."""
 
     records: tuple[Record, ...]
 
@@ -86,7 +86,9 @@ def is_former(settings: Settings) -> bool:
 
 def of_recipe(records: Iterable[Record], recipes: Recipes) -> list[Record]:
     """The records of a recipe's protocol, of each pair on the texts with most of them."""
-    return _chosen(r for r in records if r.settings.protocol() == protocol(r.settings.pair, recipes))
+    return _chosen(
+        r for r in records if r.settings.protocol() == protocol(r.settings.pair, recipes)
+    )
 
 
 def main(records: Iterable[Record]) -> list[Record]:

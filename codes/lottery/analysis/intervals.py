@@ -112,7 +112,7 @@ def expected(found: MeanSquares, seeds: int, more: int) -> MeanSquares:
 def seeds_needed(values: np.ndarray, decides: Callable[[float, float], bool]) -> int | None:
     """With how many seeds would the interval around the mean of `values` (S, N) probably decide?
 
-    `decides` says whether an interval, low and high, does. None for one seed, which tells nothing of
+    `decides` says whether an interval, low and high, does. None for one seed, which says nothing of
     others, and if the test examples alone leave it open.
     """
     seeds, examples = values.shape

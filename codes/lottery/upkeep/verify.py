@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from lottery.files import UserError, unwritable
 from lottery.pruning.masks import removed_by_layer
+from lottery.report import figures
 from lottery.report import page as report
 from lottery.runs import checkpoints
 from lottery.runs.store import Record, Store
@@ -213,7 +214,7 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
     root = Path(store.root)
     beside = [root, root / "figures", report.path_of(store).parent]
     for path in sorted({path for folder in beside for path in folder.glob(".*.tmp")}):
-        if re.match(r"\.(.+\.(csv|png)|week9\.md)\.", path.name):
+        if re.match(r"\.(.+\.(csv|png|svg)|week9\.md|README\.md)\.", path.name):
             try:
                 age = time.time() - path.stat().st_mtime
             except FileNotFoundError:
@@ -330,12 +331,17 @@ def _written(store: Store) -> tuple[list[str], list[str]]:
         copy = Store(Path(folder) / "a" / root.resolve().name)
         if (root / "runs").is_dir():
             shutil.copytree(root / "runs", copy.root / "runs")
+        readme = root.resolve().parent / "README.md"
+        if readme.is_file() and root.name != "demo":
+            shutil.copy(readme, copy.root.parent)
         again = report.write(copy, say=lambda line: None)
         made = {file.relative_to(copy.root): file for file in sorted(copy.root.glob("*.csv"))}
         pictures = [file.relative_to(copy.root) for file in sorted(copy.root.glob("figures/*"))]
         outputs = [(path, again), *((root / name, file) for name, file in made.items())]
         remedy = "`lottery report` writes it"
-        if not any(there.exists() for there, _ in outputs):
+        if (copy.root.parent / "README.md").is_file():
+            outputs.append((readme, copy.root.parent / "README.md"))
+        if not any(there.exists() for there, _ in outputs if there != readme):
             return [], [f"{path}: not written yet; {remedy}"]
         problems = []
         for there, wanted in outputs:
@@ -346,10 +352,6 @@ def _written(store: Store) -> tuple[list[str], list[str]]:
         for name in pictures:
             if not (root / name).is_file():
                 problems.append(f"{root / name}: is missing; {remedy}")
-            elif not _is_whole_png((root / name).read_bytes()):
+            elif not figures.is_whole(name.name, (root / name).read_bytes()):
                 problems.append(f"{root / name}: is no whole picture; {remedy}")
     return problems, []
-
-
-def _is_whole_png(content: bytes) -> bool:
-    return content.startswith(b"\x89PNG\r\n\x1a\n") and content[-8:-4] == b"IEND"
