@@ -129,10 +129,7 @@ def why(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> list[str
         own = facts.get(pair, verdict.Pair(*pair))
         name = own.name
         kept.append(_kept(own, [r for r in main if r.settings.pair == pair]))
-        shares = [
-            _share(inside.vanished(r for r in some if r.settings.arm == "dense"))
-            for some in by_recipe(records, pair).values()
-        ]
+        shares = [_vanished(some) for some in by_recipe(records, pair).values()]
         gone.append(GONE.format(name=name, with_decay=shares[0], without=shares[1]))
         run = len(own.rungs) - len(own.where(RANDOM_MASK, NOT_RUN))
         counts = {"yes": own.where(RANDOM_MASK, YES), "no": own.where(RANDOM_MASK, NO)}
@@ -161,6 +158,12 @@ def _kept(pair: verdict.Pair, records: Iterable[Record]) -> str:
     rare = _share(inside.kept(counted[step], 0, inside.RARE))
     often = _share(inside.kept(counted[step], inside.OFTEN, float("inf")))
     return SHARE.format(name=pair.name, part=part(step), rare=rare, often=often)
+
+
+def _vanished(records: Iterable[Record]) -> str:
+    """Of the dense networks among some records."""
+    dense = [record for record in records if record.settings.arm == "dense"]
+    return _share(inside.vanished(dense)) if dense else NOT_RUN
 
 
 def _share(value: float | None) -> str:

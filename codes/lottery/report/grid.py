@@ -82,8 +82,8 @@ LIMITS = (
     "was tried. {seeds} seeds a pair say little of how seeds differ, and most intervals are "
     "wide for it. The margin of {margin} is a convention, and another one gives other marks. The "
     "report holds {intervals} intervals of several seeds, each 95 % by itself and none adjusted "
-    "for their number: about one in twenty misses by chance. {lucky} of the {decided} decided marks "
-    "rest on seeds that agree better than their test texts allow, and such intervals hold the "
+    "for their number: about one in twenty misses by chance. {lucky} of the {decided} decided "
+    "questions rest on seeds that agree better than their test texts allow, and such intervals hold the "
     "truth less often. Seeds needed are extrapolated from as few seeds, and are rough."
 )
 GENERATED = "These texts are generated: nothing here is a result on real ones."

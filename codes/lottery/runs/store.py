@@ -283,12 +283,11 @@ class Store:
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
     """One short row per finished run, to print; `analysis.frame` has every column."""
-    rows = [
-        (s.dataset, s.model, s.arm, r.sparsity, s.seed)
-        + (r.best.valid_accuracy, r.test_accuracy, r.seconds)
-        for r in records
-        if not r.failed and (s := r.settings)
-    ]
+    rows = []
+    for r in (record for record in records if not record.failed):
+        s, best = r.settings, r.best.valid_accuracy
+        run = s.dataset, s.model, s.arm, r.sparsity, s.seed
+        rows.append((*run, best, r.test_accuracy, r.seconds))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
