@@ -18,7 +18,7 @@ from lottery.analysis.groups import Group
 from lottery.report.figures import chosen
 from lottery.report.figures.axes import fit, grid, legend, remaining_axis
 from lottery.report.figures.picture import Picture
-from lottery.report.figures.styles import Look, arm_look, pair_name, place
+from lottery.report.figures.styles import Look, arm_look, arm_name, pair_name, place
 from lottery.runs.store import Record
 from lottery.settings import Settings
 
@@ -59,7 +59,7 @@ def sparsity_curve(records: Iterable[Record]) -> Picture | None:
     found = groups.groups(groups.main(chosen.finished(records)))
     together: dict[str, list[Group]] = defaultdict(list)
     for group in sorted(found, key=lambda group: place(group.settings)):
-        together[groups.label(group.settings)].append(group)
+        together[arm_name(group.settings)].append(group)
     plain = [name for name, same in together.items() if not groups.variant(same[0].settings)]
     ways = [name for name in together if name not in plain]
     series = [
@@ -113,7 +113,7 @@ def _over_weights(series: Sequence[Series], band: bool) -> Picture | None:
         axes.set_title(pair_name(found[0].settings))
     panels[0].set_ylabel("Test accuracy (%)")
     fit(panels, LEAST)
-    legend(figure, handles, 4)
+    legend(figure, handles)
     return figure
 
 
@@ -163,7 +163,7 @@ def _places(series: Sequence[Series], model: str) -> dict[Settings, float]:
     for group in every:
         rungs[group.settings.sparsity].append(group)
     steps = [math.log2((1 - low) / (1 - high)) for low, high in pairwise(sorted(rungs))]
-    apart = min([ASIDE, *(0.8 * step / max(map(len, rungs.values())) for step in steps)])
+    apart = min([ASIDE, *(0.6 * step / max(map(len, rungs.values())) for step in steps)])
     return {
         group.settings: _remaining(group) / 2 ** (apart * (number - (len(same) - 1) / 2))
         for same in rungs.values()

@@ -11,6 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
+from lottery.report.figures.picture import WIDTH
+
+# Of a legend's entry, in inches: the sample with its gaps, and a letter.
+SAMPLE, LETTER = 0.65, 0.07
 REMAINING = "Weights remaining (%, log)"
 
 
@@ -64,12 +68,16 @@ def fit(panels: Iterable[Axes], least: float) -> None:
         panels[0].set_ylim(middle - half, middle + half)
 
 
-def legend(figure: Figure, handles: dict[str, object], columns: int) -> None:
-    """Below all panels, the name and look of what is drawn, from left to right, row by row."""
-    rows = -(-len(handles) // columns)
-    width = -(-len(handles) // rows)
+def legend(figure: Figure, handles: dict[str, object], most: int = 4) -> None:
+    """Below all panels, the name and look of what is drawn, row by row, `most` in a row at most."""
     names = list(handles)
-    order = [n for column in range(width) for n in names[column::width]]  # as matplotlib fills it
+    for wish in range(min(most, len(names)), 0, -1):
+        rows = -(-len(names) // wish)
+        width = -(-len(names) // rows)  # as long as each other
+        columns = [names[column::width] for column in range(width)]
+        if sum(SAMPLE + LETTER * max(map(len, column)) for column in columns) < WIDTH:
+            break
+    order = [name for column in columns for name in column]  # as matplotlib fills it
     figure.legend(
         [handles[name] for name in order],
         order,

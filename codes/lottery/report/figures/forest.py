@@ -22,6 +22,9 @@ SAID = {
     verdict.NO: f"no: worse by more than {MARGIN:g} points",
     verdict.OPEN: "open",
 }
+# Beside the panel, so many dots right of its edge whatever its width: numbers, and seeds.
+VALUES, SEEDS = (8, "left"), (166, "right")
+BESIDE = {"textcoords": "offset points", "fontsize": 9, "annotation_clip": False}
 BAND = {"color": "0.88", "linewidth": 0}
 
 
@@ -45,15 +48,22 @@ def forest(records: Iterable[Record]) -> Picture | None:
         axes.set_xlim(limits)
         _draw(axes, rows)
         axes.set_title(f"{dataset_name(pair.dataset)}, {pair.model.upper()}", loc="left", size=10)
-    head = {"transform": panels[0].transAxes, "fontsize": 9, "va": "bottom", "color": "0.35"}
-    panels[0].text(1.02, 1.02, "points [95 % interval]", **head)
-    panels[0].text(1.32, 1.02, "seeds", ha="right", **head)
+    for words, aside, side in (("points [95 % interval]", *VALUES), ("seeds", *SEEDS)):
+        panels[0].annotate(
+            words,
+            (1, 1),
+            xycoords="axes fraction",
+            xytext=(aside, 4),
+            ha=side,
+            color="0.3",
+            **BESIDE,
+        )
     panels[-1].set_xlabel("Test accuracy of the ticket less that of dense (points)")
     seen = {fact.state for fact in facts}
     handles: dict[str, object] = {
         said: Line2D([], [], **_look(state)) for state, said in SAID.items() if state in seen
     }
-    legend(figure, handles | {f"± {MARGIN:g} points": Patch(**BAND)}, 4)
+    legend(figure, handles | {f"± {MARGIN:g} points": Patch(**BAND)})
     return figure
 
 
@@ -80,15 +90,25 @@ def _draw(axes: Axes, rows: list[Rung]) -> None:
         fact = rung[verdict.TICKET]
         mean, low, high = (100 * end for end in _ends(fact))
         look = _look(fact.state)
-        axes.hlines(y, max(low, left), min(high, right), colors=look["color"], linewidth=1.5)
+        # What lies beyond an end is drawn at it, with an arrow.
+        first, last = left + 0.03 * (right - left), right - 0.03 * (right - left)
+        ends = min(max(low, left), last), max(min(high, right), first)
+        axes.hlines(y, *ends, colors=look["color"], linewidth=1.5)
         for end, beyond, arrow in ((left, low < left, "<"), (right, high > right, ">")):
             if beyond:
                 axes.plot(end, y, arrow, color=look["color"], markersize=6, clip_on=False)
-        if left <= mean <= right:
-            axes.plot(mean, y, label=names[y], **look)
-        place = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9}
-        axes.text(1.02, y, f"{_points(mean)} [{_points(low)} to {_points(high)}]", **place)
-        axes.text(1.32, y, str(fact.seeds), ha="right", **place)
+        axes.plot(min(max(mean, first), last), y, label=names[y], **look)
+        numbers = f"{_points(mean)} [{_points(low)} to {_points(high)}]"
+        for words, aside, side in ((numbers, *VALUES), (str(fact.seeds), *SEEDS)):
+            axes.annotate(
+                words,
+                (1, y),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(aside, 0),
+                ha=side,
+                va="center",
+                **BESIDE,
+            )
     axes.set_yticks(range(len(rows)), [f"{name} of the weights" for name in names], fontsize=9)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

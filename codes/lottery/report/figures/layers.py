@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from lottery.analysis import groups
 from lottery.analysis.groups import Group
@@ -60,6 +60,7 @@ def _densities(axes: Axes, chain: list[Group]) -> None:
         axes.plot(*zip(*shown, strict=True), label=name, **rung_look(number))
     remaining_axis(axes, min(x))
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     axes.yaxis.set_minor_locator(NullLocator())
     grid(axes)

@@ -35,7 +35,7 @@ STRANGERS: list[Look] = [
     {"color": "#555500", "linestyle": (0, (7, 2, 1, 2)), "marker": "8", "markersize": 6},
 ]
 VARIANTS: list[Look] = [
-    {"color": "#4fa3e0", "linestyle": (0, (4, 1.5)), "marker": "v", "markersize": 6},
+    {"color": "#4fa3e0", "linestyle": (0, (9, 2)), "marker": "v", "markersize": 6},
     {"color": "#b5509c", "linestyle": (0, (1, 1.2)), "marker": "P", "markersize": 6.5},
     {"color": "#7a8b00", "linestyle": (0, (5, 1, 1, 1)), "marker": "*", "markersize": 8},
     {"color": "#8d6e63", "linestyle": (0, (2, 2)), "marker": "h", "markersize": 6.5},
@@ -55,6 +55,7 @@ STATES: dict[str, Look] = {
     "no": {"color": "#c0392b", "marker": "X", "markersize": 7.5, "markerfacecolor": "#c0392b"},
     "open": {"color": "#7d7d7d", "marker": "D", "markersize": 6, "markerfacecolor": "white"},
 }
+WAYS = {"rewind_step": "rewound to step", "scope global": "global pruning"}  # said and shown
 LAYERS = {  # the beginning of a tensor's name, and what it is called
     "embedding.weight": "embedding",
     "output.weight": "output",
@@ -74,6 +75,14 @@ def arm_look(arm: str, variant: int | None = None) -> Look:
 def rung_look(rung: int) -> Look:
     """The look of a ladder's rung, counted from 0."""
     return LOOK | RUNGS[rung % len(RUNGS)]
+
+
+def arm_name(settings: Settings) -> str:
+    """The arm as a picture calls it, and how else its tickets were made."""
+    name = groups.label(settings)
+    for said, shown in WAYS.items():
+        name = name.replace(said, shown)
+    return name
 
 
 def place(settings: Settings) -> tuple:

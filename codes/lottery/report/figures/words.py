@@ -23,6 +23,10 @@ DENSE = {
     chosen.WITH: arm_look("dense") | {"marker": "o", "markersize": 4},
     chosen.WITHOUT: arm_look("finetune") | {"markersize": 5},
 }
+SHOWN = {
+    "kept": "Kept of the words' weights (%)",
+    "vanished": f"Below {VANISHED:g} after training (%)".replace("e-0", "e-"),
+}
 
 Line = tuple[str, Look, Group, str]  # name, look, whose rows, and which field of `Words`
 Panel = tuple[str, list[Line]]  # with its title
@@ -50,14 +54,12 @@ def word_curve(records: Iterable[Record]) -> Picture | None:
                 axes.plot(*_shares(group, field), label=name, **look)
                 handles.setdefault(name, Line2D([], [], **look))
             _word_axis(axes)
+            if len(rows) == i + 1 or len(rows[i + 1]) <= j:
+                axes.set_xlabel("Occurrences in the training texts", fontsize=9)
             axes.set_title(title, fontsize=10)
             axes.set_ylim(-4, 104)
-            if field == "kept":
-                axes.set_ylabel("Kept of the row (%)")
-            else:
-                axes.set_ylabel(f"Below {VANISHED:g} (%)")
-    figure.supxlabel("How often the word occurs in the training texts (log)", fontsize=10)
-    legend(figure, handles, 8 if len(handles) > 8 else 4)
+            axes.set_ylabel(SHOWN[field], fontsize=9)
+    legend(figure, handles)
     return figure
 
 
@@ -122,5 +124,5 @@ def _count(value: float, _: int | None = None) -> str:
         return "0"
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if value >= size:
-            return f"{value / size:.3g}{unit}" if value < 10 * size else f"{value / size:.0f}{unit}"
+            return f"{value / size:.0f}{unit}"
     return f"{value:.0f}"
