@@ -267,17 +267,7 @@ def _run(parsed: argparse.Namespace) -> None:
         for dataset in datasets
     ]
     records = run_all(studies)
-    columns = [
-        "dataset",
-        "model",
-        "arm",
-        "sparsity",
-        "seed",
-        "valid_accuracy",
-        "test_accuracy",
-        "seconds",
-    ]
-    print(table(records)[columns].to_string(index=False, float_format="{:.4f}".format))
+    print(table(records).to_string(index=False, float_format="{:.4f}".format))
 
 
 def _report(parsed: argparse.Namespace) -> None:

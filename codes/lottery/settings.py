@@ -222,6 +222,11 @@ class Settings:
     )
 
     @property
+    def pair(self) -> tuple[str, str]:
+        """What a recipe is chosen for: dataset and model."""
+        return self.dataset, self.model
+
+    @property
     def rung(self) -> int:
         """Rounds of pruning behind this run; 0 for dense."""
         return len(self.ladder)

@@ -6,14 +6,12 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from lottery.models import MODELS
 from lottery.pruning.arms import ARMS
-from lottery.recipes import RECIPES
+from lottery.recipes import RECIPES, WITHOUT_DECAY, Recipes
 from lottery.runs.record import Record
-from lottery.runs.store import table
 from lottery.settings import Settings
 
 ARM_LABELS = {
@@ -24,11 +22,13 @@ ARM_LABELS = {
     "shuffled": "shuffled mask",
     "finetune": "fine-tuned",
 }
+OF_BEST = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
+OF_MASKS = ("score", "scored_at", "kept_dense", "scope", "output_rate", "rewind_step")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
-    """Runs that differ in the seed alone."""
+    """Runs that differ in the seed alone; a key of dictionaries by what it is."""
 
     records: tuple[Record, ...]
 
@@ -41,21 +41,26 @@ class Group:
     def seeds(self) -> int:
         return len(self.records)
 
-    @cached_property
-    def _columns(self) -> dict[str, list[float]]:
-        return table(self.records).to_dict("list")
+    def values(self, name: str) -> list[float]:
+        """A figure of each run: a field of the record or of its best epoch."""
+        return [figure(record, name) for record in self.records]
 
-    def mean(self, column: str) -> float:
-        """Mean over the seeds of a column of `results.COLUMNS`."""
-        return statistics.fmean(self._columns[column])
+    def mean(self, name: str) -> float:
+        """Mean over the seeds."""
+        return statistics.fmean(self.values(name))
 
-    def median(self, column: str) -> float:
+    def median(self, name: str) -> float:
         """Median over the seeds."""
-        return statistics.median(self._columns[column])
+        return statistics.median(self.values(name))
 
-    def sd(self, column: str) -> float | None:
+    def sd(self, name: str) -> float | None:
         """Sample standard deviation over the seeds; None for a single one."""
-        return statistics.stdev(self._columns[column]) if self.seeds > 1 else None
+        return statistics.stdev(self.values(name)) if self.seeds > 1 else None
+
+
+def figure(record: Record, name: str) -> float:
+    """A figure of a finished run, e.g. "test_accuracy"; "valid_loss" is that of the best epoch."""
+    return getattr(record.best if name in OF_BEST else record, name)
 
 
 def identity(record: Record) -> tuple[Settings, str]:
@@ -68,24 +73,47 @@ def fingerprint(record: Record) -> str:
     return str(record.data["fingerprint"])
 
 
-def main(records: Iterable[Record]) -> list[Record]:
-    """Per dataset and model the records of one protocol on one corpus.
+def protocol(pair: tuple[str, str], recipes: Recipes = RECIPES) -> Settings:
+    """The protocol of a (dataset, model) by its recipe; the defaults' where it has none."""
+    return Settings(*pair, **recipes.get(pair, {})).protocol()
 
-    It is the recipe's if that was run, lest a trial with more seeds take its place; then the one
-    with most records; of equals the one nearest to the defaults, then by name.
+
+def is_former(settings: Settings) -> bool:
+    """Is this a run by the recipe without weight decay, where today's is another?"""
+    pair, own = settings.pair, settings.protocol()
+    return own == protocol(pair, WITHOUT_DECAY) != protocol(pair)
+
+
+def of_recipe(records: Iterable[Record], recipes: Recipes) -> list[Record]:
+    """The records of a recipe's protocol, of each pair on the texts with most of them."""
+    return _chosen(
+        r for r in records if r.settings.protocol() == protocol(r.settings.pair, recipes)
+    )
+
+
+def main(records: Iterable[Record]) -> list[Record]:
+    """Per dataset and model the records of one protocol on one corpus: the report's main tables.
+
+    Today's recipe once a ladder of it has begun, lest a trial with more seeds take its place; until
+    then the one without weight decay; then the one with most records.
     """
+    return _chosen(records)
+
+
+def _chosen(records: Iterable[Record]) -> list[Record]:
     records = list(records)
     counts = Counter(identity(record) for record in records)
+    pruned = {identity(record) for record in records if record.settings.rung}
 
     def order(key: tuple[Settings, str]) -> tuple:
-        protocol, texts = key
-        pair = protocol.dataset, protocol.model
-        recipe = Settings(*pair, **RECIPES.get(pair, {})).protocol()
-        return protocol != recipe, -counts[key], len(protocol.spoken()), protocol.run, texts
+        own, texts = key
+        today, begun = own == protocol(own.pair), key in pruned
+        rank = (not (today and begun), not (is_former(own) and begun), not today)
+        return *rank, -counts[key], len(own.spoken()), own.run, texts
 
     chosen: dict[tuple[str, str], tuple[Settings, str]] = {}
     for key in sorted(counts, key=order):
-        chosen.setdefault((key[0].dataset, key[0].model), key)
+        chosen.setdefault(key[0].pair, key)
     return [record for record in records if identity(record) in chosen.values()]
 
 
@@ -125,10 +153,18 @@ def chains(found: Iterable[Group]) -> list[list[Group]]:
     return [chain[::-1] for chain in made]
 
 
+def plain(settings: Settings) -> Settings:
+    """The same arm, rung and seed with the mask made as the pair's recipe says."""
+    recipes = WITHOUT_DECAY if is_former(settings) else RECIPES
+    recipe = recipes.get(settings.pair, {})
+    made = {name: recipe[name] for name in OF_MASKS if name in recipe}
+    own = {"arm": settings.arm, "ladder": settings.ladder, "seed": settings.seed}
+    return replace(settings.protocol(), **made, **own).normal()
+
+
 def variant(settings: Settings) -> dict[str, Any]:
-    """How the mask was made, where it differs from the defaults, e.g. {"rewind_step": 438}."""
-    changed = differences(settings, settings.protocol())
-    return {name: v for name, v in changed.items() if name not in ("arm", "ladder", "seed")}
+    """How the mask was made, where it is not the recipe's way, e.g. {"rewind_step": 438}."""
+    return differences(settings, plain(settings))
 
 
 def differences(settings: Settings, other: Settings) -> dict[str, Any]:

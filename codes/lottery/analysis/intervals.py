@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,6 +15,7 @@ LEVEL = 0.95
 # by luck look like certainty. A share of 1 would cover up to 99 % where seeds do not differ
 # (docs/method.md).
 LEAST = 0.6
+MANY = 2**20  # seeds; as good as all there are
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,40 @@ def margin(found: MeanSquares, seeds: int, examples: int) -> float:
         return least
     weighted = found.seeds * _quantile(seeds - 1) + added * _quantile(examples - 1)
     return max(weighted / total * math.sqrt(total / (seeds * examples)), least)
+
+
+def expected(found: MeanSquares, seeds: int, more: int) -> MeanSquares:
+    """The mean squares that `more` seeds should show where `seeds` showed these.
+
+    The components of the variance stay as they are, none below zero; those of seeds and of the rest
+    do not depend on the number of seeds.
+    """
+    of_example = max(found.examples - found.rest, 0.0) / seeds
+    return MeanSquares(max(found.seeds, found.rest), more * of_example + found.rest, found.rest)
+
+
+def seeds_needed(values: np.ndarray, decides: Callable[[float, float], bool]) -> int | None:
+    """With how many seeds would the interval around the mean of `values` (S, N) probably decide?
+
+    `decides` says whether an interval, low and high, does. None for one seed, which says nothing of
+    others, and if the test examples alone leave it open.
+    """
+    seeds, examples = values.shape
+    if seeds == 1:
+        return None
+    found, mean = mean_squares(values), float(values.mean())
+
+    def enough(more: int) -> bool:
+        spread = margin(expected(found, seeds, more), more, examples)
+        return decides(mean - spread, mean + spread)
+
+    few, many = seeds, MANY
+    if not enough(many):
+        return None
+    while many - few > 1:  # margins fall with the seeds, so that the answer turns once
+        middle = (few + many) // 2
+        few, many = (few, middle) if enough(middle) else (middle, many)
+    return many
 
 
 def margin_of_examples(mean_square: float, seeds: int, examples: int) -> float:

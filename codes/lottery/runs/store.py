@@ -17,20 +17,11 @@ COLUMNS = [
     "dataset",
     "model",
     "arm",
-    "rung",
     "sparsity",
-    "sparsity_without_embedding",
     "seed",
-    "train_loss",
-    "train_accuracy",
-    "valid_loss",
     "valid_accuracy",
-    "test_loss",
     "test_accuracy",
-    "best_epoch",
-    "epochs",
     "seconds",
-    "run",
 ]
 
 
@@ -120,22 +111,10 @@ def _order(record: Record) -> tuple:
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
-    """One tidy row per finished run, with the columns of results/<dataset>.csv."""
-    rows = [
-        {
-            **{name: getattr(r.settings, name) for name in ("dataset", "model", "arm", "rung")},
-            "sparsity": r.sparsity,
-            "sparsity_without_embedding": r.sparsity_without_embedding,
-            "seed": r.settings.seed,
-            **{name: getattr(r.best, name) for name in COLUMNS[7:11]},
-            "test_loss": r.test_loss,
-            "test_accuracy": r.test_accuracy,
-            "best_epoch": r.best_epoch,
-            "epochs": len(r.history),
-            "seconds": r.seconds,
-            "run": r.run,
-        }
-        for r in records
-        if not r.failed
-    ]
+    """One short row per finished run, to print; `analysis.frame` has every column."""
+    rows = []
+    for r in (record for record in records if not record.failed):
+        s, best = r.settings, r.best.valid_accuracy
+        run = s.dataset, s.model, s.arm, r.sparsity, s.seed
+        rows.append((*run, best, r.test_accuracy, r.seconds))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lottery.files import UserError
 from lottery.pruning.masks import removed_by_layer
-from lottery.report import page
+from lottery.report import figures, page
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 
@@ -88,12 +88,17 @@ def _written(store: Store) -> tuple[list[str], list[str]]:
         copy = Store(Path(folder) / "a" / root.resolve().name)
         if (root / "runs").is_dir():
             shutil.copytree(root / "runs", copy.root / "runs")
+        readme = root.resolve().parent / "README.md"
+        if readme.is_file() and root.name != "demo":
+            shutil.copy(readme, copy.root.parent)
         again = page.write(copy, say=lambda line: None)
         made = {file.relative_to(copy.root): file for file in sorted(copy.root.glob("*.csv"))}
         pictures = [file.relative_to(copy.root) for file in sorted(copy.root.glob("figures/*"))]
         outputs = [(path, again), *((root / name, file) for name, file in made.items())]
         remedy = "`lottery report` writes it"
-        if not any(there.exists() for there, _ in outputs):
+        if (copy.root.parent / "README.md").is_file():
+            outputs.append((readme, copy.root.parent / "README.md"))
+        if not any(there.exists() for there, _ in outputs if there != readme):
             return [], [f"{path}: not written yet; {remedy}"]
         problems = []
         for there, wanted in outputs:
@@ -104,10 +109,6 @@ def _written(store: Store) -> tuple[list[str], list[str]]:
         for name in pictures:
             if not (root / name).is_file():
                 problems.append(f"{root / name}: is missing; {remedy}")
-            elif not _is_whole_png((root / name).read_bytes()):
+            elif not figures.is_whole(name.name, (root / name).read_bytes()):
                 problems.append(f"{root / name}: is no whole picture; {remedy}")
     return problems, []
-
-
-def _is_whole_png(content: bytes) -> bool:
-    return content.startswith(b"\x89PNG\r\n\x1a\n") and content[-8:-4] == b"IEND"

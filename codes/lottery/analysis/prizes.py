@@ -1,0 +1,61 @@
+"""The strict conditions of Ma et al. (2021, arXiv 2107.00166), section 2.2, and their grades."""
+
+from __future__ import annotations
+
+from lottery.analysis.verdict import (
+    FIRST_VALUES,
+    MARGIN,
+    NO,
+    NOT_RUN,
+    OPEN,
+    SMALL,
+    STRONGEST,
+    TICKET,
+    YES,
+    Fact,
+    Rung,
+)
+
+LEAST_SPARSITY = 0.6  # about where holes begin to pay on a device
+# In our words.
+CONDITIONS = (
+    "1 sparse enough (60 %), and epochs enough",
+    "2 better than a small dense network",
+    "3 better than random init",
+    "4 as good as dense, trained alike",
+    "5 as good as dense, trained best",
+)
+NO_PRIZE, SECONDARY = "no prize", "secondary prize or more"
+NOTHING = f"{OPEN} ({NOT_RUN})"
+
+
+def conditions(rung: Rung) -> tuple[str, ...]:
+    """The state of each condition; better means by more than the margin.
+
+    One learning rate is trained: 3 and 4 are theirs at that rate only, and 5, against the best
+    recipe of all, can be failed but not met.
+    """
+    first = NO if rung.sparsity < LEAST_SPARSITY else NOTHING
+    if first != NO and rung.epochs_enough is not None:
+        first = YES if rung.epochs_enough else NO
+    second, third = better(rung[SMALL]), better(rung[FIRST_VALUES])
+    fourth = rung[TICKET].state
+    fifth = NO if NO in (fourth, rung[STRONGEST].state) else NOTHING
+    return first, second, third, NOTHING if fourth == NOT_RUN else fourth, fifth
+
+
+def better(fact: Fact) -> str:
+    """Does the interval lie above the margin, below it, or on both sides? One seed decides not."""
+    if fact.interval is None:
+        return NOTHING
+    if fact.seeds > 1 and fact.interval.low > MARGIN:
+        return YES
+    return NO if fact.seeds > 1 and fact.interval.high < MARGIN else OPEN
+
+
+def prize(rung: Rung) -> str:
+    """A secondary prize for the first four conditions; a fifth would make it the jackpot."""
+    four = conditions(rung)[:4]
+    if NO in four:
+        return NO_PRIZE
+    return SECONDARY if set(four) == {YES} else OPEN

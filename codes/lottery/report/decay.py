@@ -1,0 +1,180 @@
+"""With and without weight decay, beside the strongest dense network, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from lottery.analysis import groups, inside, verdict
+from lottery.analysis.groups import Group
+from lottery.analysis.verdict import DOWN, NO, NOT_RUN, PLACES, RANDOM_MASK, STRONGEST, TICKET, YES
+from lottery.pruning.inside import VANISHED
+from lottery.recipes import RECIPES, STRONGEST_DENSE, WITHOUT_DECAY
+from lottery.report.grid import cell
+from lottery.report.tables import seeds_of
+from lottery.report.words import part, percent, power, short
+from lottery.runs.record import Record
+
+Ways = dict[str, list[Record]]  # the plain records of one pair, by recipe
+WITH, WITHOUT = "with", "without"
+NOT_COUNTED = "not counted"
+
+KEPT = (
+    "**Which words are kept.** Of the weights in the rows of words that occur fewer than {rare} "
+    "times in the training texts, and of those that occur {often} times or more, tickets keep: "
+    "{each}."
+)
+SHARE = "{name} at {part} {rare} and {often}"
+VANISH = (
+    "**What training removes by itself.** Share of the dense network's prunable weights below "
+    "{limit} in size after the last epoch: {each}."
+)
+GONE = "{name} {with_decay} with weight decay, {without} without"
+MASKS = (
+    "**Do random places do as well?** Random masks of the ticket's size and first values, at the "
+    "rungs where they were run: {each}."
+)
+MASK = (
+    "{name} as good as dense at {yes}, worse at {no}, and worse than the ticket at {up}, better at "
+    "{down}, of {run}"
+)
+COUNTED = "Records made before this was counted say nothing of it: they are called {words}."
+
+
+def by_recipe(records: Iterable[Record], pair: tuple[str, str]) -> Ways:
+    """The pair's records by today's recipe, if it is another one, and by the former."""
+    own = [r for r in records if r.settings.pair == pair and not r.failed]
+    former = groups.of_recipe(own, WITHOUT_DECAY)
+    same = groups.protocol(pair) == groups.protocol(pair, WITHOUT_DECAY)
+    found = {WITH: [] if same else groups.of_recipe(own, RECIPES), WITHOUT: former}
+    return {
+        way: [record for record in some if not groups.variant(record.settings)]
+        for way, some in found.items()
+    }
+
+
+def both(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Dense and ticket by both recipes: a row a pair and rung, differences in points.
+
+    Pairs of which one recipe was not run, or that have but one, are left out.
+    """
+    records, rows, names = list(records), [], []
+    for pair in pairs:
+        ways = by_recipe(records, pair)
+        if not all(ways.values()):
+            continue
+        found = {
+            way: {(g.settings.arm, g.settings.sparsity): g for g in groups.groups(some)}
+            for way, some in ways.items()
+        }
+        facts = {
+            way: {rung.sparsity: rung[TICKET] for ladder in ladders for rung in ladder.rungs}
+            for way, ladders in (
+                (WITH, verdict.pairs(ways[WITH], RECIPES)),
+                (WITHOUT, verdict.pairs(ways[WITHOUT], WITHOUT_DECAY)),
+            )
+        }
+        for step in sorted({step for some in facts.values() for step in some}):
+            row = {"Kept": part(step)}
+            for head, key in (("Dense", ("dense", 0.0)), ("lt", ("lt", step))):
+                row |= {f"{head}, {way}": _accuracy(found[way].get(key)) for way in found}
+            for way in found:
+                row[f"Less own dense, {way}"] = cell(facts[way].get(step, verdict.Fact()))
+            counts = [seeds_of(found[way].get(("lt", step))) for way in found]
+            rows.append(row | {"Seeds": " and ".join(counts)})
+            names.append(verdict.Pair(*pair).name)
+    return _of_pairs(rows, names)
+
+
+def strongest(records: Iterable[Record]) -> pd.DataFrame:
+    """The main tables' tickets beside the strongest dense network, where it is not their own."""
+    records = [record for record in records if not record.failed]
+    found = [pair for pair in verdict.pairs(records) if not owns_strongest(pair)]
+    steps = sorted({rung.sparsity for pair in found for rung in pair.rungs})
+    rows = []
+    for pair in found:
+        key = pair.dataset, pair.model
+        recipes = STRONGEST_DENSE if key in STRONGEST_DENSE else RECIPES
+        own = groups.of_recipe((r for r in records if r.settings.pair == key), recipes)
+        dense = groups.groups(record for record in own if record.settings.arm == "dense")
+        differs = groups.differences(groups.protocol(key, recipes), pair.settings.protocol())
+        row = {
+            "Recipe": groups.words(differs),
+            "Dense": _accuracy(dense[0] if dense else None),
+            "Seeds": seeds_of(dense[0] if dense else None),
+        }
+        rungs = {rung.sparsity: rung for rung in pair.rungs}
+        row |= {part(s): cell(rungs[s][STRONGEST]) if s in rungs else NOT_RUN for s in steps}
+        rows.append(row)
+    return _of_pairs(rows, [pair.name for pair in found])
+
+
+def owns_strongest(pair: verdict.Pair) -> bool:
+    """Is the pair's own dense network the strongest there is?"""
+    key = pair.dataset, pair.model
+    if key not in STRONGEST_DENSE:
+        return not pair.is_former
+    wanted = groups.protocol(key, STRONGEST_DENSE)
+    return pair.settings is not None and pair.settings.protocol() == wanted
+
+
+def why(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Three sentences: which words are kept, what decay removes, and what random places do."""
+    records = list(records)
+    main = groups.main(r for r in records if not r.failed)
+    facts = {(pair.dataset, pair.model): pair for pair in verdict.pairs(records)}
+    kept, gone, masks = [], [], []
+    for pair in pairs:
+        own = facts.get(pair, verdict.Pair(*pair))
+        name = own.name
+        kept.append(_kept(own, [r for r in main if r.settings.pair == pair]))
+        shares = [_vanished(some) for some in by_recipe(records, pair).values()]
+        gone.append(GONE.format(name=name, with_decay=shares[0], without=shares[1]))
+        run = len(own.rungs) - len(own.where(RANDOM_MASK, NOT_RUN))
+        counts = {"yes": own.where(RANDOM_MASK, YES), "no": own.where(RANDOM_MASK, NO)}
+        counts |= {"up": own.where(PLACES, verdict.UP), "down": own.where(PLACES, DOWN)}
+        lengths = {word: len(some) for word, some in counts.items()}
+        masks.append(MASK.format(name=name, run=run, **lengths) if run else f"{name} {NOT_RUN}")
+    lines = [
+        KEPT.format(rare=inside.RARE, often=inside.OFTEN, each="; ".join(kept)),
+        VANISH.format(limit=power(VANISHED), each="; ".join(gone)),
+        MASKS.format(each="; ".join(masks)),
+    ]
+    if any(NOT_COUNTED in line for line in lines):
+        lines.append(COUNTED.format(words=NOT_COUNTED))
+    return lines
+
+
+def _kept(pair: verdict.Pair, records: Iterable[Record]) -> str:
+    """The shares at the sparsest good ticket; without one, at the sparsest that was counted."""
+    counted: dict[float, list[Record]] = {}
+    for record in records:
+        if record.settings.arm == "lt" and record.words and not groups.variant(record.settings):
+            counted.setdefault(record.settings.sparsity, []).append(record)
+    step = pair.sparsest.sparsity if pair.sparsest else max(counted, default=0.0)
+    if step not in counted:
+        return f"{pair.name} {NOT_COUNTED}"
+    rare = _share(inside.kept(counted[step], 0, inside.RARE))
+    often = _share(inside.kept(counted[step], inside.OFTEN, float("inf")))
+    return SHARE.format(name=pair.name, part=part(step), rare=rare, often=often)
+
+
+def _vanished(records: Iterable[Record]) -> str:
+    """Of the dense networks among some records."""
+    dense = [record for record in records if record.settings.arm == "dense"]
+    return _share(inside.vanished(dense)) if dense else NOT_RUN
+
+
+def _share(value: float | None) -> str:
+    return NOT_COUNTED if value is None else short(round(value, 3))
+
+
+def _accuracy(group: Group | None) -> str:
+    return percent(group.mean("test_accuracy")) if group else NOT_RUN
+
+
+def _of_pairs(rows: list[dict[str, str]], names: list[str]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, index=names)
+    frame.columns.name = "Pair"
+    return frame

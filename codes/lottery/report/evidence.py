@@ -1,0 +1,135 @@
+"""What the answer stands on: every difference, the strict conditions, what a ticket saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from lottery.analysis import costs, groups, prizes, verdict
+from lottery.analysis.verdict import (
+    FINETUNE,
+    FIRST_VALUES,
+    NO,
+    NOT_RUN,
+    PLACES,
+    PLAIN,
+    RANDOM,
+    RANDOM_MASK,
+    SHUFFLED,
+    SMALL,
+    TICKET,
+    YES,
+    Fact,
+)
+from lottery.report.tables import framed, of_one_dataset
+from lottery.report.words import p_value, percent, points, power, short
+from lottery.runs.record import Record
+
+# Heads of columns; without any other word, it is lt that is compared.
+COMPARED = {
+    "less dense": TICKET,
+    "less random init": FIRST_VALUES,
+    "less random mask": PLACES,
+    "less shuffled mask": SHUFFLED,
+    "less small dense": SMALL,
+    "less plain lt init": PLAIN,
+    "fine-tuned less lt init": FINETUNE,
+    "random init less dense": RANDOM,
+    "random mask less dense": RANDOM_MASK,
+}
+
+
+def differences(records: Iterable[Record]) -> pd.DataFrame:
+    """One row a ladder's rung: differences in points, with 95 % intervals."""
+    rows, models = [], []
+    for ladder in verdict.ladders(of_one_dataset(records)):
+        for rung in ladder.rungs:
+            facts = [rung[question] for question in COMPARED.values()]
+            counts = sorted({fact.seeds for fact in facts if fact.seeds}, reverse=True)
+            rows.append(
+                {
+                    "Arm": ", ".join(filter(None, (groups.ARM_LABELS["lt"], ladder.way))),
+                    "Sparsity": short(rung.sparsity),
+                    **dict(zip(COMPARED, map(difference, facts), strict=True)),
+                    "Seeds": " or ".join(map(str, counts)) or "0",
+                    "Seeds to decide": f"{_needed(rung[TICKET])}; {_needed(rung[FIRST_VALUES])}",
+                }
+            )
+            models.append(ladder.model)
+    frame = framed(rows, models)
+    unrun = [head for head in [*COMPARED][1:] if head in frame and (frame[head] == NOT_RUN).all()]
+    return frame.drop(columns=unrun)
+
+
+def difference(fact: Fact) -> str:
+    """ "+0.12 (−0.10 to +0.34)", McNemar's p for a single seed, † if seeds agree by luck."""
+    given = fact.interval
+    if given is None:
+        return NOT_RUN
+    p = f", p {p_value(fact.p)}" if fact.p is not None else ""
+    mark = " †" if given.is_lucky else ""
+    return f"{points(given.mean)} ({points(given.low)} to {points(given.high)}){p}{mark}"
+
+
+def _needed(fact: Fact) -> str:
+    """How many seeds decide it: "3", "about 7", "none" if no number does, "–" if not known."""
+    if fact.is_decided:
+        return str(fact.needed)
+    if fact.seeds < 2:
+        return "–"
+    return f"about {fact.needed:,}" if fact.needed else "none"
+
+
+def conditions(records: Iterable[Record]) -> pd.DataFrame:
+    """The strict conditions of Ma et al. (2021): a row each and their grade, a column a rung."""
+    found = [ladder for ladder in verdict.ladders(of_one_dataset(records)) if not ladder.way]
+    steps = sorted({rung.sparsity for ladder in found for rung in ladder.rungs})
+    rows, models = [], []
+    for ladder in found:
+        here = f", at {power(ladder.settings.learning_rate)}"
+        by_step = {rung.sparsity: rung for rung in ladder.rungs}
+        states = {step: (*prizes.conditions(r), prizes.prize(r)) for step, r in by_step.items()}
+        for number, condition in enumerate((*prizes.CONDITIONS, "prize")):
+            row = {"Condition": condition}
+            for step in steps:
+                state = states[step][number] if step in states else NOT_RUN
+                # One learning rate was tried; of it alone 3 to 5 can tell.
+                row[short(step)] = state + here * (2 <= number <= 4 and state in (YES, NO))
+            rows.append(row)
+            models.append(ladder.model)
+    return framed(rows, models)
+
+
+def savings(records: Iterable[Record]) -> pd.DataFrame:
+    """Parameters and multiply-adds of dense network and tickets (Blalock et al. 2020)."""
+    records = [record for record in of_one_dataset(records) if not record.failed]
+    found = [g for g in groups.groups(groups.main(records)) if g.settings.arm in ("dense", "lt")]
+    seen, rows, models = set(), [], []
+    for group in found:
+        one = group.records[0]
+        kept = one.settings.model, tuple(sorted(one.layers.items()))
+        if kept in seen:  # other starting weights, or another seed, in masks of the same sizes
+            continue
+        seen.add(kept)
+        tokens = costs.text_length(one.settings)
+        now = costs.cost(one.settings, one.layers, tokens)
+        was = costs.cost(one.settings, costs.full(one.layers), tokens)
+        rows.append(
+            {
+                "Arm": groups.label(one.settings),
+                "Sparsity": percent(one.sparsity),
+                "Parameters": f"{now.parameters:,}",
+                "Compression": _times(was.parameters, now.parameters),
+                "Without embedding": f"{now.others:,}",
+                "Its compression": _times(was.others, now.others),
+                "Multiply-adds": f"{now.multiply_adds / 1e6:,.2f} M",
+                "Speed-up": _times(was.multiply_adds, now.multiply_adds),
+            }
+        )
+        models.append(one.settings.model)
+    return framed(rows, models)
+
+
+def _times(was: int, now: int) -> str:
+    return f"{was / now:.2f}" if now else "–"

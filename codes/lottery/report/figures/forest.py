@@ -1,0 +1,128 @@
+"""Is the ticket as good as dense? Every pair and rung on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from lottery.analysis import verdict
+from lottery.analysis.verdict import Fact, Pair, Rung
+from lottery.report.figures.axes import grid, legend, parts
+from lottery.report.figures.picture import Picture
+from lottery.report.figures.styles import STATES, Look, dataset_name
+from lottery.runs.record import Record
+
+MARGIN = 100 * verdict.MARGIN  # points
+FURTHEST = 10.0  # points; what lies beyond is an arrow, and its number stands beside it
+SAID = {
+    verdict.YES: f"yes: no worse by more than {MARGIN:g} points",
+    verdict.NO: f"no: worse by more than {MARGIN:g} points",
+    verdict.OPEN: "open",
+}
+# Beside the panel, so many dots right of its edge whatever its width: numbers, and seeds.
+VALUES, SEEDS = (8, "left"), (166, "right")
+BESIDE = {"textcoords": "offset points", "fontsize": 9, "annotation_clip": False}
+BAND = {"color": "0.88", "linewidth": 0}
+
+
+def forest(records: Iterable[Record]) -> Picture | None:
+    """Ticket less dense in points of test accuracy, with 95 % intervals, one panel a pair.
+
+    A rung is a row, from the most weights to the fewest; pairs without such a rung are left out.
+    """
+    found = [(pair, _rows(pair)) for pair in verdict.pairs(records)]
+    found = [(pair, rows) for pair, rows in found if rows]
+    if not found:
+        return None
+    tall = [len(rows) + 0.6 for _, rows in found]
+    figure = Picture(1.1 + sum(0.2 * rows + 0.3 for rows in tall))
+    panels = figure.subplots(
+        len(found), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": tall}
+    )[:, 0]
+    facts = [rung[verdict.TICKET] for _, rows in found for rung in rows]
+    limits = _limits(facts)
+    for axes, (pair, rows) in zip(panels, found, strict=True):
+        axes.set_xlim(limits)
+        _draw(axes, rows)
+        axes.set_title(f"{dataset_name(pair.dataset)}, {pair.model.upper()}", loc="left", size=10)
+    for words, aside, side in (("points [95 % interval]", *VALUES), ("seeds", *SEEDS)):
+        panels[0].annotate(
+            words,
+            (1, 1),
+            xycoords="axes fraction",
+            xytext=(aside, 4),
+            ha=side,
+            color="0.3",
+            **BESIDE,
+        )
+    panels[-1].set_xlabel("Test accuracy of the ticket less that of dense (points)")
+    seen = {fact.state for fact in facts}
+    handles: dict[str, object] = {
+        said: Line2D([], [], **_look(state)) for state, said in SAID.items() if state in seen
+    }
+    legend(figure, handles | {f"± {MARGIN:g} points": Patch(**BAND)})
+    return figure
+
+
+def _rows(pair: Pair) -> list[Rung]:
+    return [rung for rung in pair.rungs if rung[verdict.TICKET].interval is not None]
+
+
+def _limits(facts: list[Fact]) -> tuple[float, float]:
+    """Ends of the axis in points: all that is drawn, and the margin."""
+    ends = [100 * end for fact in facts for end in (fact.interval.low, fact.interval.high)]
+    ends = [min(max(end, -FURTHEST), FURTHEST) for end in ends]
+    low, high = min(-2 * MARGIN, *ends), max(2 * MARGIN, *ends)
+    return low - 0.04 * (high - low), high + 0.04 * (high - low)
+
+
+def _draw(axes: Axes, rows: list[Rung]) -> None:
+    """Draw one pair's rungs from top to bottom, their numbers at the right."""
+    axes.axvspan(-MARGIN, MARGIN, zorder=0, **BAND)
+    axes.axvline(0, color="0.35", linewidth=1, zorder=1)
+    grid(axes, "x")
+    names = parts([1 - rung.sparsity for rung in rows])
+    left, right = axes.get_xlim()
+    for y, rung in enumerate(rows):
+        fact = rung[verdict.TICKET]
+        mean, low, high = (100 * end for end in _ends(fact))
+        look = _look(fact.state)
+        # What lies beyond an end is drawn at it, with an arrow.
+        first, last = left + 0.03 * (right - left), right - 0.03 * (right - left)
+        ends = min(max(low, left), last), max(min(high, right), first)
+        axes.hlines(y, *ends, colors=look["color"], linewidth=1.5)
+        for end, beyond, arrow in ((left, low < left, "<"), (right, high > right, ">")):
+            if beyond:
+                axes.plot(end, y, arrow, color=look["color"], markersize=6, clip_on=False)
+        axes.plot(min(max(mean, first), last), y, label=names[y], **look)
+        numbers = f"{_points(mean)} [{_points(low)} to {_points(high)}]"
+        for words, aside, side in ((numbers, *VALUES), (str(fact.seeds), *SEEDS)):
+            axes.annotate(
+                words,
+                (1, y),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(aside, 0),
+                ha=side,
+                va="center",
+                **BESIDE,
+            )
+    axes.set_yticks(range(len(rows)), [f"{name} of the weights" for name in names], fontsize=9)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+
+
+def _ends(fact: Fact) -> tuple[float, float, float]:
+    return fact.interval.mean, fact.interval.low, fact.interval.high
+
+
+def _look(state: str) -> Look:
+    return {"linestyle": "", "markeredgewidth": 1.3, "zorder": 4} | STATES[state]
+
+
+def _points(value: float) -> str:
+    """-0.123 as "−0.12"; no sign before a zero."""
+    text = f"{value:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "−")

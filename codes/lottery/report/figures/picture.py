@@ -1,0 +1,67 @@
+"""A figure as bytes and as files: PNG for the page, SVG beside it, the same bytes every time."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from lottery.files import write_whole
+
+WIDTH, DPI = 9.0, 150  # inches, shown at 100 dots an inch: 900 pixels, saved half as wide again
+# Names in an SVG are hashes; with a salt of our own they are the same every time.
+STEADY = {"svg.hashsalt": "lottery", "svg.fonttype": "path", "savefig.bbox": None}
+
+
+class Picture(Figure):
+    """A figure that a notebook shows, crisp and 900 pixels wide, with no plotting state behind."""
+
+    def __init__(self, height: float) -> None:
+        """`height` in inches."""
+        super().__init__(figsize=(WIDTH, height), layout="constrained")
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        width, height = (int(100 * inches) for inches in self.get_size_inches())
+        return png(self), {"width": width, "height": height}
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG; the same figure gives the same bytes, for no program is named in them."""
+    return _bytes(figure, "png", dpi=DPI, metadata={"Software": None})
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as SVG, with words as outlines; no program or date is named in it."""
+    return _bytes(figure, "svg", metadata={"Date": None, "Creator": None})
+
+
+def save(figure: Figure | None, path: Path) -> bool:
+    """Write the figure as PNG to `path` and as SVG beside it, each whole or not at all.
+
+    Without a figure nothing is written, and an older picture goes. Tells whether there is one.
+    """
+    drawn = Path(path).with_suffix(".svg")
+    if figure is None:
+        Path(path).unlink(missing_ok=True)
+        drawn.unlink(missing_ok=True)
+        return False
+    write_whole(path, png(figure))
+    write_whole(drawn, svg(figure))
+    return True
+
+
+def is_whole(name: str, content: bytes) -> bool:
+    """Does a picture's file, PNG or SVG by its name, begin and end as it should?"""
+    if name.endswith(".svg"):
+        return content.startswith(b"<?xml") and content.rstrip().endswith(b"</svg>")
+    return content.startswith(b"\x89PNG\r\n\x1a\n") and content[-8:-4] == b"IEND"
+
+
+def _bytes(figure: Figure, form: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STEADY):
+        figure.savefig(buffer, format=form, **options)
+    return buffer.getvalue()

@@ -1,0 +1,114 @@
+"""How an arm, a verdict, a rung and a layer look and are called: apart in grey, too."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from lottery.analysis import groups
+from lottery.data import DATASETS
+from lottery.settings import Settings
+
+Look = dict[str, Any]  # keywords of matplotlib's lines
+
+# Dark or light, filled or open, and each with dashes and a marker of its own.
+STYLES: dict[str, Look] = {
+    "dense": {"color": "black", "linestyle": "-", "marker": "_", "markersize": 9},
+    "lt": {"color": "#0b3c8c", "linestyle": "-", "marker": "o", "markerfacecolor": "#0b3c8c"},
+    "random": {"color": "#e07b00", "linestyle": "--", "marker": "s"},
+    "random_mask": {"color": "#2a8f5b", "linestyle": "-.", "marker": "^", "markersize": 6},
+    "shuffled": {"color": "#8f4fa8", "linestyle": ":", "marker": "D"},
+    "finetune": {"color": "#6a6a6a", "linestyle": (0, (6, 2)), "marker": "x", "markersize": 5.5},
+}
+LOOK: Look = {
+    "linewidth": 1.3,
+    "markersize": 5,
+    "markerfacecolor": "white",
+    "markeredgewidth": 1.3,
+    "zorder": 4,
+}
+# An arm that is not above, and an arm's tickets made in another way, in the order they come.
+STRANGERS: list[Look] = [
+    {"color": "#a6761d", "linestyle": (0, (3, 1, 1, 1)), "marker": "p", "markersize": 6.5},
+    {"color": "#c2185b", "linestyle": (0, (5, 1)), "marker": "<", "markersize": 6},
+    {"color": "#00838f", "linestyle": (0, (1, 1)), "marker": ">", "markersize": 6},
+    {"color": "#555500", "linestyle": (0, (7, 2, 1, 2)), "marker": "8", "markersize": 6},
+]
+VARIANTS: list[Look] = [
+    {"color": "#4fa3e0", "linestyle": (0, (9, 2)), "marker": "v", "markersize": 6},
+    {"color": "#b5509c", "linestyle": (0, (1, 1.2)), "marker": "P", "markersize": 6.5},
+    {"color": "#7a8b00", "linestyle": (0, (5, 1, 1, 1)), "marker": "*", "markersize": 8},
+    {"color": "#8d6e63", "linestyle": (0, (2, 2)), "marker": "h", "markersize": 6.5},
+]
+# The rungs of one ladder, from dark to light; more rungs begin anew.
+RUNGS: list[Look] = [
+    {"color": "#1b0c41", "linestyle": "-", "marker": "o"},
+    {"color": "#5d126e", "linestyle": "--", "marker": "s"},
+    {"color": "#a52c60", "linestyle": "-.", "marker": "^", "markersize": 6},
+    {"color": "#dd513a", "linestyle": (0, (5, 1)), "marker": "D"},
+    {"color": "#f1870c", "linestyle": ":", "marker": "v", "markersize": 6},
+    {"color": "#c9a800", "linestyle": (0, (3, 1, 1, 1)), "marker": "P", "markersize": 6.5},
+]
+# An answer: filled, crossed or open.
+STATES: dict[str, Look] = {
+    "yes": {"color": "#0b5394", "marker": "o", "markersize": 7, "markerfacecolor": "#0b5394"},
+    "no": {"color": "#c0392b", "marker": "X", "markersize": 7.5, "markerfacecolor": "#c0392b"},
+    "open": {"color": "#7d7d7d", "marker": "D", "markersize": 6, "markerfacecolor": "white"},
+}
+WAYS = {"rewind_step": "rewound to step", "scope global": "global pruning"}  # said and shown
+LAYERS = {  # the beginning of a tensor's name, and what it is called
+    "embedding.weight": "embedding",
+    "output.weight": "output",
+    "lstm.weight_ih": "input",
+    "lstm.weight_hh": "recurrent",
+}
+
+
+def arm_look(arm: str, variant: int | None = None) -> Look:
+    """An arm's look; `variant` counts the other ways in which a picture's tickets were made."""
+    if variant is not None:
+        return LOOK | VARIANTS[variant % len(VARIANTS)]
+    # By its name, so that an arm looks the same in all pictures; crc32 is the same in all sessions.
+    return LOOK | STYLES.get(arm, STRANGERS[zlib.crc32(arm.encode()) % len(STRANGERS)])
+
+
+def rung_look(rung: int) -> Look:
+    """The look of a ladder's rung, counted from 0."""
+    return LOOK | RUNGS[rung % len(RUNGS)]
+
+
+def arm_name(settings: Settings) -> str:
+    """The arm as a picture calls it, and how else its tickets were made."""
+    name = groups.label(settings)
+    for said, shown in WAYS.items():
+        name = name.replace(said, shown)
+    return name
+
+
+def place(settings: Settings) -> tuple:
+    """Where an arm stands among those of a picture: known arms first, plain ways first."""
+    arms = [*STYLES, settings.arm]
+    variant = groups.variant(settings)
+    return bool(variant), arms.index(settings.arm), settings.arm, groups.words(variant)
+
+
+def dataset_name(dataset: str) -> str:
+    """A dataset as its pictures call it."""
+    return DATASETS[dataset].title if dataset in DATASETS else dataset
+
+
+def pair_name(settings: Settings) -> str:
+    """Dataset and model, e.g. "IMDb, CNN"."""
+    return f"{dataset_name(settings.dataset)}, {settings.model.upper()}"
+
+
+def layer_name(tensor: str, settings: Settings) -> str:
+    """A layer's name in a picture; that of its tensor, where nothing else is known."""
+    first, _, rest = tensor.partition(".")
+    number = rest.partition(".")[0]
+    if first == "convolutions" and number.isdigit() and int(number) < len(settings.widths):
+        return f"filters of {settings.widths[int(number)]}"
+    for start, said in LAYERS.items():
+        if tensor.startswith(start):
+            return said + (" back" if tensor.endswith("_reverse") else "")
+    return tensor.removesuffix(".weight")

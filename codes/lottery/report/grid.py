@@ -1,0 +1,270 @@
+"""The answer on one screen: a sentence, a table of marks, and what was found and how sure it is.
+
+Words stand in templates; what fills them is counted from the facts of `analysis.verdict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from lottery.analysis import verdict
+from lottery.analysis.verdict import (
+    DOWN,
+    FIRST_VALUES,
+    HEADLINE,
+    LATE,
+    NO,
+    NOT_RUN,
+    OPEN,
+    PLACES,
+    SAME,
+    STRONGEST,
+    TICKET,
+    UP,
+    YES,
+    Fact,
+    Pair,
+    Rung,
+)
+from lottery.files import write_whole
+from lottery.report.markdown import markdown
+from lottery.report.words import margin, part, percent, points
+from lottery.runs.record import Record
+
+SYMBOLS = {YES: "✓", NO: "✗", OPEN: "?", UP: "↑", DOWN: "↓", SAME: "="}
+SOON = 10  # seeds that a pair may still get
+FORMER = " (without weight decay)"
+
+SOME = (
+    "**Winning tickets exist in {found} of {pairs} pairs, the sparsest with {part} of the weights "
+    "({where}); {decided} of {asked} questions are decided.**"
+)
+NONE = (
+    "**No winning ticket is shown in any of {pairs} pairs: it is worse than dense at {no} of {run} "
+    "rungs, open at {open}; {decided} of {asked} questions are decided.**"
+)
+NOTHING = "**No ticket was run yet.**"
+LEGEND = (
+    "Test accuracy in points, means over the seeds with <sub>95 % intervals</sub>. ✓ as good as "
+    "dense: the interval lies above −{margin}; ✗ worse: below −{margin}. ↑ better, ↓ worse: above, "
+    "below zero; = the same within {margin}. ? open; with one seed always. The last two "
+    "differences are those at the sparsest ✓; – where there is none."
+)
+FOUND = "**Found.** A ticket as good as its dense network within {margin}: {where} of the weights."
+FOUND_NONE = "**Found.** No ticket is shown to be as good as its dense network within {margin}."
+FOUND_LATE = "With late rewinding one is found at sparser rungs: {where}."
+NOT_FOUND = (
+    "**Not found.** At {no} of the {run} rungs that were run the ticket is worse than its dense "
+    "network by more than {margin}; {open} more are open."
+)
+FIRST = (
+    "**First values** beside new ones, in the ticket's places: better at {up} of {run} rungs, "
+    "worse at {down}, the same within {margin} at {same}, open at {open}."
+)
+LEARNED = (
+    "**Learned places** beside random ones, with the first values: better at {up} of {run} rungs, "
+    "worse at {down}, the same within {margin} at {same}, open at {open}."
+)
+SURE = (
+    "**How sure.** {decided} of {asked} headline decisions ({pairs} pairs × {rungs} rungs × ticket "
+    "and first values) are decided, with {seeds} seeds. Of the open ones {soon} would probably be "
+    "decided by {few} seeds, {late} by more, and {never} by no number of seeds on these test sets; "
+    "{single} rest on one seed, which decides nothing, and {unrun} were not run."
+)
+LIMITS = (
+    "{corpora}; two small models trained from nothing, one tokeniser, one vocabulary, one split: "
+    "what holds here need not hold for larger or pretrained networks or for other texts. Most "
+    "weights are the embedding's, so a sparsity is mostly one of word vectors. Recipes were chosen "
+    "on validation with one seed, by authors who had seen earlier test figures; one learning rate "
+    "was tried. {seeds} seeds a pair say little of how seeds differ, and most intervals are "
+    "wide for it. The margin of {margin} is a convention, and another one gives other marks. The "
+    "report holds {intervals} intervals of several seeds, each 95 % by itself and not adjusted "
+    "for their number: about one in twenty misses by chance. {lucky} of the {decided} decided "
+    "questions rest on seeds that agree better than their test texts allow, and such intervals "
+    "hold the truth less often. Seeds needed are extrapolated from as few seeds, and are rough."
+)
+GENERATED = "These texts are generated: nothing here is a result on real ones."
+BEGIN, END = "<!-- answer: written by `lottery report` -->", "<!-- end of the answer -->"
+
+
+class Answer(str):
+    """Markdown that a notebook shows as such."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+
+def answer(records: Iterable[Record]) -> Answer:
+    """What these records say, for a notebook: the sentence, the grid, and what was found."""
+    records = list(records)
+    found = verdict.pairs(records)
+    lines = [GENERATED, ""] if any(pair.generated for pair in found) else []
+    lines += [top(found), "", *(f"- {line}" for line in bullets(found, verdict.ladders(records)))]
+    return Answer("\n".join(lines))
+
+
+def top(found: Sequence[Pair]) -> str:
+    """The sentence, the grid and its legend, as markdown."""
+    given = LEGEND.format(margin=margin())
+    return "\n\n".join([headline(found), markdown(grid(found)), given] if found else [NOTHING])
+
+
+def headline(found: Sequence[Pair]) -> str:
+    """Do tickets exist here, how sparse, how sure?"""
+    counts = counted(found)
+    if not counts["run"]:
+        return NOTHING
+    best = [(pair, rung) for pair in found if (rung := pair.sparsest)]
+    if not best:
+        return NONE.format(**counts)
+    top = max(rung.sparsity for _, rung in best)
+    where = [pair.name for pair, rung in best if rung.sparsity == top]
+    return SOME.format(**counts, part=part(top), where=", ".join(where))
+
+
+def grid(found: Sequence[Pair]) -> pd.DataFrame:
+    """A row a pair: marks and differences at each rung, then why, at the sparsest good ticket."""
+    heads = {step: part(step) for step in _steps(found)}
+    rows = []
+    for pair in found:
+        by_step = {rung.sparsity: rung for rung in pair.rungs}
+        row = {"Dense": percent(pair.dense.mean) if pair.dense else NOT_RUN}
+        for number, (step, head) in enumerate(heads.items()):
+            one = by_step[step][TICKET] if step in by_step else Fact()
+            row[head if number else f"{head} of the weights"] = cell(one)
+        for head, question in (
+            ("First values less new", FIRST_VALUES),
+            ("Learned places less random", PLACES),
+        ):
+            rung = pair.sparsest
+            row[head] = cell(rung[question], f", at {part(rung.sparsity)}") if rung else "–"
+        rows.append(row | {"Seeds": _range(_seeds([pair]))})
+    names = [pair.name + FORMER * pair.is_former for pair in found]
+    frame = pd.DataFrame(rows, index=names)
+    frame.columns.name = "Pair"
+    return frame
+
+
+def cell(fact: Fact, end: str = "") -> str:
+    """ "✓ −0.13 <sub>−0.20 to −0.06</sub>"."""
+    if fact.interval is None:
+        return NOT_RUN
+    given = fact.interval
+    around = f"{points(given.low)} to {points(given.high)}{end}"
+    return f"{SYMBOLS[fact.state]} {points(given.mean)} <sub>{around}</sub>"
+
+
+def bullets(found: Sequence[Pair], ladders: Iterable[Pair]) -> list[str]:
+    """What was found, what was not, why, and how sure; none where no ticket was run."""
+    counts = counted(found)
+    if not counts["run"]:
+        return []
+    best = [f"{p.name} down to {part(p.sparsest.sparsity)}" for p in found if p.sparsest]
+    first = (FOUND if best else FOUND_NONE).format(margin=margin(), where=", ".join(best))
+    late = _late(found, ladders)
+    lines = [f"{first} {FOUND_LATE.format(where=', '.join(late))}" if late else first]
+    lines.append(NOT_FOUND.format(**counts))
+    for template, question in ((FIRST, FIRST_VALUES), (LEARNED, PLACES)):
+        states = _states(found, question)
+        if states["run"]:
+            lines.append(template.format(**states, margin=margin()))
+    return [*lines, SURE.format(**counts)]
+
+
+def limits(found: Sequence[Pair], ladders: Iterable[Pair], corpora: Iterable[str]) -> str:
+    """What a careful reader should hold against all this; `corpora` are titles."""
+    facts = [fact for ladder in ladders for rung in ladder.rungs for fact in _different(rung)]
+    lucky = [fact for fact in _headline(found) if fact.is_decided and fact.interval.is_lucky]
+    return LIMITS.format(
+        **counted(found),
+        corpora=" and ".join(corpora),
+        intervals=sum(fact.seeds > 1 for fact in facts),
+        lucky=len(lucky),
+    )
+
+
+def counted(found: Sequence[Pair]) -> dict[str, object]:
+    """What the templates ask for. A rung that a pair lacks counts as asked and not run."""
+    facts = _headline(found)
+    tickets = _states(found, TICKET)
+    open_ = [fact for fact in facts if fact.state == OPEN and fact.seeds > 1]
+    return {
+        "pairs": len(found),
+        "rungs": len(_steps(found)),
+        "found": sum(pair.sparsest is not None for pair in found),
+        "run": tickets["run"],
+        "no": tickets[NO],
+        "open": tickets[OPEN],
+        "asked": len(facts),
+        "decided": sum(fact.is_decided for fact in facts),
+        "soon": sum(fact.needed is not None and fact.needed <= SOON for fact in open_),
+        "late": sum(fact.needed is not None and fact.needed > SOON for fact in open_),
+        "never": sum(fact.needed is None for fact in open_),
+        "single": sum(fact.state == OPEN and fact.seeds == 1 for fact in facts),
+        "unrun": sum(fact.state == NOT_RUN for fact in facts),
+        "few": SOON,
+        "seeds": _range(_seeds(found)),
+        "margin": margin(),
+    }
+
+
+def into(readme: Path, found: Sequence[Pair]) -> None:
+    """Put the answer between the two marks of a file, if it has them."""
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if end:
+        write_whole(readme, f"{before}{begin}\n{top(found)}\n{end}{after}")
+
+
+def _steps(found: Iterable[Pair]) -> list[float]:
+    return sorted({rung.sparsity for pair in found for rung in pair.rungs})
+
+
+def _headline(found: Sequence[Pair]) -> list[Fact]:
+    """The facts of the headline's questions at every rung of every pair."""
+    steps = _steps(found)
+    by_step = [{rung.sparsity: rung for rung in pair.rungs} for pair in found]
+    none = Rung(0.0)
+    return [rungs.get(s, none)[q] for rungs in by_step for s in steps for q in HEADLINE]
+
+
+def _different(rung: Rung) -> list[Fact]:
+    """A rung's facts, each comparison once: LATE is PLAIN of another ladder."""
+    facts = {question: fact for question, fact in rung.facts.items() if question != LATE}
+    if rung[STRONGEST] == rung[TICKET]:  # its own dense is the strongest
+        del facts[STRONGEST]
+    return list(facts.values())
+
+
+def _states(found: Iterable[Pair], question: str) -> dict[str, int]:
+    """How many rungs are in each state, and how many were run."""
+    states = [rung[question].state for pair in found for rung in pair.rungs]
+    counts = {state: states.count(state) for state in SYMBOLS}
+    return counts | {"run": len(states) - states.count(NOT_RUN)}
+
+
+def _late(found: Iterable[Pair], ladders: Iterable[Pair]) -> list[str]:
+    """Where late rewinding makes a good ticket at a sparser rung than plain rewinding does."""
+    plain = {(pair.dataset, pair.model): pair for pair in found}
+    said = []
+    for ladder in ladders:
+        own = plain.get((ladder.dataset, ladder.model))
+        better = ladder.way.startswith("rewind_step") and ladder.sparsest
+        here = own.sparsest.sparsity if own and own.sparsest else 0.0
+        if better and better.sparsity > here:
+            said.append(f"{ladder.name} down to {part(better.sparsity)} ({ladder.way})")
+    return said
+
+
+def _seeds(found: Iterable[Pair]) -> set[int]:
+    return {f.seeds for p in found for r in p.rungs for q in HEADLINE if (f := r[q]).seeds}
+
+
+def _range(numbers: set[int]) -> str:
+    """{3} as "3", {3, 5} as "3 to 5"."""
+    ends = sorted({min(numbers), max(numbers)}) if numbers else [0]
+    return " to ".join(map(str, ends))

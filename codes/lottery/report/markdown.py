@@ -1,0 +1,27 @@
+"""A DataFrame of words as a markdown table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+# Columns of words are set from the left, figures from the right.
+LEFT = {"Model", "Pair", "Dataset", "Report", "Arm", "Differs in", "Condition", "Source", "Recipe"}
+LEFT |= {"Networks", "Protocol", "They report"}
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """The frame as an aligned markdown table, the index its first column."""
+    rows = [[str(frame.columns.name), *frame.columns]]
+    rows += [[str(name), *map(str, row)] for name, *row in frame.itertuples(name=None)]
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    columns = [_aligned(column, left=column[0] in LEFT) for column in zip(*rows, strict=True)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in zip(*columns, strict=True))
+
+
+def _aligned(column: Sequence[str], left: bool) -> list[str]:
+    """The cells of a column at one width, the markdown rule below the first."""
+    width = max(map(len, column))
+    cells = [cell.ljust(width) if left else cell.rjust(width) for cell in column]
+    return [cells[0], "-" * width if left else "-" * (width - 1) + ":", *cells[1:]]

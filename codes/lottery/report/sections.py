@@ -1,0 +1,231 @@
+"""One dataset's part of the report: what was run, as its readers know it, and the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from lottery.analysis import costs, groups, verdict
+from lottery.analysis.verdict import NOT_RUN
+from lottery.data import DATASETS
+from lottery.models import MODELS
+from lottery.report.evidence import conditions, differences, savings
+from lottery.report.markdown import markdown
+from lottery.report.tables import after, before, other_settings, rungs
+from lottery.report.words import power
+from lottery.runs.record import Record
+from lottery.settings import Settings
+
+ROWS = ("train", "valid", "test")
+# Settings that have their words in every report; the others are named where they are not usual.
+SAID = ("vocabulary_size", "max_tokens", "learning_rate", "batch_size", "epochs")
+NOTEBOOKS = {
+    "imdb": "imdb.ipynb",
+    "agnews": "agnews.ipynb",
+    "demo-reviews": "imdb.ipynb",
+    "demo-news": "agnews.ipynb",
+}
+# Of each picture: its heading, what stands in its place for who cannot see it, and its caption.
+PICTURES = {
+    "sparsity": (
+        "Sparsity curve",
+        "test accuracy over weights remaining",
+        "Means over the seeds, dots are single seeds, bars 95 % intervals over seeds and test "
+        "examples. The band holds what is no further from dense than the margin. Arms share seeds "
+        "and examples, so that bars may overlap where the paired difference is sure.",
+    ),
+    "decay": (
+        "Both recipes",
+        "test accuracy with and without weight decay",
+        "As above, with weight decay beside without.",
+    ),
+    "words": (
+        "Which words are kept",
+        "share of a word's row kept over its occurrences",
+        "Words by how often they occur in the training texts, means over the seeds: what tickets "
+        "keep of their rows, and what training alone brought to nothing in the dense network.",
+    ),
+    "densities": (
+        "What each layer keeps",
+        "share of each layer remaining over weights remaining",
+        "Means over the seeds, of global pruning. Layers that keep the same are one line.",
+    ),
+    "forest": (
+        "Tickets less dense",
+        "tickets less dense at every rung, with intervals",
+        "Test accuracy of each ticket less its dense network's, with 95 % intervals over seeds and "
+        "test examples, and the margin as a band.",
+    ),
+}
+LUCKY = (
+    " † The seeds agree better than the test examples allow: such an interval is short by luck "
+    "and holds the truth less often."
+)
+DEFAULT_MASKS = {name: getattr(Settings("", ""), name) for name in groups.OF_MASKS}
+Links = dict[tuple[str, str], str]  # of dataset (empty: of all) and kind of picture
+
+
+def section(dataset: str, records: list[Record], pictures: Links, home: str) -> list[str]:
+    """What was run on a dataset, in the shape its readers know."""
+    lines = [f"## {DATASETS[dataset].title}", *_facts(dataset, records)]
+    if dataset in NOTEBOOKS:
+        book = f"{home}/notebooks/{NOTEBOOKS[dataset]}"
+        for words in ("before pruning", "after random pruning", "after lt pruning"):
+            anchor = words.capitalize().replace(" ", "-")
+            lines.append(f"- [{words} code]({book}#{anchor})")
+    lines += ["", "### Result", "", "#### Before Pruning", "", markdown(before(records))]
+    for arm in ("random", "lt"):
+        lines += ["", f"#### After Pruning ({groups.ARM_LABELS[arm]})", ""]
+        lines += [markdown(after(records, arm)), *_remarks(records, arm)]
+    lines += picture(dataset, "sparsity", pictures) or ["", "### Sparsity curve", "", NOT_RUN]
+    every = rungs(records)
+    lines += ["", "### All rungs and arms", "", markdown(every) if len(every) else NOT_RUN]
+    lines += ["", "Means over the seeds; seconds are their median, beside whatever else ran."]
+    lines += table("### Other settings", other_settings(records))
+    return [*lines, "", *_ran(records)] if records else lines
+
+
+def evidence(dataset: str, records: list[Record], pictures: Links) -> list[str]:
+    """What the answer on a dataset stands on; nothing without a ticket."""
+    compared = differences(records)
+    if not len(compared):
+        return []
+    lengths = sorted({costs.text_length(record.settings) for record in groups.main(records)})
+    found = [ladder for ladder in verdict.ladders(records) if not ladder.way]
+    lucky = compared.apply(lambda column: column.str.contains("†")).to_numpy().any()
+    lines = [
+        "",
+        f"## Evidence: {DATASETS[dataset].title}",
+        *table("### Differences", compared),
+        "",
+        "Test accuracy in points, means over the common seeds with 95 % intervals; p is McNemar's "
+        "of a single seed, whose interval is that of the test examples only. A small dense network "
+        "has as many weights as the ticket. Seeds to decide: whether the ticket is as good as "
+        f"dense, and whether its first values are better than new ones.{LUCKY * bool(lucky)}",
+        *table("### Strict conditions", conditions(records)),
+        "",
+        _conditions_caption(found),
+        *table("### Size and speed on paper", savings(records)),
+        "",
+        "Parameters with biases, those not pruned away. Compression is old size over new, speed-up "
+        "old multiply-adds over new (Blalock et al. 2020), for a text of "
+        f"{' or '.join(map(str, lengths))} tokens; looking up the embedding multiplies nothing. "
+        "Both are counts: a matrix with holes also stores where they are, and runs faster only "
+        "where the hardware skips zeros. Where the counts differ between seeds, the first one's.",
+    ]
+    for kind in ("decay", "words", "densities"):
+        lines += picture(dataset, kind, pictures)
+    return lines
+
+
+def picture(dataset: str, kind: str, pictures: Links) -> list[str]:
+    """A picture with its heading and caption; nothing if it was not drawn."""
+    if (dataset, kind) not in pictures:
+        return []
+    heading, shown, caption = PICTURES[kind]
+    of = f"{DATASETS[dataset].title}: " if dataset else ""
+    return ["", f"### {heading}", "", f"![{of}{shown}]({pictures[dataset, kind]})", "", caption]
+
+
+def table(heading: str, frame: pd.DataFrame) -> list[str]:
+    """A table under its heading; nothing if it has no row."""
+    return ["", heading, "", markdown(frame)] if len(frame) else []
+
+
+def _conditions_caption(found: Sequence[verdict.Pair]) -> str:
+    rates = sorted({ladder.settings.learning_rate for ladder in found if ladder.rungs})
+    tried = " and ".join(map(power, rates))
+    return (
+        "The five conditions of Ma et al. 2021 (arXiv 2107.00166), section 2.2: "
+        "all five are a jackpot ticket, the first four a secondary prize. They ask 3 and 5 of "
+        f"every learning rate and of the best recipe; here there is {tried} "
+        "only, so that 5 can be failed but not met. Better means by more than the margin. Epochs "
+        "are enough if in every seed the dense network's best one is not the last; a small dense "
+        f"network has as many weights as the ticket, within {100 * verdict.SAME_SIZE:g} %."
+    )
+
+
+def _facts(dataset: str, records: list[Record]) -> list[str]:
+    """The global settings, from one record of each model's main protocol."""
+    lines = ["- 사용한 모델: " + ", ".join(f"``{model.upper()}``" for model in MODELS)]
+    lines += ["- global setting"]
+    any_of = {record.settings.model: record for record in groups.main(records)}
+    usual = {model: any_of[model] for model in MODELS if model in any_of}
+    if not usual:
+        return [*lines, f"  - {NOT_RUN}"]
+
+    def value(get: Callable[[Record], object]) -> str:
+        said = {model: f"``{get(record)}``" for model, record in usual.items()}
+        if len(set(said.values())) == 1:
+            return next(iter(said.values()))
+        return ", ".join(f"{text} ({model.upper()})" for model, text in said.items())
+
+    def setting(name: str) -> str:
+        return value(lambda record: getattr(record.settings, name))
+
+    rows = [value(lambda record, part=part: record.data["rows"][part]) for part in ROWS]
+    two = len(DATASETS[dataset].classes) == 2
+    criterion = "BCEWithLogitsLoss" if two else "CrossEntropyLoss"
+    lines += [
+        "  - " + " ".join(f"{part} {count}" for part, count in zip(ROWS, rows, strict=True)),
+        "  - initialization: ``Xavier(normal)``",  # this and Adam: no run has any other
+        f"  - criterion: ``{criterion}``",
+        "  - optimizer: ``Adam``",
+        f"  - learning rate {value(lambda r: power(r.settings.learning_rate))} "
+        f"batchsize {setting('batch_size')} epoch {setting('epochs')}",
+        f"  - texts cut at {setting('max_tokens')} tokens, vocabulary of at most "
+        f"{setting('vocabulary_size')}",
+    ]
+    for model, record in usual.items():
+        plain = Settings(dataset, model)
+        changed = groups.differences(record.settings.protocol(), plain)
+        changed = {name: v for name, v in changed.items() if name not in SAID}
+        usual_masks = groups.plain(replace(record.settings, arm="lt", ladder=(0.5,)))
+        changed |= groups.differences(usual_masks, replace(usual_masks, **DEFAULT_MASKS))
+        if changed:
+            lines.append(f"  - {model.upper()} not at its defaults: {groups.words(changed)}")
+        if groups.is_former(record.settings):
+            lines.append(f"  - {model.upper()} here without weight decay: today's recipe {NOT_RUN}")
+    return lines
+
+
+def _remarks(records: list[Record], arm: str) -> list[str]:
+    """What a reader must know of the rows chosen for an arm."""
+    found = groups.groups(groups.main(records))
+    lines = []
+    for model in MODELS:
+        group = groups.first_rung(found, model, arm)
+        options = groups.variant(group.settings) if group else {}
+        if options:
+            lines += ["", f"{model.upper()} here with {groups.words(options)}."]
+    sparsities = {(g.settings.model, g.settings.ladder) for g in found if g.settings.arm == arm}
+    if len(sparsities) > len({model for model, _ in sparsities}):
+        lines += ["", "Lowest sparsity of each model; all rungs are in the table below."]
+    return lines
+
+
+def _ran(records: list[Record]) -> list[str]:
+    """On which data, where and for how long."""
+    lines = []
+    for source, repeated, mark in sorted({_data(record) for record in records}):
+        repeats = f", {repeated} repeated texts" if repeated else ""
+        lines.append(f"- data: {source}{repeats}; fingerprint ``{mark[:12]}``")
+    devices = sorted({record.device for record in records})
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        for name, version in record.versions.items():
+            versions.setdefault(name, set()).add(version)
+    used = ", ".join(f"{name} {' and '.join(sorted(versions[name]))}" for name in sorted(versions))
+    hours = sum(record.seconds for record in records) / 3600
+    lines.append(
+        f"- {len(records)} runs, {hours:.2f} hours in all, on {' and '.join(devices)}; {used}"
+    )
+    return lines
+
+
+def _data(record: Record) -> tuple[str, str, str]:
+    repeated = record.data.get("repeated_texts")
+    said = "" if repeated is None else str(repeated)
+    return str(record.data["source"]), said, groups.fingerprint(record)

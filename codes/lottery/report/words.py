@@ -1,0 +1,53 @@
+"""Numbers as the report writes them."""
+
+from __future__ import annotations
+
+from math import log2
+
+from lottery.analysis.verdict import MARGIN
+
+
+def points(share: float) -> str:
+    """0.0012 as "+0.12"; no minus before a zero."""
+    text = f"{100 * share:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """0.8998 as "89.98 %"."""
+    return f"{100 * share:.2f} %"
+
+
+def short(sparsity: float) -> str:
+    """0.9375 as "93.75 %", 0.5 as "50 %"."""
+    return f"{100 * sparsity:.4g} %"
+
+
+def part(sparsity: float) -> str:
+    """What a sparsity leaves: 0.875 as "1/8", 0.969 as "1/32", 0.7 as "30 %".
+
+    A ladder that halves is written with rounded sparsities, so a twentieth more or less is none.
+    """
+    left = 1 / (1 - sparsity)
+    near = (
+        whole for whole in (2 ** round(log2(left)), round(left)) if abs(left / whole - 1) < 0.05
+    )
+    whole = next(near, 1)
+    return f"1/{whole}" if whole > 1 else short(1 - sparsity)
+
+
+def power(value: float) -> str:
+    """0.001 as "1e-3"."""
+    digits, power = f"{value:.15e}".split("e")
+    brief = f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+    return brief if float(brief) == value else repr(value)
+
+
+def p_value(p: float) -> str:
+    """0.0001 as "< 0.001"."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def margin() -> str:
+    """The margin, as in "worse by more than 0.5 points"."""
+    return f"{100 * MARGIN:g} points"
