@@ -146,9 +146,9 @@ def test_words_are_shares_of_their_rows(decay):
     figure = draw("words", records)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [
-        "IMDb, CNN, tickets\nwith weight decay",
-        "IMDb, CNN, tickets\nwithout weight decay",
-        "IMDb, CNN, dense\nvanished weights",
+        "IMDb, CNN\ntickets with weight decay",
+        "IMDb, CNN\ntickets without weight decay",
+        "IMDb, CNN\ndense: vanished weights",
     ]
     for axes in figure.axes[:2]:
         assert list(named(axes)) == [f"1/{2**n} of the weights" for n in (1, 2, 3)]
@@ -172,8 +172,8 @@ def test_words_are_drawn_where_records_hold_them():
     some = [worded(one) if one.settings.model == "lstm" else one for one in records]
     titles = [axes.get_title() for axes in draw("words", some).axes]
     assert titles == [
-        "IMDb, LSTM, tickets\nwithout weight decay",
-        "IMDb, LSTM, dense\nvanished weights",
+        "IMDb, LSTM\ntickets without weight decay",
+        "IMDb, LSTM\ndense: vanished weights",
     ]
 
 
