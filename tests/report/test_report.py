@@ -1,24 +1,29 @@
 from __future__ import annotations
 
-import csv
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers.synthetic import record, right, study, world
-from lottery.analysis import groups, verdict
+from lottery import recipes, report
+from lottery.analysis import groups
+from lottery.analysis.frame import COLUMNS, SETTINGS
 from lottery.analysis.intervals import Interval
+from lottery.analysis.verdict import YES, Fact
+from lottery.pruning.inside import Words
 from lottery.recipes import RECIPES
-from lottery.report import figures, tables
-from lottery.report import page as report
-from lottery.runs.store import COLUMNS, Store, table
+from lottery.report import beside, decay, evidence, grid, page, tables
+from lottery.runs.store import Store
+from lottery.upkeep.verify import verify
 
 ROOT = Path(__file__).parents[2]
 REAL = ("imdb", "agnews")
+PICTURES = ("imdb-sparsity", "agnews-sparsity", "forest")  # what synthetic records have to show
 
 
 def filled(root: Path, records) -> Store:
@@ -29,7 +34,7 @@ def filled(root: Path, records) -> Store:
 
 
 def written(store: Store) -> str:
-    return report.write(store, say=lambda line: None).read_text(encoding="utf-8")
+    return page.write(store, say=lambda line: None).read_text(encoding="utf-8")
 
 
 def rows(text: str, heading: str, dataset: str = "IMDb") -> list[dict[str, str]]:
@@ -47,10 +52,9 @@ def rows(text: str, heading: str, dataset: str = "IMDb") -> list[dict[str, str]]
 def test_the_report_has_the_shape_its_reader_knows(tmp_path):
     text = written(filled(tmp_path / "results", [*study("imdb"), *study("agnews")]))
     top, rest = text.split("\n## IMDb\n")
-    answers = [line for line in top.splitlines() if line.startswith("- ")]
-    assert [line.split("**")[1] for line in answers] == [
-        *("IMDb, CNN", "IMDb, LSTM", "AG-news, CNN", "AG-news, LSTM", "Together")
-    ]
+    assert top.startswith("# Week 9\n\n**")
+    assert [line for line in top.splitlines() if line.startswith("| IMDb")]
+    assert top.index("| Pair ") < top.index("- **How sure.**") < top.index("## Limits")
     assert rest.startswith(
         "- 사용한 모델: ``CNN``, ``LSTM``\n"
         "- global setting\n"
@@ -60,36 +64,16 @@ def test_the_report_has_the_shape_its_reader_knows(tmp_path):
         "  - optimizer: ``Adam``\n"
         "  - learning rate ``1e-3`` batchsize ``64`` epoch ``10``\n"
     )
-    assert re.findall(r"^##+ .*", text, re.M) == [
-        *(
-            heading
-            for title in ("## IMDb", "## AG-news")
-            for heading in (
-                title,
-                "### Result",
-                "#### Before Pruning",
-                "#### After Pruning (random init)",
-                "#### After Pruning (lt init)",
-                "### Sparsity curve",
-                "### All rungs and arms",
-            )
-        ),
+    headings = re.findall(r"^##+ .*", text, re.M)
+    known = ["### Result", "#### Before Pruning", "#### After Pruning (random init)"]
+    known += ["#### After Pruning (lt init)", "### Sparsity curve", "### All rungs and arms"]
+    detail = ["### Differences", "### Strict conditions", "### Size and speed on paper"]
+    assert headings == [
+        *("## Limits", "### Tickets less dense", "## IMDb", *known, "## AG-news", *known),
+        *("## With and without weight decay", "## Strongest dense", "## Why"),
         "## Beside the earlier report",
-        *(
-            heading
-            for title in ("IMDb", "AG-news")
-            for heading in (
-                f"## Evidence: {title}",
-                "### Verdict",
-                "### Differences",
-                "### Strict conditions",
-                "### Size and speed on paper",
-                "### When the best epoch comes",
-                "### What each layer keeps",
-            )
-        ),
-        "## What others report",
-        "## Method",
+        *("## Evidence: IMDb", *detail, "## Evidence: AG-news", *detail),
+        *("## What others report", "## Method"),
     ]
     first = "Model", "Train Loss (BEST)", "Train Acc. (BEST)", "Test Loss", "Test Acc."
     for heading in ("Before Pruning", "After Pruning (random init)", "After Pruning (lt init)"):
@@ -104,14 +88,14 @@ def test_the_report_has_the_shape_its_reader_knows(tmp_path):
 def test_settings_are_those_of_the_records():
     records = study(learning_rate=5e-4, batch_size=32, max_tokens=123, word_dropout=0.4)
     slower = [record("imdb", "lstm", epochs=7, learning_rate=0.0125)]
-    text = report.page([r for r in records if r.settings.model == "cnn"] + slower, ["imdb"], {})
+    text = page.page([r for r in records if r.settings.model == "cnn"] + slower, ["imdb"], {})
     assert "learning rate ``5e-4`` (CNN), ``1.25e-2`` (LSTM) batchsize ``32`` (CNN)" in text
     assert "epoch ``10`` (CNN), ``7`` (LSTM)" in text
     assert "texts cut at ``123`` (CNN), ``400`` (LSTM) tokens" in text
     assert "  - CNN not at its defaults: word_dropout 0.4\n" in text
     assert "LSTM not at its defaults" not in text
     other = replace(slower[0], data=slower[0].data | {"rows": {"train": 5, "valid": 6, "test": 7}})
-    assert "train ``5`` valid ``6`` test ``7``" in report.page([other], ["imdb"], {})
+    assert "train ``5`` valid ``6`` test ``7``" in page.page([other], ["imdb"], {})
 
 
 # The figures
@@ -183,7 +167,7 @@ def test_all_rungs_stand_in_the_table_and_the_first_in_the_others():
         ("random init", "75.00 %"),
     ]
     assert report.after(records, "lt").loc["CNN", "Sparsity"] == "50.00 %"
-    text = report.page(records, ["imdb"], {})
+    text = page.page(records, ["imdb"], {})
     assert text.count("Lowest sparsity of each model; all rungs are in the table below.") == 2
 
 
@@ -202,9 +186,10 @@ def test_differences_in_words():
     frame = report.differences(world(points))
     assert list(frame["Sparsity"]) == ["50 %", "75 %"]
     assert list(frame["Seeds"]) == ["5", "5"]
+    assert list(frame["Seeds to decide"]) == ["5; 5", "5; 5"]
     assert list(frame) == [
         *("Arm", "Sparsity", "less dense", "less random init", "less random mask"),
-        *("random init less dense", "random mask less dense", "Seeds"),
+        *("random init less dense", "random mask less dense", "Seeds", "Seeds to decide"),
     ]  # no shuffled mask was run
     assert re.fullmatch(
         r"\+2\.00 \(\+1\.[78]\d to \+2\.[12]\d\)( †)?", frame["less random init"].iloc[0]
@@ -214,10 +199,10 @@ def test_differences_in_words():
 
 
 def test_seeds_that_agree_by_luck_are_marked():
-    lucky = verdict.Difference(Interval(0.01, 0.006, 0.014, 3, of_examples=0.008))
-    assert tables._difference(lucky) == "+1.00 (+0.60 to +1.40) †"
-    plain = verdict.Difference(Interval(0.01, 0.006, 0.014, 3, of_examples=0.003))
-    assert tables._difference(plain) == "+1.00 (+0.60 to +1.40)"
+    lucky = Fact(YES, Interval(0.01, 0.006, 0.014, 3, of_examples=0.008), 3)
+    assert evidence.difference(lucky) == "+1.00 (+0.60 to +1.40) †"
+    plain = Fact(YES, Interval(0.01, 0.006, 0.014, 3, of_examples=0.003), 3)
+    assert evidence.difference(plain) == "+1.00 (+0.60 to +1.40)"
 
 
 def test_one_seed_has_its_p():
@@ -227,7 +212,7 @@ def test_one_seed_has_its_p():
     ]
     (row,) = report.differences(one).to_dict("records")
     assert row["less dense"] == "0.00 (−0.05 to +0.05), p 1.000"
-    assert row["Seeds"] == "1"
+    assert (row["Seeds"], row["Seeds to decide"]) == ("1", "–; –")
 
 
 def test_numbers_of_seeds_that_differ_are_both_told():
@@ -236,30 +221,9 @@ def test_numbers_of_seeds_that_differ_are_both_told():
     assert list(report.differences(records)["Seeds"]) == ["5 or 4"]
 
 
-def test_the_answer_for_a_notebook():
-    records = world({"lt": (0,), "random": (-2,)})
-    text = report.answer(records)
-    assert text.startswith("CNN\n- Ticket: a winning ticket at 50 % sparsity, the only one")
-    assert text.endswith("LSTM\n- not run.")
-    assert max(map(len, text.splitlines())) <= 98
-    longer = report.answer(world({"lt": (0, 0), "random": (-2, -2)}))
-    assert "a winning ticket up to 75 % sparsity" in longer
-    assert report.answer(world({"lt": (0,)}, dataset="demo-news")).startswith(
-        "These texts are generated: nothing here is a result on real ones."
-    )
-    assert report.answer([]) == "CNN\n- not run.\n\nLSTM\n- not run."
-
-
-def test_comparisons_are_counted():
-    points = {"lt": (0, 0), "random": (-2, None), "random_mask": (None, -2)}
-    # Two with dense, one with random init, one with the random mask, and those two with dense.
-    assert tables.comparisons(verdict.ladders(world(points))) == (6, 0)
-    text = report.page(world(points), ["imdb"], {})
-    assert "hold 6 intervals of several seeds" in text
-    assert "single seed" not in text.split("## Method")[1]
-    records = [r for r in world(points) if r.settings.seed == 0 or r.settings.arm != "random_mask"]
-    assert tables.comparisons(verdict.ladders(records)) == (4, 2)
-    assert "; 2 of a single seed say nothing of other seeds." in report.page(records, ["imdb"], {})
+def test_seeds_to_decide_an_open_question():
+    records = world({"lt": (-0.3,)}, seeds=(0, 1, 2), swing=0.001)
+    assert re.fullmatch(r"about \d+; –", report.differences(records)["Seeds to decide"].iloc[0])
 
 
 def test_every_ladder_has_its_rows():
@@ -267,9 +231,6 @@ def test_every_ladder_has_its_rows():
     records |= {r.run: r for r in world({"lt": (0,)}, rewind_step=438)}
     frame = report.differences(records.values())
     assert list(frame["Arm"]) == ["lt init", "lt init", "lt init, rewind_step 438"]
-
-
-OPEN = ["not decided (not run)"]
 
 
 def test_conditions_stand_in_rows_and_rungs_in_columns():
@@ -280,10 +241,11 @@ def test_conditions_stand_in_rows_and_rungs_in_columns():
     assert list(frame.index) == ["CNN"] * 6 + ["LSTM"] * 6
     own = frame.loc["CNN"].set_index("Condition")
     assert list(own["50 %"]) == [
-        *("no", "not decided (not run)", "yes, at 5e-4", "yes, at 5e-4", *OPEN, "no prize")
+        *("no", "open (not run)", "yes, at 5e-4", "yes, at 5e-4"),
+        *("open (not run)", "no prize"),
     ]
-    assert own["75 %"].iloc[2] == "not decided"
-    assert own["75 %"].iloc[5] == "not decided"
+    assert own["75 %"].iloc[2] == "open"
+    assert own["75 %"].iloc[5] == "open"
     assert set(own["70 %"]) == {"not run"}
     other = frame.loc["LSTM"].set_index("Condition")
     assert list(other["70 %"])[2:] == ["no, at 1e-3"] * 3 + ["no prize"]
@@ -303,37 +265,26 @@ def test_savings_of_a_ladder():
 
 def test_texts_are_no_longer_than_they_are_cut():
     records = world({"lt": (0,)}) + world({"lt": (0,)}, model="lstm", max_tokens=123)
-    text = report.page(records, ["imdb"], {})
+    text = page.page(records, ["imdb"], {})
     assert "for a text of 123 or 200 tokens;" in text
-    assert "for a text of 200 tokens;" in report.page(world({"lt": (0,)}), ["imdb"], {})
+    assert "for a text of 200 tokens;" in page.page(world({"lt": (0,)}), ["imdb"], {})
 
 
 def test_the_report_answers_from_its_records():
-    good = world({"lt": (0, 0), "random": (-2, -2)})
-    poor = world({"lt": (-3, -3), "random": (-2, -2)})
-    first = "- **IMDb, CNN**: a winning ticket up to 75 % sparsity, the highest that was run; "
-    text = report.page(good, ["imdb"], {})
-    assert first in text
-    assert "- IMDb, CNN: a winning ticket up to 75 % sparsity" in text.split("\nHere:\n")[1]
-    assert "- **IMDb, CNN**: no winning ticket at 50 and 75 %" in report.page(poor, ["imdb"], {})
-    late = [r for r in world({"lt": (0,)}, rewind_step=438) if r.settings.rung]
-    text = report.page([*good, *late], ["imdb"], {})
-    assert "- Late rewinding to step 438: a winning ticket at" in text
-    assert "- Late rewinding: not run." in report.page(good, ["imdb"], {})
-    cnn = text.split("**CNN**")[1].split("**LSTM**")[0]
-    assert "- Global pruning: not run." in cnn
-    assert "Late rewinding: not run" not in cnn
+    text = page.page(world({"lt": (0, 0), "random": (-2, -2)}), ["imdb"], {})
+    assert "Winning tickets exist in 1 of 2 pairs, the sparsest with 1/4 of the weights" in text
+    text = page.page(world({"lt": (-3, -3), "random": (-2, -2)}), ["imdb"], {})
+    assert "**No winning ticket is shown (0 of 2 pairs)" in text
 
 
-def test_a_report_on_generated_texts_says_so_in_its_answer():
-    text = report.page(world({"lt": (0,)}, dataset="demo-reviews"), ["demo-reviews"], {})
-    answers = [line for line in text.splitlines() if line.startswith("- **Together**")]
-    assert answers[0].endswith("These texts are generated, so this says nothing about real ones.")
+def test_a_report_on_generated_texts_says_so_first():
+    text = page.page(world({"lt": (0,)}, dataset="demo-reviews"), ["demo-reviews"], {})
+    assert text.split("\n\n")[1] == grid.GENERATED
     assert "What others report" not in text
 
 
 def test_what_others_report_has_a_source_each():
-    frame = report.published()
+    frame = beside.published()
     assert all(re.search(r"\(arXiv \d{4}\.\d{5}\)", source) for source in frame.index)
 
 
@@ -345,11 +296,11 @@ def test_protocols_are_never_mixed():
     few = [record(seed=seed, accuracy=0.5, max_tokens=600) for seed in range(2)]
     assert report.before(few + many).loc["CNN", "Test Acc."] == "90.00 %"
     assert len(report.rungs(few + many)) == 1
-    (row,) = report.other_settings(few + many).to_dict("records")
+    (row,) = tables.other_settings(few + many).to_dict("records")
     assert (row["Differs in"], row["Test Acc."], row["Seeds"]) == ("max_tokens 600", "50.00 %", "2")
-    text = report.page(few + many, ["imdb"], {})
+    text = page.page(few + many, ["imdb"], {})
     assert "### Other settings" in text
-    assert "### Other settings" not in report.page(many, ["imdb"], {})
+    assert "### Other settings" not in page.page(many, ["imdb"], {})
 
 
 def test_a_trial_with_more_seeds_does_not_replace_the_recipe():
@@ -374,25 +325,25 @@ def test_corpora_of_other_texts_are_never_mixed():
     here = [record(seed=seed, accuracy=0.9) for seed in range(2)]
     there = [record(seed=2, accuracy=0.5, fingerprint="fedcba9876543210")]
     assert report.before(here + there).loc["CNN", "Test Acc."] == "90.00 %"
-    (row,) = report.other_settings(here + there).to_dict("records")
+    (row,) = tables.other_settings(here + there).to_dict("records")
     assert row["Differs in"] == "data fedcba987654"
 
 
 def test_late_rewinding_and_global_pruning_stand_apart():
     plain = record(arm="lt", ladder=(0.5,), accuracy=0.9)
     late = record(arm="lt", ladder=(0.25,), accuracy=0.8, rewind_step=438)
-    beside = record(arm="lt", ladder=(0.5,), accuracy=0.6, rewind_step=438)
+    again = record(arm="lt", ladder=(0.5,), accuracy=0.6, rewind_step=438)
     overall = record(arm="lt", ladder=(0.5,), accuracy=0.7, scope="global")
     records = [late, overall, plain]
     assert report.after(records, "lt").loc["CNN", "Test Acc."] == "90.00 %"
-    assert report.after([*records, beside], "lt").loc["CNN", "Test Acc."] == "90.00 %"
-    assert list(report.rungs([plain, beside])["Test Acc."]) == ["90.00 %", "60.00 %"]
+    assert report.after([*records, again], "lt").loc["CNN", "Test Acc."] == "90.00 %"
+    assert list(report.rungs([plain, again])["Test Acc."]) == ["90.00 %", "60.00 %"]
     frame = report.rungs(records).set_index("Arm")
     assert frame.loc["lt init", "Test Acc."] == "90.00 %"
     assert frame.loc["lt init, rewind_step 438", "Test Acc."] == "80.00 %"
     assert frame.loc["lt init, scope global", "Test Acc."] == "70.00 %"
-    assert "CNN here with" not in report.page(records, ["imdb"], {})
-    assert "\nCNN here with rewind_step 438.\n" in report.page([late], ["imdb"], {})
+    assert "CNN here with" not in page.page(records, ["imdb"], {})
+    assert "\nCNN here with rewind_step 438.\n" in page.page([late], ["imdb"], {})
 
 
 def test_the_same_sparsity_by_two_ladders_is_two_rows():
@@ -408,7 +359,7 @@ def test_a_table_refuses_two_datasets():
         [record("imdb"), record("agnews")],
         [record("imdb"), record("imdb", seed=1, generated=True)],
     ):
-        for make in (report.before, report.rungs, report.other_settings):
+        for make in (report.before, report.rungs, tables.other_settings):
             with pytest.raises(ValueError, match="one dataset"):
                 make(pair)
 
@@ -417,14 +368,14 @@ def test_generated_and_real_corpora_never_meet(tmp_path):
     records = [*study("imdb"), *study("demo-reviews"), record(seed=9, generated=True)]
     said: list[str] = []
     real = filled(tmp_path / "results", records)
-    text = report.write(real, say=said.append).read_text(encoding="utf-8")
+    text = page.write(real, say=said.append).read_text(encoding="utf-8")
     assert "demo" not in text
     assert "- 6 runs" in text
     assert sum("is not in this report" in line for line in said) == 7
     assert any(str(real.record_path(records[-1].settings)) in line for line in said)
     assert not list((tmp_path / "results").glob("demo-*.csv"))
 
-    path = report.write(filled(tmp_path / "results" / "demo", records), say=said.append)
+    path = page.write(filled(tmp_path / "results" / "demo", records), say=said.append)
     assert path == tmp_path / "results" / "demo" / "week9.md"
     text = path.read_text(encoding="utf-8")
     assert text.startswith("# Week 9 on generated corpora (demo-reviews, demo-news)\n")
@@ -461,7 +412,7 @@ def test_no_cell_is_empty_or_not_a_number():
     mixed = study(ladder=(0.5, 0.75), seeds=(0, 1), models=("cnn",))
     mixed += [record(model="lstm"), record(seed=5, max_tokens=9), record(seed=6, max_tokens=9)]
     for records in ([], [record()], study(), mixed):
-        text = report.page(records, REAL, {})
+        text = page.page(records, REAL, {})
         assert not re.search(r"\b(nan|NaN|None|inf|NaT)\b", text)
         for line in text.splitlines():
             if line.startswith("|"):
@@ -476,13 +427,48 @@ def test_the_table_holds_every_run_once(tmp_path):
     written(filled(tmp_path / "results", records))
     for dataset in REAL:
         own = {r.run: r for r in records if r.settings.dataset == dataset}
-        with (tmp_path / "results" / f"{dataset}.csv").open(newline="") as file:
-            found = list(csv.DictReader(file))
-        assert list(found[0]) == COLUMNS
-        assert sorted(row["run"] for row in found) == sorted(own)
-        for row in found:
-            assert float(row["test_accuracy"]) == own[row["run"]].test_accuracy
-            assert float(row["valid_loss"]) == own[row["run"]].best.valid_loss
+        found = pd.read_csv(tmp_path / "results" / f"{dataset}.csv")
+        assert list(found) == COLUMNS
+        assert sorted(found.run) == sorted(own)
+        assert list(found.test_accuracy) == [own[run].test_accuracy for run in found.run]
+
+
+@pytest.mark.parametrize("dataset", REAL)
+def test_every_mean_of_the_report_is_that_of_the_table(dataset):
+    """By a groupby over the columns of settings, with nothing of this project's averaging."""
+    runs = pd.read_csv(ROOT / "results" / f"{dataset}.csv", keep_default_na=False)
+    by = [name for name in SETTINGS if name != "seed"]
+    shown = {}
+    for _, own in runs.groupby([*by, "in_report"]):
+        one, percent = own.iloc[0], 100 * own.select_dtypes("number").mean()
+        key = one.model.upper(), one.label, f"{percent.sparsity:.2f} %", one.in_report
+        shown[key] = {
+            "Train Loss (BEST)": own.train_loss.mean(),
+            "Train Acc. (BEST)": percent.train_accuracy,
+            "Without embedding": percent.sparsity_without_embedding,
+            "Valid Acc. (BEST)": percent.valid_accuracy,
+            "Test Loss": own.test_loss.mean(),
+            "Test Acc.": percent.test_accuracy,
+            "Test Acc. SD": 100 * own.test_accuracy.std(ddof=1),
+            "Seeds": len(own),
+            "Best epoch": own.best_epoch.mean(),
+            "Seconds": own.seconds.median(),
+        }
+    text = (ROOT / "week9.md").read_text(encoding="utf-8")
+    title = {"imdb": "IMDb", "agnews": "AG-news"}[dataset]
+    every = rows(text, "### All rungs and arms", title)
+    assert len(every) == sum(key[3] for key in shown)
+    every += [row | {"Arm": "dense"} for row in rows(text, "#### Before Pruning", title)]
+    for arm in ("random init", "lt init"):
+        found = rows(text, f"#### After Pruning ({arm})", title)
+        every += [row | {"Arm": arm} for row in found]
+    for row in every:
+        wanted = shown[row["Model"], row["Arm"], row["Sparsity"], True]
+        for name, value in wanted.items():
+            if name in row and row[name] != "–":
+                digits = row[name].removesuffix(" %")
+                half = 0.5 * 10.0 ** -len(digits.partition(".")[2])
+                assert abs(float(digits) - value) <= half + 1e-9, (row, name)
 
 
 def test_the_same_records_give_the_same_bytes(tmp_path):
@@ -495,7 +481,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path):
     assert contents[0] == contents[1]
     assert {p.name for p in contents[0] if p.suffix != ".json"} == {
         *("week9.md", "imdb.csv", "agnews.csv"),
-        *(f"{dataset}-{kind}.png" for dataset in REAL for kind in figures.PICTURES),
+        *(f"{name}.{form}" for name in PICTURES for form in ("png", "svg")),
     }
     for name, content in contents[0].items():
         if name.suffix == ".png":
@@ -504,10 +490,10 @@ def test_the_same_records_give_the_same_bytes(tmp_path):
 
 def test_order_of_records_does_not_matter():
     records = study(ladder=(0.5, 0.75), seeds=(0, 1, 2))
-    page = report.page(records, ["imdb"], {})
+    text = page.page(records, ["imdb"], {})
     for seed in range(5):
         shuffled = [records[i] for i in np.random.default_rng(seed).permutation(len(records))]
-        assert report.page(shuffled, ["imdb"], {}) == page
+        assert page.page(shuffled, ["imdb"], {}) == text
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"run": 1}', ""])
@@ -516,7 +502,7 @@ def test_an_unreadable_record_is_named_and_kept(tmp_path, content):
     bad = tmp_path / "results" / "runs" / "imdb" / "cnn" / "0badbadbad00.json"
     bad.write_text(content)
     said: list[str] = []
-    text = report.write(store, say=said.append).read_text(encoding="utf-8")
+    text = page.write(store, say=said.append).read_text(encoding="utf-8")
     assert sum(str(bad) in line for line in said) == 1
     assert text.endswith("Records that could not be read, and are not in this report: 1.\n")
     assert str(tmp_path) not in text
@@ -526,15 +512,15 @@ def test_an_unreadable_record_is_named_and_kept(tmp_path, content):
 
 def test_the_report_lies_beside_a_real_store_and_where_it_is_told(tmp_path):
     store = filled(tmp_path / "results", study())
-    assert report.write(store, say=str) == tmp_path / "week9.md"
-    other = report.write(store, tmp_path / "a" / "b.md", say=str)
+    assert page.write(store, say=str) == tmp_path / "week9.md"
+    other = page.write(store, tmp_path / "a" / "b.md", say=str)
     assert "](../results/figures/imdb-sparsity.png)" in other.read_text(encoding="utf-8")
 
 
 def test_a_store_named_from_the_working_directory(tmp_path, monkeypatch):
     filled(tmp_path / "results", study())
     monkeypatch.chdir(tmp_path)
-    report.write(Store(Path("results")), say=str)
+    page.write(Store(Path("results")), say=str)
     text = (tmp_path / "week9.md").read_text(encoding="utf-8")
     assert "](results/figures/imdb-sparsity.png)" in text
 
@@ -543,10 +529,10 @@ def test_a_store_named_from_the_working_directory(tmp_path, monkeypatch):
 def test_links_lead_somewhere(tmp_path, kind):
     root = tmp_path / "results" / ("" if kind == "real" else "demo")
     names = REAL if kind == "real" else ("demo-reviews", "demo-news")
-    path = report.write(filled(root, [*study(names[0]), *study(names[1])]), say=str)
+    path = page.write(filled(root, [*study(names[0]), *study(names[1])]), say=str)
     links = re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
     pictures = [link for link in links if link.endswith(".png")]
-    assert len(pictures) == 2 * len(figures.PICTURES)
+    assert len(pictures) == 3  # a curve each, and the forest
     assert all((path.parent / link).is_file() for link in pictures)
     (method,) = {link for link in links if link.endswith("method.md")}
     assert method == {"real": "/docs/method.md", "demo": "../../docs/method.md"}[kind]
@@ -566,7 +552,7 @@ def test_links_lead_somewhere(tmp_path, kind):
 def test_the_line_on_the_runs():
     records = [record(seconds=1800), record(seed=1, seconds=3600)]
     other = replace(record(seed=2, seconds=0.0), device="cuda (H)", versions={"torch": "2.6.0"})
-    text = report.page([*records, other], ["imdb"], {})
+    text = page.page([*records, other], ["imdb"], {})
     assert "- data: data/imdb.parquet, 418 repeated texts; fingerprint ``0123456789ab``\n" in text
     assert (
         "- 3 runs, 1.50 hours in all, on cpu (x86_64) and cuda (H); "
@@ -574,23 +560,120 @@ def test_the_line_on_the_runs():
     ) in text
 
 
-def test_beside_the_earlier_report():
-    frame = report.beside_earlier([record("agnews", "lstm", accuracy=0.925, loss=0.2)])
-    assert len(frame) == 8
-    both = frame[frame["Dataset"] == "AG-news"].loc["LSTM"]
-    assert list(both["Report"]) == ["this", "earlier"]
-    assert list(both["Test Acc."]) == ["92.50 %", "91.17 %"]
-    assert list(both["Test Loss"]) == ["0.200", "0.263"]
+def test_beside_the_earlier_report_at_the_nearest_sparsity():
+    ladder = (0.5, 0.75, 0.875)
+    records = [record("agnews", "lstm", accuracy=0.925, loss=0.2)]
+    records += [
+        record("agnews", "lstm", "lt", ladder[:rung], accuracy=0.9 + rung / 1000)
+        for rung in (1, 2, 3)
+    ]
+    frame = beside.beside(records)
+    assert len(frame) == 12
+    this, earlier, last = frame.loc["AG-news LSTM"].to_dict("records")
+    assert (this["Test Acc."], this["Test Loss"]) == ("92.50 %", "0.200")
+    assert (this["Ticket Test Acc."], this["at sparsity"]) == ("90.10 %", "50.00 %")  # of 48.8 %
+    assert (earlier["Test Acc."], earlier["Ticket Test Acc."]) == ("91.17 %", "–")
+    assert (last["Ticket Test Acc."], last["at sparsity"]) == ("91.89 %", "48.80 %")
+    assert "GloVe" in last["Protocol"]
     assert (frame[frame["Report"] == "this"]["Test Acc."] == "not run").sum() == 3
 
 
-def test_group_figures_are_those_of_the_tidy_table():
-    records = study(seeds=(0, 1, 2))
-    frame = table(records)
-    for group in groups.groups(records):
-        s = group.settings
-        own = frame[(frame["model"] == s.model) & (frame["arm"] == s.arm)]
-        assert group.seeds == len(own) == 3
-        for column in ("test_accuracy", "valid_loss", "seconds"):
-            assert group.mean(column) == pytest.approx(own[column].mean(), rel=1e-12)
-            assert group.sd(column) == pytest.approx(own[column].std(ddof=1), abs=1e-12)
+# Recipes
+
+PAIR = "imdb", "cnn"
+TODAY, FORMER = {"weight_decay": 1e-5}, {"word_dropout": 0.4}
+
+
+@pytest.fixture
+def two_recipes(monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, PAIR, TODAY)
+    monkeypatch.setitem(recipes.WITHOUT_DECAY, PAIR, FORMER)
+
+
+def test_both_recipes_stand_side_by_side(two_recipes):
+    former = world({"lt": (-2, -2)}, **FORMER)
+    today = world({"lt": (0,)}, dense=0.91, seeds=(0, 1, 2), swing=0.0, **TODAY)
+    frame = decay.both([*former, *today], [PAIR, ("imdb", "lstm")])
+    half, quarter = frame.to_dict("records")
+    assert list(frame.index) == ["IMDb CNN"] * 2
+    assert (half["Dense, with"], half["Dense, without"]) == ("91.00 %", "90.00 %")
+    assert (half["lt, with"], half["lt, without"]) == ("91.00 %", "88.00 %")
+    assert half["Less own dense, with"].startswith("✓ ")
+    assert half["Less own dense, without"].startswith("✗ −2.00")
+    assert (half["Seeds"], quarter["Seeds"]) == ("3 and 5", "0 and 5")
+    assert quarter["lt, with"] == quarter["Less own dense, with"] == "not run"
+    for some in (former, today):
+        assert not len(decay.both(some, [PAIR]))
+    text = page.page([*former, *today], ["imdb"], {})
+    assert "IMDb LSTM: not run with both recipes." in text
+
+
+def test_the_former_recipe_is_marked_where_it_stands_in(two_recipes):
+    former, dense = world({"lt": (0,)}, **FORMER), world({}, **TODAY)
+    text = page.page([*former, *dense], ["imdb"], {})
+    assert "| IMDb CNN (without weight decay) |" in text
+    assert "  - CNN here without weight decay: today's recipe not run\n" in text
+    text = page.page([*former, *world({"lt": (0,)}, **TODAY)], ["imdb"], {})
+    assert "(without weight decay)" not in text
+    assert "today's recipe not run" not in text
+
+
+def test_the_strongest_dense_has_a_row_where_it_is_not_the_tickets_own(monkeypatch):
+    records = world({"lt": (0, 0)})
+    assert not len(decay.strongest(records))
+    assert "IMDb CNN, IMDb LSTM: the ticket's own dense" in page.page(records, ["imdb"], {})
+    monkeypatch.setitem(recipes.RECIPES, PAIR, {})
+    monkeypatch.setitem(recipes.STRONGEST_DENSE, PAIR, {"dropout": 0.2})
+    best = world({}, dense=0.92, dropout=0.2)
+    (row,) = decay.strongest([*records, *best]).to_dict("records")
+    assert (row["Recipe"], row["Dense"], row["Seeds"]) == ("dropout 0.2", "92.00 %", "5")
+    assert row["1/2"].startswith("✗ −2.00")
+    (row,) = decay.strongest(records).to_dict("records")
+    assert (row["Dense"], row["1/2"]) == ("not run", "not run")
+
+
+def test_why_counts_words_weights_and_random_places(two_recipes):
+    layers = {"embedding.weight": 8000, "output.weight": 500}
+    words = (Words(4, 60, 300, 0), Words(256, 20, 1000, 0))
+
+    def counted(one, gone):
+        return replace(one, words=words, vanished={"embedding.weight": gone})
+
+    points = {"lt": (0, 0), "random_mask": (-2, 0)}
+    former = world(points, layers=layers, **FORMER)
+    today = [counted(r, 425) for r in world(points, layers=layers, **TODAY)]
+    kept, gone, masks, *rest = decay.why([*former, *today], [PAIR])
+    assert kept.endswith("IMDb CNN at 1/4 5 % and 50 %.")
+    assert gone.endswith("IMDb CNN 5 % with weight decay, not counted without.")
+    assert masks.endswith(
+        "IMDb CNN as good as dense at 1, worse at 1, and worse than the ticket at 1, better at 0, "
+        "of 2."
+    )
+    assert rest == [decay.COUNTED.format(words="not counted")]
+    old = decay.why(world({"lt": (0,)}), [PAIR])
+    assert "IMDb CNN not counted." in old[0]
+    assert old[2].endswith("were run: IMDb CNN not run.")
+
+
+def test_a_page_written_twice_puts_the_same_answer_into_the_readme(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Title\n{grid.BEGIN}\n{grid.END}\n")
+    store = filled(tmp_path / "results", study("imdb"))
+    text = written(store)
+    once = readme.read_text(encoding="utf-8")
+    assert once.split(grid.BEGIN)[1].split(grid.END)[0].strip() in text
+    written(store)
+    assert readme.read_text(encoding="utf-8") == once
+    written(filled(tmp_path / "results" / "demo", study("demo-news")))
+    assert readme.read_text(encoding="utf-8") == once
+
+
+def test_an_answer_in_the_readme_that_the_records_do_not_give_is_found(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Title\n{grid.BEGIN}\n{grid.END}\n")
+    store = filled(tmp_path / "results", study("imdb"))
+    written(store)
+    assert not any(str(readme) in line for line in verify(store)[1])
+    readme.write_text(readme.read_text(encoding="utf-8").replace("IMDb CNN", "IMDb CNM"))
+    (said,) = [line for line in verify(store)[1] if "README" in line]
+    assert said == f"{readme}: is not what the records give; `lottery report` writes it"

@@ -132,14 +132,15 @@ def fact(question: str, first: Iterable[Record], second: Iterable[Record]) -> Fa
 
 
 def pairs(records: Iterable[Record], recipes: Recipes | None = None) -> list[Pair]:
-    """One pair for each dataset and model that was run: its plain ladder, the longest.
+    """One ladder for each dataset and model that was run: the plain one with most rungs.
 
-    By default that of `groups.main`, else that of the recipes named.
+    Tickets made another way stand in, named in `way`, where no plain one was run. By default those
+    of `groups.main`, else those of the recipes named.
     """
-    records = list(records)
-    found = {(pair.dataset, pair.model): pair for pair in ladders(records, recipes)[::-1]}
-    every = sorted(found, key=lambda key: (list(DATASETS).index(key[0]), _place(key[1])))
-    return [replace(found[key], rungs=()) if found[key].way else found[key] for key in every]
+    found: dict[tuple[str, str], Pair] = {}
+    for ladder in ladders(records, recipes):
+        found.setdefault((ladder.dataset, ladder.model), ladder)
+    return list(found.values())
 
 
 def ladders(records: Iterable[Record], recipes: Recipes | None = None) -> list[Pair]:

@@ -73,12 +73,12 @@ def difference(fact: Fact) -> str:
 
 
 def _needed(fact: Fact) -> str:
-    """How many seeds decide it: "3", "about 7", "none" if no number does, "–" if not known."""
+    """How many seeds decide it: "3", "about 7", "never" if no number does, "–" if not known."""
     if fact.is_decided:
         return str(fact.needed)
     if fact.seeds < 2:
         return "–"
-    return f"about {fact.needed:,}" if fact.needed else "none"
+    return f"about {fact.needed:,}" if fact.needed else "never"
 
 
 def conditions(records: Iterable[Record]) -> pd.DataFrame:

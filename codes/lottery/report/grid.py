@@ -43,7 +43,7 @@ SOME = (
     "({where}); {decided} of {asked} questions are decided.**"
 )
 NONE = (
-    "**No winning ticket is shown in any of {pairs} pairs: it is worse than dense at {no} of {run} "
+    "**No winning ticket is shown (0 of {pairs} pairs): it is worse than dense at {no} of {run} "
     "rungs, open at {open}; {decided} of {asked} questions are decided.**"
 )
 NOTHING = "**No ticket was run yet.**"
@@ -51,7 +51,7 @@ LEGEND = (
     "Test accuracy in points, means over the seeds with <sub>95 % intervals</sub>. ✓ as good as "
     "dense: the interval lies above −{margin}; ✗ worse: below −{margin}. ↑ better, ↓ worse: above, "
     "below zero; = the same within {margin}. ? open; with one seed always. The last two "
-    "differences are those at the sparsest ✓; – where there is none."
+    "differences are those at the sparsest ✓; – without one."
 )
 FOUND = "**Found.** A ticket as good as its dense network within {margin}: {where} of the weights."
 FOUND_NONE = "**Found.** No ticket is shown to be as good as its dense network within {margin}."
@@ -103,7 +103,7 @@ def answer(records: Iterable[Record]) -> Answer:
     found = verdict.pairs(records)
     lines = [GENERATED, ""] if any(pair.generated for pair in found) else []
     lines += [top(found), "", *(f"- {line}" for line in bullets(found, verdict.ladders(records)))]
-    return Answer("\n".join(lines))
+    return Answer("\n".join(lines).rstrip())
 
 
 def top(found: Sequence[Pair]) -> str:
@@ -142,7 +142,8 @@ def grid(found: Sequence[Pair]) -> pd.DataFrame:
             rung = pair.sparsest
             row[head] = cell(rung[question], f", at {part(rung.sparsity)}") if rung else "–"
         rows.append(row | {"Seeds": _range(_seeds([pair]))})
-    names = [pair.name + FORMER * pair.is_former for pair in found]
+    ways = [f" ({pair.way})" if pair.way else "" for pair in found]
+    names = [f"{p.name}{FORMER * p.is_former}{way}" for p, way in zip(found, ways, strict=True)]
     frame = pd.DataFrame(rows, index=names)
     frame.columns.name = "Pair"
     return frame

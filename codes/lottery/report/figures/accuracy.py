@@ -108,7 +108,7 @@ def _over_weights(series: Sequence[Series], band: bool) -> Picture | None:
         for one in series:
             if own := one.of(model):
                 _draw(axes, one, own, places, handles, band)
-        remaining_axis(axes, min(50.0, *map(_remaining, found)))
+        remaining_axis(axes, min(50.0, *map(chosen.remaining, found)))
         grid(axes, "both")
         axes.set_title(pair_name(found[0].settings))
     panels[0].set_ylabel("Test accuracy (%)")
@@ -151,11 +151,6 @@ def _draw(
             handles.setdefault(f"dense ± {MARGIN:g} points", Patch(**BAND))
 
 
-def _remaining(group: Group) -> float:
-    """Percent of the weights that the mask keeps."""
-    return 100 * (1 - group.mean("sparsity"))
-
-
 def _places(series: Sequence[Series], model: str) -> dict[Settings, float]:
     """Where each group of a panel stands, in percent, moved aside so that no two bars meet."""
     every = [group for one in series for group in one.of(model)]
@@ -165,7 +160,7 @@ def _places(series: Sequence[Series], model: str) -> dict[Settings, float]:
     steps = [math.log2((1 - low) / (1 - high)) for low, high in pairwise(sorted(rungs))]
     apart = min([ASIDE, *(0.6 * step / max(map(len, rungs.values())) for step in steps)])
     return {
-        group.settings: _remaining(group) / 2 ** (apart * (number - (len(same) - 1) / 2))
+        group.settings: chosen.remaining(group) / 2 ** (apart * (number - (len(same) - 1) / 2))
         for same in rungs.values()
         for number, group in enumerate(same)
     }

@@ -15,7 +15,7 @@ from lottery.report.figures.picture import WIDTH
 
 # Of a legend's entry, in inches: the sample with its gaps, and a letter.
 SAMPLE, LETTER = 0.65, 0.07
-REMAINING = "Weights remaining (%, log)"
+REMAINING = "Prunable weights remaining (%, log)"
 
 
 def remaining_axis(axes: Axes, least: float) -> None:

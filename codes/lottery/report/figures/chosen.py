@@ -23,6 +23,13 @@ def models(found: Iterable[Group]) -> list[str]:
     return list(dict.fromkeys(group.settings.model for group in found))
 
 
+def remaining(group: Group) -> float:
+    """Percent of the prunable weights that the masks keep; what a recipe keeps dense is not one."""
+    settings, layers = group.settings, group.records[0].layers
+    free = [count for name, count in layers.items() if name not in settings.kept_dense]
+    return 100 * sum(there - removed for removed, there in free) / sum(there for _, there in free)
+
+
 def decay(settings: Settings) -> str:
     """Has it weight decay? In words."""
     return WITH if settings.weight_decay else WITHOUT

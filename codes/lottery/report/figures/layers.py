@@ -51,7 +51,7 @@ def _densities(axes: Axes, chain: list[Group]) -> None:
     for layer in chain[0].records[0].layers:
         kept = [[1 - r.layers[layer][0] / r.layers[layer][1] for r in g.records] for g in chain]
         together[tuple(float(f"{100 * sum(k) / len(k):.3g}") for k in kept)].append(layer)
-    x = [100.0, *(100 * (1 - group.mean("sparsity")) for group in chain)]
+    x = [100.0, *map(chosen.remaining, chain)]
     for number, (kept, layers) in enumerate(together.items()):
         names = [layer_name(layer, chain[0].settings) for layer in layers]
         name = "all others" if len(names) > 2 and len(together) > 1 else ", ".join(names)

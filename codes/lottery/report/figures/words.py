@@ -77,14 +77,14 @@ def _panels(ways: dict[str, list[Group]], model: str) -> list[Panel]:
             for n, (name, group) in enumerate(zip(names, ladder, strict=True))
         ]
         if lines:
-            panels.append((f"{pair_name(ladder[0].settings)}, tickets\n{way}", lines))
+            panels.append((f"{pair_name(ladder[0].settings)}\ntickets {way}", lines))
         dense += [
             (f"dense, {way}", DENSE[way], group, "vanished")
             for group in own
             if group.settings.arm == "dense"
         ]
     if dense:
-        panels.append((f"{pair_name(dense[0][2].settings)}, dense\nvanished weights", dense))
+        panels.append((f"{pair_name(dense[0][2].settings)}\ndense: vanished weights", dense))
     return panels
 
 

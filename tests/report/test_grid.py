@@ -1,0 +1,190 @@
+"""The answer: its sentence, its grid, its bullets, and where it is put."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.synthetic import record, world
+from lottery.analysis import verdict
+from lottery.analysis.intervals import Interval
+from lottery.analysis.verdict import DOWN, NO, OPEN, SAME, UP, YES, Fact, Pair
+from lottery.report import grid
+from lottery.report.page import pairs_of
+from lottery.report.words import p_value, part, points, power, short
+
+GOOD = {"lt": (0, 0, -2), "random": (0, -2, -2), "random_mask": (None, -2, -2)}
+POOR = {"lt": (-2, -2, -2), "random": (-2, -2, -2)}
+
+
+def both(dataset: str = "imdb") -> list:
+    return [*world(GOOD, dataset=dataset), *world(POOR, dataset=dataset, model="lstm")]
+
+
+def of(records) -> tuple[list[Pair], list[Pair]]:
+    return verdict.pairs(records), verdict.ladders(records)
+
+
+# The sentence
+
+
+def test_the_sentence_says_where_how_sparse_and_how_sure():
+    found, _ = of(both())
+    assert grid.headline(found) == (
+        "**Winning tickets exist in 1 of 2 pairs, the sparsest with 1/4 of the weights "
+        "(IMDb CNN); 12 of 12 questions are decided.**"
+    )
+    found, _ = of([*both(), *both("agnews")])
+    assert "2 of 4 pairs, the sparsest with 1/4 of the weights (IMDb CNN, AG-news CNN)" in (
+        grid.headline(found)
+    )
+
+
+def test_no_ticket_and_nothing_run_have_sentences_of_their_own():
+    found, _ = of(world({"lt": (-2, -0.5)}))
+    assert grid.headline(found) == (
+        "**No winning ticket is shown (0 of 1 pairs): it is worse than dense at 1 of 2 rungs, "
+        "open at 1; 1 of 4 questions are decided.**"
+    )
+    for records in ([], [record()]):
+        assert grid.headline(verdict.pairs(records)) == grid.NOTHING
+        assert grid.bullets(verdict.pairs(records), []) == []
+
+
+# The grid
+
+
+@pytest.mark.parametrize(
+    ("state", "symbol"),
+    [(YES, "✓"), (NO, "✗"), (OPEN, "?"), (UP, "↑"), (DOWN, "↓"), (SAME, "=")],
+)
+def test_a_cell_is_a_mark_a_difference_and_its_interval(state, symbol):
+    fact = Fact(state, Interval(-0.0013, -0.002, 0.0004, 3), 3)
+    assert grid.cell(fact) == f"{symbol} −0.13 <sub>−0.20 to +0.04</sub>"
+    assert grid.cell(Fact()) == "not run"
+
+
+def test_a_row_a_pair_and_a_column_a_rung():
+    frame = grid.grid(pairs_of(both(), ["imdb", "agnews"]))
+    assert list(frame.index) == ["IMDb CNN", "IMDb LSTM", "AG-news CNN", "AG-news LSTM"]
+    assert list(frame) == [
+        *("Dense", "1/2 of the weights", "1/4", "1/8"),
+        *("First values less new", "Learned places less random", "Seeds"),
+    ]
+    cnn, lstm, none, _ = frame.to_dict("records")
+    assert cnn["Dense"] == "90.00 %"
+    assert [cnn[head][0] for head in list(frame)[1:4]] == ["✓", "✓", "✗"]
+    assert cnn["First values less new"].startswith("↑ +2.00 <sub>+1.")
+    assert cnn["First values less new"].endswith(", at 1/4</sub>")  # the sparsest good one
+    assert cnn["Learned places less random"].startswith("↑ +2.00")
+    assert lstm["First values less new"] == lstm["Learned places less random"] == "–"
+    assert (cnn["Seeds"], lstm["Seeds"], none["Seeds"]) == ("5", "5", "0")
+    assert none["Dense"] == none["1/4"] == "not run"
+
+
+def test_a_rung_that_a_pair_lacks_is_not_run():
+    records = world({"lt": (0, 0)}) + world({"lt": (0,)}, model="lstm")
+    frame = grid.grid(verdict.pairs(records))
+    assert frame.loc["IMDb LSTM", "1/4"] == "not run"
+    assert "2 of 8 headline" not in "".join(grid.bullets(*of(records)))
+    assert "3 of 8 headline decisions (2 pairs × 2 rungs" in "".join(grid.bullets(*of(records)))
+
+
+def test_numbers_of_seeds_that_differ_are_both_told():
+    records = [r for r in world({"lt": (0, 0)}) if (r.settings.rung, r.settings.seed) != (2, 3)]
+    assert list(grid.grid(verdict.pairs(records))["Seeds"]) == ["4 to 5"]
+
+
+# The bullets
+
+
+def test_the_bullets_count_what_the_facts_say():
+    found, ladders = of(both())
+    said = grid.bullets(found, ladders)
+    assert said[0] == (
+        "**Found.** A ticket as good as its dense network within 0.5 points: "
+        "IMDb CNN down to 1/4 of the weights."
+    )
+    assert "At 4 of the 6 rungs that were run the ticket is worse" in said[1]
+    assert said[1].endswith("0.5 points; 0 more are open.")
+    assert said[2].endswith("better at 1 of 6 rungs, worse at 0, the same within 0.5 points at 5, "
+                            "open at 0.")  # fmt: skip
+    assert "better at 1 of 2 rungs" in said[3]
+    assert said[4].startswith(
+        "**How sure.** 12 of 12 headline decisions (2 pairs × 3 rungs × ticket and first values) "
+        "are decided, with 5 seeds."
+    )
+    assert grid.bullets(*of(world({"lt": (-2,)})))[0] == grid.FOUND_NONE.format(margin="0.5 points")
+
+
+def test_open_questions_are_told_by_what_would_close_them():
+    found, ladders = of(world({"lt": (-0.3, -0.5, 0)}, seeds=(0, 1, 2), swing=0.001))
+    said = grid.bullets(found, ladders)[-1]
+    facts = [rung[verdict.TICKET] for rung in found[0].rungs]
+    soon = sum(f.state == OPEN and f.needed is not None and f.needed <= 10 for f in facts)
+    never = sum(f.state == OPEN and f.needed is None for f in facts)
+    assert soon + never >= 1
+    assert f"Of the open ones {soon} would probably be decided by 10 seeds" in said
+    assert f"and {never} by no number of seeds" in said
+    assert said.endswith("0 rest on one seed, which decides nothing, and 3 were not run.")
+    one = grid.bullets(*of(world({"lt": (0,)}, seeds=(4,))))[-1]
+    assert "0 of 2 headline" in one
+    assert one.endswith("1 rest on one seed, which decides nothing, and 1 were not run.")
+
+
+def test_late_rewinding_is_told_where_it_goes_further():
+    late = world({"lt": (0, 0)}, rewind_step=438)
+    records = list({r.run: r for r in [*world({"lt": (0, -2)}), *late]}.values())
+    said = grid.bullets(*of(records))[0]
+    assert said.endswith("at sparser rungs: IMDb CNN down to 1/4 (rewind_step 438).")
+    assert list(grid.grid(of(late)[0]).index) == ["IMDb CNN (rewind_step 438)"]
+    same = list({r.run: r for r in [*world({"lt": (0, 0)}), *late]}.values())
+    assert "rewinding" not in grid.bullets(*of(same))[0]
+
+
+def test_limits_count_the_intervals_and_the_lucky_ones():
+    found, ladders = of(both())
+    said = grid.limits(found, ladders, ["IMDb", "AG-news"])
+    assert said.startswith("IMDb and AG-news; two small models")
+    # Ticket, first values and random less dense at 6 rungs; two masks, less ticket and less dense.
+    assert "holds 22 intervals of several seeds" in said
+    facts = [r[q] for p in found for r in p.rungs for q in verdict.HEADLINE]
+    lucky = sum(fact.interval.is_lucky for fact in facts)
+    assert f"{lucky} of the 12 decided questions rest on seeds that agree better" in said
+
+
+# Where it is shown
+
+
+def test_a_notebook_shows_the_answer_as_markdown():
+    said = grid.answer(both())
+    assert said._repr_markdown_() == str(said)
+    assert said.startswith("**Winning tickets exist in 1 of 2 pairs")
+    assert "| IMDb CNN " in said
+    assert said.count("\n- **") == 5
+    assert grid.answer(world({"lt": (0,)}, dataset="demo-news")).startswith(grid.GENERATED)
+    assert grid.answer([]) == grid.NOTHING
+
+
+def test_the_readme_gets_the_answer_between_its_marks(tmp_path):
+    found, _ = of(both())
+    readme = tmp_path / "README.md"
+    grid.into(readme, found)
+    assert not readme.exists()
+    for text in ("nothing", f"{grid.BEGIN} only", f"{grid.END}{grid.BEGIN}"):
+        readme.write_text(text)
+        grid.into(readme, found)
+        assert readme.read_text() == text
+    readme.write_text(f"# Title\n{grid.BEGIN}\nold\n{grid.END}\nend\n")
+    for _ in range(2):
+        grid.into(readme, found)
+        text = readme.read_text(encoding="utf-8")
+        assert text == f"# Title\n{grid.BEGIN}\n{grid.top(found)}\n{grid.END}\nend\n"
+
+
+def test_numbers_in_words():
+    steps = (0.5, 0.75, 0.875, 0.9375, 0.969, 0.984, 0.9, 0.8, 0.7, 0.25)
+    wanted = "1/2 1/4 1/8 1/16 1/32 1/64 1/10 1/5 30_% 75_%".replace("_", " ")
+    assert " ".join(map(part, steps)) == wanted
+    assert (points(0.0012), points(-0.0055), points(-0.00001)) == ("+0.12", "−0.55", "0.00")
+    assert (power(0.001), power(0.0125), power(1e-6)) == ("1e-3", "1.25e-2", "1e-6")
+    assert (short(0.9375), p_value(0.0001), p_value(0.04)) == ("93.75 %", "< 0.001", "0.040")
