@@ -9,19 +9,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lottery.models import MODELS
+from lottery.pruning import arms
 from lottery.pruning.arms import ARMS
 from lottery.recipes import RECIPES, WITHOUT_DECAY, Recipes
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
-ARM_LABELS = {
-    "dense": "dense",
-    "lt": "lt init",
-    "random": "random init",
-    "random_mask": "random mask",
-    "shuffled": "shuffled mask",
-    "finetune": "fine-tuned",
-}
 OF_BEST = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
 OF_MASKS = ("score", "scored_at", "kept_dense", "scope", "output_rate", "rewind_step")
 
@@ -186,8 +179,7 @@ def words(options: dict[str, Any]) -> str:
 
 def label(settings: Settings) -> str:
     """The arm as the report calls it, with the options that are not the plain ones."""
-    name = ARM_LABELS.get(settings.arm, settings.arm.replace("_", " "))
-    return ", ".join(filter(None, (name, words(variant(settings)))))
+    return ", ".join(filter(None, (arms.label(settings.arm), words(variant(settings)))))
 
 
 def _order(group: Group) -> tuple:

@@ -15,7 +15,7 @@ import numpy as np
 from lottery.analysis import groups
 from lottery.analysis.intervals import Interval, interval, mcnemar, seeds_needed
 from lottery.data import DATASETS
-from lottery.models import MODELS
+from lottery.models import MODELS, label
 from lottery.recipes import RECIPES, STRONGEST_DENSE, Recipes
 from lottery.runs.record import Record
 from lottery.settings import Settings
@@ -87,7 +87,7 @@ class Pair:
 
     @property
     def name(self) -> str:
-        return f"{DATASETS[self.dataset].title} {self.model.upper()}"
+        return f"{DATASETS[self.dataset].title} {label(self.model)}"
 
     @property
     def is_former(self) -> bool:

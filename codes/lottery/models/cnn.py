@@ -41,16 +41,16 @@ class CNN(Model):
     @classmethod
     def uses(cls, settings: Settings, name: str, tokens: int) -> int:
         """A filter's weight is used once for each window; a text shorter than it is one window."""
-        if not name.startswith("convolutions."):
-            return super().uses(settings, name, tokens)
-        return max(tokens - _width(settings, name) + 1, 1)
+        width = _width(settings, name)
+        return super().uses(settings, name, tokens) if not width else max(tokens - width + 1, 1)
 
     @classmethod
     def layer(cls, settings: Settings, name: str) -> str:
-        filters = name.startswith("convolutions.")
-        return f"filters of {_width(settings, name)}" if filters else super().layer(settings, name)
+        width = _width(settings, name)
+        return f"filters of {width}" if width else super().layer(settings, name)
 
 
 def _width(settings: Settings, name: str) -> int:
-    """Of the filters in "convolutions.1.weight"."""
-    return settings.widths[int(name.split(".")[1])]
+    """Of the filters in "convolutions.1.weight"; 0: the tensor holds none."""
+    names = [f"convolutions.{number}.weight" for number in range(len(settings.widths))]
+    return settings.widths[names.index(name)] if name in names else 0

@@ -48,7 +48,7 @@ class LSTM(Model):
     def layer(cls, settings: Settings, name: str) -> str:
         for start, said in (("lstm.weight_ih", "input"), ("lstm.weight_hh", "recurrent")):
             if name.startswith(start):
-                return said
+                return said + (" back" if "_reverse" in name else "")
         return super().layer(settings, name)
 
 

@@ -45,8 +45,7 @@ class Arm:
     climbs: bool = False  # may a further rung's mask be scored on its trained weights?
 
 
-# Filled or open markers and light or dark colours, so that a grey print keeps the arms apart. An
-# open marker is the larger one: where two arms meet, both are seen.
+# Dark or light, filled or open, and each with dashes and a marker of its own: apart in grey, too.
 ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
@@ -55,7 +54,7 @@ ARMS: dict[str, Arm] = {
             "dense",
             lambda o: Ticket(o.first),
             "the network before pruning",
-            look={"color": "black", "linestyle": "-", "linewidth": 1.2},
+            look={"color": "black", "linestyle": "-", "marker": "_", "markersize": 9},
             climbs=True,
         ),
         Arm(
@@ -64,7 +63,12 @@ ARMS: dict[str, Arm] = {
             lambda o: Ticket(o.rewound, o.mask),
             "the winning ticket",
             against="dense",
-            look={"color": "#0b3c8c", "linestyle": "-", "marker": "o", "markersize": 5},
+            look={
+                "color": "#0b3c8c",
+                "linestyle": "-",
+                "marker": "o",
+                "markerfacecolor": "#0b3c8c",
+            },
             climbs=True,
         ),
         Arm(
@@ -73,7 +77,7 @@ ARMS: dict[str, Arm] = {
             lambda o: Ticket(o.new_draw(), o.mask),
             "is it the weights, or only the structure?",
             against="lt",
-            look={"color": "#e07b00", "linestyle": "--", "marker": "s", "markersize": 8.5},
+            look={"color": "#e07b00", "linestyle": "--", "marker": "s"},
         ),
         Arm(
             "random_mask",
@@ -81,7 +85,7 @@ ARMS: dict[str, Arm] = {
             lambda o: Ticket(o.first, random_mask(o.mask, o.stream)),
             "is it the structure, or only the size?",
             against="lt",
-            look={"color": "#2a8f5b", "linestyle": "-.", "marker": "^", "markersize": 8.5},
+            look={"color": "#2a8f5b", "linestyle": "-.", "marker": "^", "markersize": 6},
         ),
         Arm(
             "shuffled",
@@ -89,7 +93,7 @@ ARMS: dict[str, Arm] = {
             lambda o: Ticket(o.first, shuffled(o.mask, o.stream)),
             "is it more than the layer-wise densities?",
             against="lt",
-            look={"color": "#8f4fa8", "linestyle": ":", "marker": "D", "markersize": 7.5},
+            look={"color": "#8f4fa8", "linestyle": ":", "marker": "D"},
         ),
         Arm(
             "finetune",
@@ -97,7 +101,7 @@ ARMS: dict[str, Arm] = {
             lambda o: Ticket(o.trained, o.mask),
             "the engineer's usual way",
             against="lt",
-            look={"color": "#7a7a7a", "linestyle": (0, (6, 2)), "marker": "x", "markersize": 7},
+            look={"color": "#6a6a6a", "linestyle": (0, (6, 2)), "marker": "x", "markersize": 5.5},
         ),
     )
 }
@@ -109,3 +113,8 @@ def check_arms(names: tuple[str, ...]) -> tuple[str, ...]:
         if not isinstance(name, str) or name not in ARMS:
             raise UserError(f"unknown arm {name!r}: there are {', '.join(ARMS)}")
     return names
+
+
+def label(name: str) -> str:
+    """An arm's name in tables and figures."""
+    return ARMS[name].label if name in ARMS else name.replace("_", " ")

@@ -22,6 +22,7 @@ from lottery.analysis.verdict import (
     YES,
     Fact,
 )
+from lottery.pruning import arms
 from lottery.report.tables import framed, of_one_dataset
 from lottery.report.words import p_value, percent, points, power, short
 from lottery.runs.record import Record
@@ -49,7 +50,7 @@ def differences(records: Iterable[Record]) -> pd.DataFrame:
             counts = sorted({fact.seeds for fact in facts if fact.seeds}, reverse=True)
             rows.append(
                 {
-                    "Arm": ", ".join(filter(None, (groups.ARM_LABELS["lt"], ladder.way))),
+                    "Arm": ", ".join(filter(None, (arms.label("lt"), ladder.way))),
                     "Sparsity": short(rung.sparsity),
                     **dict(zip(COMPARED, map(difference, facts), strict=True)),
                     "Seeds": " or ".join(map(str, counts)) or "0",

@@ -10,7 +10,8 @@ import pandas as pd
 from lottery.analysis import costs, groups, verdict
 from lottery.analysis.verdict import NOT_RUN
 from lottery.data import DATASETS
-from lottery.models import MODELS
+from lottery.models import MODELS, label
+from lottery.pruning import arms
 from lottery.report.evidence import conditions, differences, savings
 from lottery.report.markdown import markdown
 from lottery.report.tables import after, before, other_settings, rungs
@@ -77,7 +78,7 @@ def section(dataset: str, records: list[Record], pictures: Links, home: str) -> 
             lines.append(f"- [{words} code]({book}#{anchor})")
     lines += ["", "### Result", "", "#### Before Pruning", "", markdown(before(records))]
     for arm in ("random", "lt"):
-        lines += ["", f"#### After Pruning ({groups.ARM_LABELS[arm]})", ""]
+        lines += ["", f"#### After Pruning ({arms.label(arm)})", ""]
         lines += [markdown(after(records, arm)), *_remarks(records, arm)]
     lines += picture(dataset, "sparsity", pictures) or ["", "### Sparsity curve", "", NOT_RUN]
     every = rungs(records)
@@ -149,7 +150,7 @@ def _conditions_caption(found: Sequence[verdict.Pair]) -> str:
 
 def _facts(dataset: str, records: list[Record]) -> list[str]:
     """The global settings, from one record of each model's main protocol."""
-    lines = ["- 사용한 모델: " + ", ".join(f"``{model.upper()}``" for model in MODELS)]
+    lines = ["- 사용한 모델: " + ", ".join(f"``{label(model)}``" for model in MODELS)]
     lines += ["- global setting"]
     any_of = {record.settings.model: record for record in groups.main(records)}
     usual = {model: any_of[model] for model in MODELS if model in any_of}
@@ -160,7 +161,7 @@ def _facts(dataset: str, records: list[Record]) -> list[str]:
         said = {model: f"``{get(record)}``" for model, record in usual.items()}
         if len(set(said.values())) == 1:
             return next(iter(said.values()))
-        return ", ".join(f"{text} ({model.upper()})" for model, text in said.items())
+        return ", ".join(f"{text} ({label(model)})" for model, text in said.items())
 
     def setting(name: str) -> str:
         return value(lambda record: getattr(record.settings, name))
@@ -185,9 +186,9 @@ def _facts(dataset: str, records: list[Record]) -> list[str]:
         usual_masks = groups.plain(replace(record.settings, arm="lt", ladder=(0.5,)))
         changed |= groups.differences(usual_masks, replace(usual_masks, **DEFAULT_MASKS))
         if changed:
-            lines.append(f"  - {model.upper()} not at its defaults: {groups.words(changed)}")
+            lines.append(f"  - {label(model)} not at its defaults: {groups.words(changed)}")
         if groups.is_former(record.settings):
-            lines.append(f"  - {model.upper()} here without weight decay: today's recipe {NOT_RUN}")
+            lines.append(f"  - {label(model)} here without weight decay: today's recipe {NOT_RUN}")
     return lines
 
 
@@ -199,7 +200,7 @@ def _remarks(records: list[Record], arm: str) -> list[str]:
         group = groups.first_rung(found, model, arm)
         options = groups.variant(group.settings) if group else {}
         if options:
-            lines += ["", f"{model.upper()} here with {groups.words(options)}."]
+            lines += ["", f"{label(model)} here with {groups.words(options)}."]
     sparsities = {(g.settings.model, g.settings.ladder) for g in found if g.settings.arm == arm}
     if len(sparsities) > len({model for model, _ in sparsities}):
         lines += ["", "Lowest sparsity of each model; all rungs are in the table below."]

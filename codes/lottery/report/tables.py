@@ -13,7 +13,7 @@ import pandas as pd
 from lottery.analysis import groups
 from lottery.analysis.groups import Group
 from lottery.analysis.verdict import NOT_RUN
-from lottery.models import MODELS
+from lottery.models import MODELS, label
 from lottery.report.words import percent
 from lottery.runs.record import Record
 
@@ -123,7 +123,7 @@ def seeds_of(group: Group | None) -> str:
 
 def framed(rows: list[dict[str, str]], models: list[str]) -> pd.DataFrame:
     """Rows under their models; a column of standard deviations only if a row has one."""
-    frame = pd.DataFrame(rows, index=[model.upper() for model in models])
+    frame = pd.DataFrame(rows, index=[label(model) for model in models])
     frame.columns.name = "Model"  # a notebook shows it above the index, as a heading
     if ACCURACY_SD in frame and not frame[ACCURACY_SD].str.endswith("%").any():
         frame = frame.drop(columns=ACCURACY_SD)

@@ -11,7 +11,8 @@ import pytest
 from helpers.pictures import ARMS, BINS, LADDER, WIDTH, named, once, worded
 from helpers.synthetic import record, study, world
 from lottery import recipes
-from lottery.analysis import groups, intervals
+from lottery.analysis import intervals
+from lottery.pruning import arms
 from lottery.report import figures
 
 
@@ -43,7 +44,7 @@ def test_the_curve_shows_the_means_over_weights_remaining():
         assert axes.get_title() == f"IMDb, {model.upper()}"
         for arm in ("lt", "random"):
             own = [r for r in records if (r.settings.model, r.settings.arm) == (model, arm)]
-            line = named(axes)[groups.ARM_LABELS[arm]]
+            line = named(axes)[arms.label(arm)]
             for rung, (x, y) in enumerate(zip(*line.get_data(), strict=True), 1):
                 same = [r for r in own if r.settings.rung == rung]
                 assert abs(math.log2(x / (100 * (1 - same[0].sparsity)))) < 0.3  # moved aside

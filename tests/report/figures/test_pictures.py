@@ -108,7 +108,7 @@ def test_every_line_has_its_own_look_without_colour(kind, name):
 
 def test_an_unknown_arm_has_a_look_of_its_own_and_keeps_it():
     assert styles.arm_look("of_tomorrow") == styles.arm_look("of_tomorrow")
-    known = {styles.arm_look(arm)["marker"] for arm in styles.STYLES}
+    known = {styles.arm_look(arm)["marker"] for arm in ARMS}
     assert styles.arm_look("of_tomorrow")["marker"] not in known
 
 

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 
 from lottery.analysis import groups, intervals, verdict
 from lottery.analysis.groups import Group
+from lottery.pruning import arms
 from lottery.report.figures import chosen
 from lottery.report.figures.axes import fit, grid, legend, remaining_axis
 from lottery.report.figures.picture import Picture
@@ -90,7 +91,7 @@ def decay_curve(records: Iterable[Record]) -> Picture | None:
             look = arm_look(arm) | (former if way == chosen.WITHOUT else {})
             same = [g for g in own if g.settings.arm == arm and g.settings.model in both]
             if same:
-                series.append(Series(f"{groups.ARM_LABELS[arm]}, {way}", look, same))
+                series.append(Series(f"{arms.label(arm)}, {way}", look, same))
     return _over_weights(series, band=False)
 
 

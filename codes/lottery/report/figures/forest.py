@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from lottery.analysis import verdict
 from lottery.analysis.verdict import Fact, Pair, Rung
+from lottery.models import label
 from lottery.report.figures.axes import grid, legend, parts
 from lottery.report.figures.picture import Picture
 from lottery.report.figures.styles import STATES, Look, dataset_name
@@ -47,7 +48,7 @@ def forest(records: Iterable[Record]) -> Picture | None:
     for axes, (pair, rows) in zip(panels, found, strict=True):
         axes.set_xlim(limits)
         _draw(axes, rows)
-        axes.set_title(f"{dataset_name(pair.dataset)}, {pair.model.upper()}", loc="left", size=10)
+        axes.set_title(f"{dataset_name(pair.dataset)}, {label(pair.model)}", loc="left", size=10)
     for words, aside, side in (("points [95 % interval]", *VALUES), ("seeds", *SEEDS)):
         panels[0].annotate(
             words,

@@ -7,19 +7,13 @@ from typing import Any
 
 from lottery.analysis import groups
 from lottery.data import DATASETS
+from lottery.models import MODELS, label
+from lottery.models.base import Model
+from lottery.pruning.arms import ARMS
 from lottery.settings import Settings
 
 Look = dict[str, Any]  # keywords of matplotlib's lines
 
-# Dark or light, filled or open, and each with dashes and a marker of its own.
-STYLES: dict[str, Look] = {
-    "dense": {"color": "black", "linestyle": "-", "marker": "_", "markersize": 9},
-    "lt": {"color": "#0b3c8c", "linestyle": "-", "marker": "o", "markerfacecolor": "#0b3c8c"},
-    "random": {"color": "#e07b00", "linestyle": "--", "marker": "s"},
-    "random_mask": {"color": "#2a8f5b", "linestyle": "-.", "marker": "^", "markersize": 6},
-    "shuffled": {"color": "#8f4fa8", "linestyle": ":", "marker": "D"},
-    "finetune": {"color": "#6a6a6a", "linestyle": (0, (6, 2)), "marker": "x", "markersize": 5.5},
-}
 LOOK: Look = {
     "linewidth": 1.3,
     "markersize": 5,
@@ -56,12 +50,6 @@ STATES: dict[str, Look] = {
     "open": {"color": "#7d7d7d", "marker": "D", "markersize": 6, "markerfacecolor": "white"},
 }
 WAYS = {"rewind_step": "rewound to step", "scope global": "global pruning"}  # said and shown
-LAYERS = {  # the beginning of a tensor's name, and what it is called
-    "embedding.weight": "embedding",
-    "output.weight": "output",
-    "lstm.weight_ih": "input",
-    "lstm.weight_hh": "recurrent",
-}
 
 
 def arm_look(arm: str, variant: int | None = None) -> Look:
@@ -69,7 +57,8 @@ def arm_look(arm: str, variant: int | None = None) -> Look:
     if variant is not None:
         return LOOK | VARIANTS[variant % len(VARIANTS)]
     # By its name, so that an arm looks the same in all pictures; crc32 is the same in all sessions.
-    return LOOK | STYLES.get(arm, STRANGERS[zlib.crc32(arm.encode()) % len(STRANGERS)])
+    stranger = STRANGERS[zlib.crc32(arm.encode()) % len(STRANGERS)]
+    return LOOK | ((ARMS[arm].look if arm in ARMS else {}) or stranger)
 
 
 def rung_look(rung: int) -> Look:
@@ -87,7 +76,7 @@ def arm_name(settings: Settings) -> str:
 
 def place(settings: Settings) -> tuple:
     """Where an arm stands among those of a picture: known arms first, plain ways first."""
-    arms = [*STYLES, settings.arm]
+    arms = [*ARMS, settings.arm]
     variant = groups.variant(settings)
     return bool(variant), arms.index(settings.arm), settings.arm, groups.words(variant)
 
@@ -99,16 +88,10 @@ def dataset_name(dataset: str) -> str:
 
 def pair_name(settings: Settings) -> str:
     """Dataset and model, e.g. "IMDb, CNN"."""
-    return f"{dataset_name(settings.dataset)}, {settings.model.upper()}"
+    return f"{dataset_name(settings.dataset)}, {label(settings.model)}"
 
 
 def layer_name(tensor: str, settings: Settings) -> str:
-    """A layer's name in a picture; that of its tensor, where nothing else is known."""
-    first, _, rest = tensor.partition(".")
-    number = rest.partition(".")[0]
-    if first == "convolutions" and number.isdigit() and int(number) < len(settings.widths):
-        return f"filters of {settings.widths[int(number)]}"
-    for start, said in LAYERS.items():
-        if tensor.startswith(start):
-            return said + (" back" if tensor.endswith("_reverse") else "")
-    return tensor.removesuffix(".weight")
+    """A layer's name in a picture: its model's, or that of its tensor."""
+    known = MODELS.get(settings.model, Model)
+    return known.layer(settings, tensor)
