@@ -117,6 +117,7 @@ def test_an_unknown_layer_has_its_tensors_name():
     assert styles.layer_name("attention.query.weight", settings) == "attention.query"
     assert styles.layer_name("convolutions.1.weight", settings) == "filters of 4"
     assert styles.layer_name("convolutions.9.weight", settings) == "convolutions.9"
+    settings = record(model="lstm").settings
     assert styles.layer_name("lstm.weight_hh_l0_reverse", settings) == "recurrent back"
 
 
