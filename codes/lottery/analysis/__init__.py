@@ -1,4 +1,4 @@
-"""Records to facts: one table of all runs, which may be averaged, intervals, verdicts, costs.
+"""Records to facts: frames, groups that may be averaged, intervals, states, costs. No English.
 
-No English and no picture is made here; what is computed, the report draws.
+Change `verdict.py` to ask another question; how it is said is for `report`.
 """

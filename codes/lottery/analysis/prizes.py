@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from lottery.analysis.verdict import (
-    FIRST_VALUES,
-    MARGIN,
-    NO,
-    NOT_RUN,
-    OPEN,
-    SMALL,
-    STRONGEST,
-    TICKET,
-    YES,
-    Fact,
-    Rung,
-)
+from lottery.analysis import verdict
+from lottery.analysis.verdict import Fact, Rung
 
 LEAST_SPARSITY = 0.6  # about where holes begin to pay on a device
 # In our words.
@@ -26,7 +15,7 @@ CONDITIONS = (
     "5 as good as dense, trained best",
 )
 NO_PRIZE, SECONDARY = "no prize", "secondary prize or more"
-NOTHING = f"{OPEN} ({NOT_RUN})"
+NOTHING = f"{verdict.OPEN} ({verdict.NOT_RUN})"
 
 
 def conditions(rung: Rung) -> tuple[str, ...]:
@@ -35,27 +24,27 @@ def conditions(rung: Rung) -> tuple[str, ...]:
     One learning rate is trained: 3 and 4 are theirs at that rate only, and 5, against the best
     recipe of all, can be failed but not met.
     """
-    first = NO if rung.sparsity < LEAST_SPARSITY else NOTHING
-    if first != NO and rung.epochs_enough is not None:
-        first = YES if rung.epochs_enough else NO
-    second, third = better(rung[SMALL]), better(rung[FIRST_VALUES])
-    fourth = rung[TICKET].state
-    fifth = NO if NO in (fourth, rung[STRONGEST].state) else NOTHING
-    return first, second, third, NOTHING if fourth == NOT_RUN else fourth, fifth
+    first = verdict.NO if rung.sparsity < LEAST_SPARSITY else NOTHING
+    if first != verdict.NO and rung.epochs_enough is not None:
+        first = verdict.YES if rung.epochs_enough else verdict.NO
+    second, third = better(rung[verdict.SMALL]), better(rung[verdict.FIRST_VALUES])
+    fourth = rung[verdict.TICKET].state
+    fifth = verdict.NO if verdict.NO in (fourth, rung[verdict.STRONGEST].state) else NOTHING
+    return first, second, third, NOTHING if fourth == verdict.NOT_RUN else fourth, fifth
 
 
 def better(fact: Fact) -> str:
     """Does the interval lie above the margin, below it, or on both sides? One seed decides not."""
     if fact.interval is None:
         return NOTHING
-    if fact.seeds > 1 and fact.interval.low > MARGIN:
-        return YES
-    return NO if fact.seeds > 1 and fact.interval.high < MARGIN else OPEN
+    if fact.seeds > 1 and fact.interval.low > verdict.MARGIN:
+        return verdict.YES
+    return verdict.NO if fact.seeds > 1 and fact.interval.high < verdict.MARGIN else verdict.OPEN
 
 
 def prize(rung: Rung) -> str:
     """A secondary prize for the first four conditions; a fifth would make it the jackpot."""
     four = conditions(rung)[:4]
-    if NO in four:
+    if verdict.NO in four:
         return NO_PRIZE
-    return SECONDARY if set(four) == {YES} else OPEN
+    return SECONDARY if set(four) == {verdict.YES} else verdict.OPEN

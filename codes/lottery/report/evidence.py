@@ -7,21 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lottery.analysis import costs, groups, prizes, verdict
-from lottery.analysis.verdict import (
-    FINETUNE,
-    FIRST_VALUES,
-    NO,
-    NOT_RUN,
-    PLACES,
-    PLAIN,
-    RANDOM,
-    RANDOM_MASK,
-    SHUFFLED,
-    SMALL,
-    TICKET,
-    YES,
-    Fact,
-)
+from lottery.analysis.verdict import Fact
 from lottery.pruning import arms
 from lottery.report.tables import framed, of_one_dataset
 from lottery.report.words import p_value, percent, points, power, short
@@ -29,15 +15,15 @@ from lottery.runs.record import Record
 
 # Heads of columns; without any other word, it is lt that is compared.
 COMPARED = {
-    "less dense": TICKET,
-    "less random init": FIRST_VALUES,
-    "less random mask": PLACES,
-    "less shuffled mask": SHUFFLED,
-    "less small dense": SMALL,
-    "less plain lt init": PLAIN,
-    "fine-tuned less lt init": FINETUNE,
-    "random init less dense": RANDOM,
-    "random mask less dense": RANDOM_MASK,
+    "less dense": verdict.TICKET,
+    "less random init": verdict.FIRST_VALUES,
+    "less random mask": verdict.PLACES,
+    "less shuffled mask": verdict.SHUFFLED,
+    "less small dense": verdict.SMALL,
+    "less plain lt init": verdict.PLAIN,
+    "fine-tuned less lt init": verdict.FINETUNE,
+    "random init less dense": verdict.RANDOM,
+    "random mask less dense": verdict.RANDOM_MASK,
 }
 
 
@@ -47,6 +33,7 @@ def differences(records: Iterable[Record]) -> pd.DataFrame:
     for ladder in verdict.ladders(of_one_dataset(records)):
         for rung in ladder.rungs:
             facts = [rung[question] for question in COMPARED.values()]
+            needed = [_needed(rung[question]) for question in verdict.HEADLINE]
             counts = sorted({fact.seeds for fact in facts if fact.seeds}, reverse=True)
             rows.append(
                 {
@@ -54,12 +41,14 @@ def differences(records: Iterable[Record]) -> pd.DataFrame:
                     "Sparsity": short(rung.sparsity),
                     **dict(zip(COMPARED, map(difference, facts), strict=True)),
                     "Seeds": " or ".join(map(str, counts)) or "0",
-                    "Seeds to decide": f"{_needed(rung[TICKET])}; {_needed(rung[FIRST_VALUES])}",
+                    "Seeds to decide": "; ".join(needed),
                 }
             )
             models.append(ladder.model)
     frame = framed(rows, models)
-    unrun = [head for head in [*COMPARED][1:] if head in frame and (frame[head] == NOT_RUN).all()]
+    unrun = [
+        head for head in [*COMPARED][1:] if head in frame and (frame[head] == verdict.NOT_RUN).all()
+    ]
     return frame.drop(columns=unrun)
 
 
@@ -67,7 +56,7 @@ def difference(fact: Fact) -> str:
     """ "+0.12 (−0.10 to +0.34)", McNemar's p for a single seed, † if seeds agree by luck."""
     given = fact.interval
     if given is None:
-        return NOT_RUN
+        return verdict.NOT_RUN
     p = f", p {p_value(fact.p)}" if fact.p is not None else ""
     mark = " †" if given.is_lucky else ""
     return f"{points(given.mean)} ({points(given.low)} to {points(given.high)}){p}{mark}"
@@ -94,9 +83,11 @@ def conditions(records: Iterable[Record]) -> pd.DataFrame:
         for number, condition in enumerate((*prizes.CONDITIONS, "prize")):
             row = {"Condition": condition}
             for step in steps:
-                state = states[step][number] if step in states else NOT_RUN
+                state = states[step][number] if step in states else verdict.NOT_RUN
                 # One learning rate was tried; of it alone 3 to 5 can tell.
-                row[short(step)] = state + here * (2 <= number <= 4 and state in (YES, NO))
+                row[short(step)] = state + here * (
+                    2 <= number <= 4 and state in (verdict.YES, verdict.NO)
+                )
             rows.append(row)
             models.append(ladder.model)
     return framed(rows, models)

@@ -11,30 +11,20 @@ from pathlib import Path
 import pandas as pd
 
 from lottery.analysis import verdict
-from lottery.analysis.verdict import (
-    DOWN,
-    FIRST_VALUES,
-    HEADLINE,
-    LATE,
-    NO,
-    NOT_RUN,
-    OPEN,
-    PLACES,
-    SAME,
-    STRONGEST,
-    TICKET,
-    UP,
-    YES,
-    Fact,
-    Pair,
-    Rung,
-)
+from lottery.analysis.verdict import Fact, Pair, Rung
 from lottery.files import write_whole
 from lottery.report.markdown import markdown
 from lottery.report.words import margin, part, percent, points
 from lottery.runs.record import Record
 
-SYMBOLS = {YES: "✓", NO: "✗", OPEN: "?", UP: "↑", DOWN: "↓", SAME: "="}
+SYMBOLS = {
+    verdict.YES: "✓",
+    verdict.NO: "✗",
+    verdict.OPEN: "?",
+    verdict.UP: "↑",
+    verdict.DOWN: "↓",
+    verdict.SAME: "=",
+}
 SOON = 10  # seeds that a pair may still get
 FORMER = " (without weight decay)"
 
@@ -131,13 +121,13 @@ def grid(found: Sequence[Pair]) -> pd.DataFrame:
     rows = []
     for pair in found:
         by_step = {rung.sparsity: rung for rung in pair.rungs}
-        row = {"Dense": percent(pair.dense.mean) if pair.dense else NOT_RUN}
+        row = {"Dense": percent(pair.dense.mean) if pair.dense else verdict.NOT_RUN}
         for number, (step, head) in enumerate(heads.items()):
-            one = by_step[step][TICKET] if step in by_step else Fact()
+            one = by_step[step][verdict.TICKET] if step in by_step else Fact()
             row[head if number else f"{head} of the weights"] = cell(one)
         for head, question in (
-            ("First values less new", FIRST_VALUES),
-            ("Learned places less random", PLACES),
+            ("First values less new", verdict.FIRST_VALUES),
+            ("Learned places less random", verdict.PLACES),
         ):
             rung = pair.sparsest
             row[head] = cell(rung[question], f", at {part(rung.sparsity)}") if rung else "–"
@@ -152,7 +142,7 @@ def grid(found: Sequence[Pair]) -> pd.DataFrame:
 def cell(fact: Fact, end: str = "") -> str:
     """ "✓ −0.13 <sub>−0.20 to −0.06</sub>"."""
     if fact.interval is None:
-        return NOT_RUN
+        return verdict.NOT_RUN
     given = fact.interval
     around = f"{points(given.low)} to {points(given.high)}{end}"
     return f"{SYMBOLS[fact.state]} {points(given.mean)} <sub>{around}</sub>"
@@ -168,7 +158,7 @@ def bullets(found: Sequence[Pair], ladders: Iterable[Pair]) -> list[str]:
     late = _late(found, ladders)
     lines = [f"{first} {FOUND_LATE.format(where=', '.join(late))}" if late else first]
     lines.append(NOT_FOUND.format(**counts))
-    for template, question in ((FIRST, FIRST_VALUES), (LEARNED, PLACES)):
+    for template, question in ((FIRST, verdict.FIRST_VALUES), (LEARNED, verdict.PLACES)):
         states = _states(found, question)
         if states["run"]:
             lines.append(template.format(**states, margin=margin()))
@@ -190,22 +180,22 @@ def limits(found: Sequence[Pair], ladders: Iterable[Pair], corpora: Iterable[str
 def counted(found: Sequence[Pair]) -> dict[str, object]:
     """What the templates ask for. A rung that a pair lacks counts as asked and not run."""
     facts = _headline(found)
-    tickets = _states(found, TICKET)
-    open_ = [fact for fact in facts if fact.state == OPEN and fact.seeds > 1]
+    tickets = _states(found, verdict.TICKET)
+    open_ = [fact for fact in facts if fact.state == verdict.OPEN and fact.seeds > 1]
     return {
         "pairs": len(found),
         "rungs": len(_steps(found)),
         "found": sum(pair.sparsest is not None for pair in found),
         "run": tickets["run"],
-        "no": tickets[NO],
-        "open": tickets[OPEN],
+        "no": tickets[verdict.NO],
+        "open": tickets[verdict.OPEN],
         "asked": len(facts),
         "decided": sum(fact.is_decided for fact in facts),
         "soon": sum(fact.needed is not None and fact.needed <= SOON for fact in open_),
         "late": sum(fact.needed is not None and fact.needed > SOON for fact in open_),
         "never": sum(fact.needed is None for fact in open_),
-        "single": sum(fact.state == OPEN and fact.seeds == 1 for fact in facts),
-        "unrun": sum(fact.state == NOT_RUN for fact in facts),
+        "single": sum(fact.state == verdict.OPEN and fact.seeds == 1 for fact in facts),
+        "unrun": sum(fact.state == verdict.NOT_RUN for fact in facts),
         "few": SOON,
         "seeds": _range(_seeds(found)),
         "margin": margin(),
@@ -230,14 +220,14 @@ def _headline(found: Sequence[Pair]) -> list[Fact]:
     steps = _steps(found)
     by_step = [{rung.sparsity: rung for rung in pair.rungs} for pair in found]
     none = Rung(0.0)
-    return [rungs.get(s, none)[q] for rungs in by_step for s in steps for q in HEADLINE]
+    return [rungs.get(s, none)[q] for rungs in by_step for s in steps for q in verdict.HEADLINE]
 
 
 def _different(rung: Rung) -> list[Fact]:
-    """A rung's facts, each comparison once: LATE is PLAIN of another ladder."""
-    facts = {question: fact for question, fact in rung.facts.items() if question != LATE}
-    if rung[STRONGEST] == rung[TICKET]:  # its own dense is the strongest
-        del facts[STRONGEST]
+    """A rung's facts, each comparison once: verdict.LATE is PLAIN of another ladder."""
+    facts = {question: fact for question, fact in rung.facts.items() if question != verdict.LATE}
+    if rung[verdict.STRONGEST] == rung[verdict.TICKET]:  # its own dense is the strongest
+        del facts[verdict.STRONGEST]
     return list(facts.values())
 
 
@@ -245,7 +235,7 @@ def _states(found: Iterable[Pair], question: str) -> dict[str, int]:
     """How many rungs are in each state, and how many were run."""
     states = [rung[question].state for pair in found for rung in pair.rungs]
     counts = {state: states.count(state) for state in SYMBOLS}
-    return counts | {"run": len(states) - states.count(NOT_RUN)}
+    return counts | {"run": len(states) - states.count(verdict.NOT_RUN)}
 
 
 def _late(found: Iterable[Pair], ladders: Iterable[Pair]) -> list[str]:
@@ -262,7 +252,7 @@ def _late(found: Iterable[Pair], ladders: Iterable[Pair]) -> list[str]:
 
 
 def _seeds(found: Iterable[Pair]) -> set[int]:
-    return {f.seeds for p in found for r in p.rungs for q in HEADLINE if (f := r[q]).seeds}
+    return {f.seeds for p in found for r in p.rungs for q in verdict.HEADLINE if (f := r[q]).seeds}
 
 
 def _range(numbers: set[int]) -> str:
