@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import util
 
 from lottery.files import root
 from lottery.runs.store import Store
@@ -39,3 +40,12 @@ def test_the_recipes_figures_are_those_of_their_records():
 
 def test_the_settings_table_is_the_settings():
     assert table() in (root() / "docs" / "settings.md").read_text(encoding="utf-8")
+
+
+def test_the_trials_table_is_that_of_the_records():
+    path = root() / "benchmarks" / "recipes.py"
+    spec = util.spec_from_file_location("recipes_table", path)
+    recipes = util.module_from_spec(spec)
+    spec.loader.exec_module(recipes)
+    text = (root() / "docs" / "recipe.md").read_text(encoding="utf-8")
+    assert recipes.table(recipes.records()) in text
