@@ -30,8 +30,7 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
                    weights, kept, units, how, gates, cells, hidden, out, pick):  # fmt: skip
     """Walk the texts order[chunk::chunks] in one direction.
 
-    kept: (firsts, windows, picks, values), a `sparse.Pattern` of w_hh and its weights; without
-    vectors of outputs (firsts) `weights` count.
+    kept: `packing.Kept.now` of w_hh; without any vector of outputs `weights` count.
 
     g, h: the chunk's first row of `gates` and of `cells` and `hidden`. keep: rows of all steps
     follow one another (for the backward pass); else a step takes the place of the last but one.
@@ -41,7 +40,6 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
     rows = (len(order) - chunk + chunks - 1) // chunks
     sweep("zero", rows * units, hidden, h * units, hidden, 0, 0)
     sweep("zero", rows * units, cells, h * units, cells, 0, 0)
-    firsts, windows, picks, values = kept
     home = h
     alive = rows
     step = 0
@@ -60,14 +58,12 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
             word = (index[token] * directions + direction) * width
             # All of a row at once, and before the products: its way from memory is not waited for.
             sweep("copy", width, gates, (g + r) * width, proj, word, 0)
-        if len(firsts) > 0:
-            vectors = 4 * (units // lanes)
+        if len(kept[0]) > 0:
             for first in range(0, alive, HEIGHT):
                 last = min(first + HEIGHT, alive)
                 multiply(last - first, gates, (g + first) * width, width,
-                         hidden, (h + first) * units, units, units,
-                         firsts, windows, picks, values, direction * vectors,
-                         vectors)  # fmt: skip
+                         hidden, (h + first) * units, units, units, kept, direction,
+                         width)  # fmt: skip
                 for r in range(first, last):
                     for k in range(0, units, lanes):
                         place = (after + r) * units + k
@@ -115,14 +111,14 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def forward(proj, index, offsets, order, bases, keep, weights, firsts, windows, picks,
-            values, units, directions, how, gates, cells, hidden, out, pick):  # fmt: skip
+def forward(proj, index, offsets, order, bases, keep, weights, kept,
+            units, directions, how, gates, cells, hidden, out, pick):  # fmt: skip
     chunks = bases.shape[1]
     for task in prange(directions * chunks):
         direction, chunk = task // chunks, task % chunks
         _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, order,
                        bases[direction, chunk, 0], bases[direction, chunk, 1], keep, weights,
-                       (firsts, windows, picks, values), units, how, gates, cells, hidden, out,
+                       kept, units, how, gates, cells, hidden, out,
                        pick)  # fmt: skip
 
 
@@ -150,9 +146,8 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
     different = seen.shape[1]
     for word in range(different):
         seen[task, word] = 0
-    firsts, windows, picks, values = kept
-    forth, forth_windows, forth_picks = slots
-    sparse, vectors = len(firsts) > 0, width // lanes
+    forth = slots[0]
+    sparse, vectors = len(kept[0]) > 0, width // lanes
     part = task * width * units
     sums = dw[0:0]
     if sparse:
@@ -209,8 +204,8 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
         if step > 0:
             sweep("zero", alive * units, dh, 0, dh, 0, 0)
             if sparse:
-                multiply(alive, dh, 0, units, dgates, here, stride, width, firsts, windows, picks,
-                         values, direction * (units // lanes), units // lanes)  # fmt: skip
+                multiply(alive, dh, 0, units, dgates, here, stride, width, kept, direction,
+                         units)  # fmt: skip
             for block in range(0 if sparse else units // columns):
                 for first in range(0, width, DEPTH):
                     depth = min(DEPTH, width - first)
@@ -220,8 +215,7 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
         if until - at >= DEPTH or step == 0:
             if sparse:
                 collect(until - at, sums, dgates, here, stride, hidden, (h + at) * units, units,
-                        units, forth, forth_windows, forth_picks, direction * vectors,
-                        vectors)  # fmt: skip
+                        units, slots, direction * vectors, vectors)  # fmt: skip
             for block in range(0 if sparse else units // columns):
                 tiles(width, dw, part + block * columns, units, dgates, here, 1, stride,
                        hidden, (h + at) * units + block * columns, units, until - at)  # fmt: skip
@@ -229,29 +223,29 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def backward(index, offsets, order, bases, weights, firsts, windows, picks, values, forth,
-             forth_windows, forth_picks, units, directions, how, gates, cells, hidden, grad, pick,
+def backward(index, offsets, order, bases, weights, kept, slots,
+             units, directions, how, gates, cells, hidden, grad, pick,
              dproj, seen, dw):  # fmt: skip
     chunks = bases.shape[1]
     for task in prange(directions * chunks):
         direction, chunk = task // chunks, task % chunks
         _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
                         bases[direction, chunk, 0], bases[direction, chunk, 1], weights,
-                        (firsts, windows, picks, values), (forth, forth_windows, forth_picks),
-                        units, how, gates, cells, hidden, grad, pick, dproj, seen, dw)  # fmt: skip
+                        kept, slots, units, how, gates, cells, hidden, grad, pick, dproj, seen,
+                        dw)  # fmt: skip
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def words_back(dproj, seen, directions, width, weights, firsts, windows, picks, values, dtable):
+def words_back(dproj, seen, directions, width, weights, kept, dtable):
     """Sum dproj over the chunks, into chunk 0; dtable (U, size) = dproj @ w_ih unless empty.
 
-    weights (directions, size / columns, width, columns); size is a multiple of columns. firsts to
-    values: of w_ih transposed, as in `_forward_chunk`.
+    weights (directions, size / columns, width, columns); size is a multiple of columns. kept:
+    of w_ih transposed, as in `_forward_chunk`.
     """
     columns = 4 * lanes_of(dproj)
     chunks, different = seen.shape[0] // directions, seen.shape[1]
     size = len(dtable) // different
-    sparse, vectors = len(firsts) > 0, size // lanes_of(dproj)
+    sparse = len(kept[0]) > 0
     for piece in prange((different + WORDS - 1) // WORDS):
         begin = piece * WORDS
         end = min(begin + WORDS, different)
@@ -274,8 +268,8 @@ def words_back(dproj, seen, directions, width, weights, firsts, windows, picks, 
                     sweep("zero", width, dproj, x, dproj, x, 0)
             if sparse and size > 0:
                 x = (direction * chunks * different + begin) * width
-                multiply(end - begin, dtable, begin * size, size, dproj, x, width, width, firsts,
-                         windows, picks, values, direction * vectors, vectors)  # fmt: skip
+                multiply(end - begin, dtable, begin * size, size, dproj, x, width, width, kept,
+                         direction, size)  # fmt: skip
             for block in range(0 if sparse else size // columns):
                 for first in range(0, width, DEPTH):
                     depth = min(DEPTH, width - first)
@@ -312,24 +306,26 @@ def weights_back(dproj, chunks, directions, different, width, table, size, dw, d
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def project_kept(table, size, bias, firsts, windows, picks, values, out):
-    """`vectors.project` by a pattern of w_ih and its weights."""
-    width, lanes = len(bias), lanes_of(bias)
-    count = len(out) // width
+def project_kept(table, size, bias, directions, kept, out):
+    """`vectors.project` by `packing.Kept.now` of w_ih."""
+    width = len(bias) // directions
+    count = len(out) // len(bias)
     for piece in prange((count + WORDS - 1) // WORDS):
         begin = piece * WORDS
         for top in range(begin, min(begin + WORDS, count), HEIGHT):
-            rows = min(HEIGHT, count - top)
+            rows = min(HEIGHT, min(begin + WORDS, count) - top)
             for row in range(top, top + rows):
-                sweep("copy", width, out, row * width, bias, 0, 0)
-            multiply(rows, out, top * width, width, table, top * size, size, size,
-                     firsts, windows, picks, values, 0, width // lanes)  # fmt: skip
+                sweep("copy", len(bias), out, row * len(bias), bias, 0, 0)
+            for direction in range(directions):
+                multiply(rows, out, top * len(bias) + direction * width, len(bias),
+                         table, top * size, size, size, kept, direction, width)  # fmt: skip
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def weights_back_kept(dproj, chunks, directions, different, width, table, size, firsts, windows,
-                      picks, sums, db):  # fmt: skip
+def weights_back_kept(dproj, chunks, directions, different, width, table, size, slots, sums,
+                      db):  # fmt: skip
     """`weights_back` with the gradient of w_ih by its slots: sums (slots, lanes)."""
+    firsts = slots[0]
     lanes = lanes_of(dproj)
     some = width // lanes // 4
     for task in prange(directions * 4):
@@ -343,5 +339,5 @@ def weights_back_kept(dproj, chunks, directions, different, width, table, size, 
             x = (direction * chunks * different + begin) * width + left * lanes
             for row in range(depth):
                 sweep("add", some * lanes, db, goal, dproj, x + row * width, 1)
-            collect(depth, sums, dproj, x, width, table, begin * size, size, size, firsts, windows,
-                    picks, vector, some)  # fmt: skip
+            collect(depth, sums, dproj, x, width, table, begin * size, size, size, slots, vector,
+                    some)  # fmt: skip

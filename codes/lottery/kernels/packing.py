@@ -88,33 +88,32 @@ class Kept:
             places = gates_first(places, units).reshape(4 * units, -1)
             forth.append(pad(places, 4 * units, inputs))
             back.append(pad(places, 4 * units, outputs).T)
-        forth, back = (torch.cat(parts).int().numpy() - 1 for parts in (forth, back))
-        ways = sparse.pattern(forth, kind), sparse.pattern(back, kind)
-        if all(
-            sparse.pays(way, *matrix.shape) for way, matrix in zip(ways, (forth, back), strict=True)
-        ):
+        forth, back = (torch.cat(parts).numpy() - 1 for parts in (forth, back))
+        ways = [sparse.pattern(matrix, kind, masks[0].numel()) for matrix in (forth, back)]
+        if sparse.pays(ways[0], *forth.shape) and sparse.pays(ways[1], *back.shape):
             self.forth, self.back = ways
 
     def __bool__(self) -> bool:
         return len(self.forth.firsts) > 0
 
-    def values(self, way: Pattern, weights: Sequence[Tensor]) -> np.ndarray:
-        """What the weights now are in the slots of `way`, flat."""
-        out = np.empty(way.places.shape, flat(weights[0]).dtype)
-        if not self:
-            return out.reshape(-1)
-        for weight, part in zip(weights, _parts(way, len(weights)), strict=True):
-            sparse.fill(way.places[part], flat(weight), out[part].reshape(-1))
-        return out.reshape(-1)
+    def now(self, way: Pattern, weights: Sequence[Tensor]) -> tuple[np.ndarray, ...]:
+        """What `sparse.multiply` takes: the slots of `way`, and what the weights now are there."""
+        values = np.empty(way.places.shape, flat(weights[0]).dtype)
+        if self:
+            for weight, part in zip(weights, _parts(way, len(weights)), strict=True):
+                own = np.append(flat(weight), np.zeros(1, values.dtype))
+                sparse.fill(way.places[part].reshape(-1), own, values[part].reshape(-1))
+        return way.firsts, way.windows, way.picks, values.reshape(-1)
 
     def gradients(self, sums: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
         """The weights' gradients, zero where pruned, from (parts, slots * lanes) sums in parts."""
         out = []
-        sums = sums.view(len(sums), *self.forth.places.shape).numpy()
+        places = self.forth.places
+        sums = sums.view(len(sums), *places.shape).numpy()
         for weight, part in zip(weights, _parts(self.forth, len(weights)), strict=True):
-            gradient = torch.zeros(weight.shape, dtype=weight.dtype)
-            sparse.spread(self.forth.places[part], sums[:, part], gradient.view(-1).numpy())
-            out.append(gradient)
+            gradient = torch.zeros(weight.numel() + 1, dtype=weight.dtype)  # the last is no weight
+            sparse.spread(places[part], sums[:, part], gradient.numpy())
+            out.append(gradient[:-1].view_as(weight))
         return out
 
 

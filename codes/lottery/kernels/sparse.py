@@ -56,21 +56,21 @@ SHARE = 0.3
 class Pattern(NamedTuple):
     """Where the kept weights of a matrix (outputs, inputs) are; no values.
 
-    outputs is a multiple of lanes. `places` are those of the weights in the flat array that holds
-    them, -1 where an output has no weight in a slot.
+    outputs is a multiple of lanes. `places` are those of the weights in their flat array, the one
+    after all weights where an output has no weight in a slot: there is a zero.
     """
 
     firsts: np.ndarray  # int64 (outputs / lanes + 1,) first slot of each vector of outputs
     windows: np.ndarray  # int64 (slots,) where the window begins in a row laid out twice
     picks: np.ndarray  # uint8 (slots * _PICKS,) permutations
-    places: np.ndarray  # int32 (slots, lanes)
+    places: np.ndarray  # uint32 (slots, lanes)
 
 
 def nothing(dtype: np.dtype) -> Pattern:
     """No pattern: the product is dense."""
     lanes = VECTOR_BITS // 8 // dtype.itemsize
     none = np.zeros(0, np.int64)
-    return Pattern(none, none, np.zeros(0, np.uint8), np.zeros((0, lanes), np.int32))
+    return Pattern(none, none, np.zeros(0, np.uint8), np.zeros((0, lanes), np.uint32))
 
 
 def pays(found: Pattern, outputs: int, inputs: int) -> bool:
@@ -78,18 +78,19 @@ def pays(found: Pattern, outputs: int, inputs: int) -> bool:
     return PERMUTES and found.places.size <= SHARE * outputs * inputs
 
 
-def pattern(places: np.ndarray, dtype: np.dtype) -> Pattern:
-    """The pattern of a matrix, given as the `places` (outputs, inputs) of its weights or -1.
+def pattern(places: np.ndarray, dtype: np.dtype, none: int) -> Pattern:
+    """The pattern of a matrix, given as the `places` (outputs, inputs) of its weights or -1;
+    none: what stands for no weight in a slot.
 
     Inputs and outputs are whole numbers of vectors. Every output meets its inputs in their order.
     """
     lanes = VECTOR_BITS // 8 // dtype.itemsize
     count = np.zeros(len(places) // lanes + 1, np.int64)
-    _deal(places, lanes, count, np.empty(0, np.int64), np.empty((0, lanes), np.int32),
+    _deal(places, lanes, count, np.empty(0, np.int64), np.empty((0, lanes), np.uint32),
           np.empty((0, lanes), np.uint8))  # fmt: skip
     firsts = np.cumsum(count)
     windows = np.empty(firsts[-1], np.int64)
-    dealt = np.full((firsts[-1], lanes), -1, np.int32)
+    dealt = np.full((firsts[-1], lanes), none, np.uint32)
     lane = np.zeros((firsts[-1], lanes), np.uint8)
     _deal(places, lanes, firsts, windows, dealt, lane)
     part = _PICKS // lanes  # pieces of a number
@@ -324,30 +325,35 @@ def _twice(rows, size, out, o0, x, x0, step):
 
 
 @njit(cache=True, nogil=True)
-def multiply(rows, c, c0, cr, a, a0, ar, size, firsts, windows, picks, values, vector, vectors):
-    """c[r, :] += weights a[r, :size], for the outputs of `vectors` vectors from `vector` on.
+def multiply(rows, c, c0, cr, a, a0, ar, size, kept, direction, count):
+    """c[r, :] += weights a[r, :size], for the `count` outputs of a direction.
 
-    c0, cr, a0, ar: the first elements and the steps from row to row, as `tile` has them.
+    c0, cr, a0, ar: the first elements and the steps from row to row, as `tile` has them; kept:
+    firsts, windows and picks of a Pattern of all directions, and the weights in its slots.
     """
+    firsts, windows, picks, values = kept
     lanes = lanes_of(c)
     scratch = np.empty(HEIGHT * 2 * (size + lanes) + lanes, c.dtype)
     begin = aligned(scratch)
+    vectors = count // lanes
     for first in range(0, rows, HEIGHT):
         height = min(HEIGHT, rows - first)
         stride = _twice(height, size, scratch, begin, a, a0 + first * ar, ar)
         for k in range(vectors):
-            slot, last = firsts[vector + k], firsts[vector + k + 1]
+            slot, last = firsts[direction * vectors + k], firsts[direction * vectors + k + 1]
             if slot < last:
                 _pluck(height, c, c0 + first * cr + k * lanes, cr, scratch, begin, 2 * stride,
                        values, picks, windows, slot, last)  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
-def collect(rows, sums, b, b0, br, a, a0, ar, size, firsts, windows, picks, vector, vectors):
+def collect(rows, sums, b, b0, br, a, a0, ar, size, slots, vector, vectors):
     """sums += the gradient of the weights, b.T @ a over `rows` rows in order, slot by slot.
 
-    b (rows, outputs) has the outputs of `vectors` vectors from `vector` on, a (rows, size).
+    b (rows, outputs) has the outputs of `vectors` vectors from `vector` on, a (rows, size); slots:
+    firsts, windows and picks of a Pattern.
     """
+    firsts, windows, picks = slots
     lanes = lanes_of(b)
     scratch = np.empty(_ROWS * 2 * (size + lanes) + lanes, b.dtype)
     begin = aligned(scratch)
@@ -366,12 +372,9 @@ def collect(rows, sums, b, b0, br, a, a0, ar, size, firsts, windows, picks, vect
 
 @njit(cache=True, nogil=True)
 def fill(places, weights, out):
-    """out (flat) = the flat weights at `places`, and 0 where there is none."""
-    lanes = places.shape[1]
-    for slot in range(len(places)):
-        for q in range(lanes):
-            place = places[slot, q]
-            out[slot * lanes + q] = weights[place] if place >= 0 else 0
+    """out = weights[places], all flat."""
+    for k in range(len(places)):
+        out[k] = weights[places[k]]
 
 
 @njit(cache=True, nogil=True)
@@ -379,8 +382,7 @@ def spread(places, sums, out):
     """The inverse: out[places] = the sum of `sums` (parts, slots, lanes) over parts, in order."""
     for slot in range(len(places)):
         for q in range(places.shape[1]):
-            if places[slot, q] >= 0:
-                total = sums[0, slot, q]
-                for part in range(1, len(sums)):
-                    total += sums[part, slot, q]
-                out[places[slot, q]] = total
+            total = sums[0, slot, q]
+            for part in range(1, len(sums)):
+                total += sums[part, slot, q]
+            out[places[slot, q]] = total
