@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from lottery.data.batches import Batch
-from lottery.pruning.masks import Mask
 from lottery.settings import Settings
 
 
@@ -23,12 +22,6 @@ class Model(nn.Module):
     def forward(self, batch: Batch, noise: torch.Generator | None = None) -> Tensor:
         """Logits (B, outputs). `noise` is the dropout's stream; without it nothing is dropped."""
         raise TypeError(f"{type(self).__name__} has no forward(batch, noise)")
-
-    def wear(self, mask: Mask | None) -> None:
-        """Compute as pruned by `mask`, for as long as no other is worn; None: whole.
-
-        Only to be faster: what the mask removes must be zero, and the figures are the same.
-        """
 
     @classmethod
     def uses(cls, settings: Settings, name: str, tokens: int) -> int:
