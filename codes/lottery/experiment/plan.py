@@ -111,7 +111,9 @@ def check(settings: Settings) -> None:
             )
     if not sizes:
         raise UserError("kept_dense names every weight matrix: leave one to be pruned")
-    if settings.ladder and settings.scope == "layer":
+    if settings.scope == "global":  # how much of each layer goes is not known before
+        sizes = {"the network": sum(sizes.values())}
+    if settings.ladder:
         check_room(sizes, settings.ladder, settings.output_rate)
 
 
