@@ -206,7 +206,7 @@ def test_without_any_source_one_line_says_the_three_ways(monkeypatch, hub):
 
 def test_the_real_hub_library_offline_is_the_same_line(tmp_path):
     program = (
-        "from lottery import corpus\n"
+        "from lottery import data as corpus\n"
         "from lottery.files import UserError\n"
         "try: corpus.load('imdb')\n"
         "except UserError as error: print('refused:', error)"
