@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from lottery.kernels.sparse import HEIGHT, collect, multiply
 from lottery.kernels.vectors import (
     DEPTH,
     ROWS,
@@ -26,8 +27,10 @@ STATES, MAX, MEAN, LAST = range(4)  # what is given: every state, or the states 
 
 @njit(cache=True, nogil=True)
 def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, order, g, h, keep,
-                   weights, units, how, gates, cells, hidden, out, pick):  # fmt: skip
+                   weights, kept, units, how, gates, cells, hidden, out, pick):  # fmt: skip
     """Walk the texts order[chunk::chunks] in one direction.
+
+    kept: `packing.Kept.now` of w_hh; without any vector of outputs `weights` count.
 
     g, h: the chunk's first row of `gates` and of `cells` and `hidden`. keep: rows of all steps
     follow one another (for the backward pass); else a step takes the place of the last but one.
@@ -55,19 +58,31 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
             word = (index[token] * directions + direction) * width
             # All of a row at once, and before the products: its way from memory is not waited for.
             sweep("copy", width, gates, (g + r) * width, proj, word, 0)
-        pieces = (alive + ROWS - 1) // ROWS
-        for block in range(units // lanes):
-            start = (direction * (units // lanes) + block) * units * columns
-            for piece in range(pieces):
-                first = alive * piece // pieces
-                last = alive * (piece + 1) // pieces
-                tiles(last - first, gates, (g + first) * width + block * columns, width,
-                       hidden, (h + first) * units, units, 1,
-                       weights, start, columns, units)  # fmt: skip
+        if len(kept[0]) > 0:
+            for first in range(0, alive, HEIGHT):
+                last = min(first + HEIGHT, alive)
+                multiply(last - first, gates, (g + first) * width, width,
+                         hidden, (h + first) * units, units, units, kept, direction,
+                         width)  # fmt: skip
                 for r in range(first, last):
-                    place = (after + r) * units + block * lanes
-                    cell(gates, (g + r) * width + block * columns, cells,
-                          (h + r) * units + block * lanes, place, hidden, place)  # fmt: skip
+                    for k in range(0, units, lanes):
+                        place = (after + r) * units + k
+                        cell(gates, (g + r) * width + 4 * k, cells, (h + r) * units + k,
+                              place, hidden, place)  # fmt: skip
+        else:
+            pieces = (alive + ROWS - 1) // ROWS
+            for block in range(units // lanes):
+                start = (direction * (units // lanes) + block) * units * columns
+                for piece in range(pieces):
+                    first = alive * piece // pieces
+                    last = alive * (piece + 1) // pieces
+                    tiles(last - first, gates, (g + first) * width + block * columns, width,
+                           hidden, (h + first) * units, units, 1,
+                           weights, start, columns, units)  # fmt: skip
+                    for r in range(first, last):
+                        place = (after + r) * units + block * lanes
+                        cell(gates, (g + r) * width + block * columns, cells,
+                              (h + r) * units + block * lanes, place, hidden, place)  # fmt: skip
         for r in range(alive):
             text = order[chunk + r * chunks]
             x = (after + r) * units
@@ -96,24 +111,28 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def forward(proj, index, offsets, order, bases, keep, weights, units, directions, how, gates,
-            cells, hidden, out, pick):  # fmt: skip
+def forward(proj, index, offsets, order, bases, keep, weights, kept,
+            units, directions, how, gates, cells, hidden, out, pick):  # fmt: skip
     chunks = bases.shape[1]
     for task in prange(directions * chunks):
         direction, chunk = task // chunks, task % chunks
         _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, order,
                        bases[direction, chunk, 0], bases[direction, chunk, 1], keep, weights,
-                       units, how, gates, cells, hidden, out, pick)  # fmt: skip
+                       kept, units, how, gates, cells, hidden, out,
+                       pick)  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order, g, h, weights,
-                    units, how, gates, cells, hidden, grad, pick, dproj, seen, dw):  # fmt: skip
+                    kept, slots, units, how, gates, cells, hidden, grad, pick, dproj, seen,
+                    dw):  # fmt: skip
     """Walk the chunk's texts back; see `_forward_chunk`.
 
     dproj (directions, chunks, U, 4 units): sums of the gates' gradients over a word's tokens;
     rows of words that the chunk does not hold are left as they are, and `seen` is 0.
     dw (directions, chunks, 4 units, units): the chunk's part of the gradient of w_hh.
+    kept: of w_hh transposed, see `_forward_chunk`; slots: (firsts, windows, picks) of w_hh, by
+    which dw is then laid out (chunks, slots, lanes).
     """
     lanes = lanes_of(gates)
     columns, width = 4 * lanes, 4 * units
@@ -127,8 +146,16 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
     different = seen.shape[1]
     for word in range(different):
         seen[task, word] = 0
+    forth = slots[0]
+    sparse, vectors = len(kept[0]) > 0, width // lanes
     part = task * width * units
-    sweep("zero", width * units, dw, part, dw, part, 0)
+    sums = dw[0:0]
+    if sparse:
+        # All directions' slots of a chunk, then the next chunk's.
+        sums = dw[chunk * forth[-1] * lanes : (chunk + 1) * forth[-1] * lanes]
+        sums[forth[direction * vectors] * lanes : forth[(direction + 1) * vectors] * lanes] = 0
+    else:
+        sweep("zero", width * units, dw, part, dw, part, 0)
     tokens = 0
     for r in range(rows):
         text = order[chunk + r * chunks]
@@ -176,39 +203,49 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
                 sweep("copy", width, dproj, y, dgates, z, 0)
         if step > 0:
             sweep("zero", alive * units, dh, 0, dh, 0, 0)
-            for block in range(units // columns):
+            if sparse:
+                multiply(alive, dh, 0, units, dgates, here, stride, width, kept, direction,
+                         units)  # fmt: skip
+            for block in range(0 if sparse else units // columns):
                 for first in range(0, width, DEPTH):
                     depth = min(DEPTH, width - first)
                     start = (direction * (units // columns) + block) * width * columns
                     tiles(alive, dh, block * columns, units, dgates, here + first, stride, 1,
                            weights, start + first * columns, columns, depth)  # fmt: skip
         if until - at >= DEPTH or step == 0:
-            for block in range(units // columns):
+            if sparse:
+                collect(until - at, sums, dgates, here, stride, hidden, (h + at) * units, units,
+                        units, slots, direction * vectors, vectors)  # fmt: skip
+            for block in range(0 if sparse else units // columns):
                 tiles(width, dw, part + block * columns, units, dgates, here, 1, stride,
                        hidden, (h + at) * units + block * columns, units, until - at)  # fmt: skip
             until = at
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def backward(index, offsets, order, bases, weights, units, directions, how, gates, cells, hidden,
-             grad, pick, dproj, seen, dw):  # fmt: skip
+def backward(index, offsets, order, bases, weights, kept, slots,
+             units, directions, how, gates, cells, hidden, grad, pick,
+             dproj, seen, dw):  # fmt: skip
     chunks = bases.shape[1]
     for task in prange(directions * chunks):
         direction, chunk = task // chunks, task % chunks
         _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
-                        bases[direction, chunk, 0], bases[direction, chunk, 1], weights, units,
-                        how, gates, cells, hidden, grad, pick, dproj, seen, dw)  # fmt: skip
+                        bases[direction, chunk, 0], bases[direction, chunk, 1], weights,
+                        kept, slots, units, how, gates, cells, hidden, grad, pick, dproj, seen,
+                        dw)  # fmt: skip
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def words_back(dproj, seen, directions, width, weights, dtable):
+def words_back(dproj, seen, directions, width, weights, kept, dtable):
     """Sum dproj over the chunks, into chunk 0; dtable (U, size) = dproj @ w_ih unless empty.
 
-    weights (directions, size / columns, width, columns); size is a multiple of columns.
+    weights (directions, size / columns, width, columns); size is a multiple of columns. kept:
+    of w_ih transposed, as in `_forward_chunk`.
     """
     columns = 4 * lanes_of(dproj)
     chunks, different = seen.shape[0] // directions, seen.shape[1]
     size = len(dtable) // different
+    sparse = len(kept[0]) > 0
     for piece in prange((different + WORDS - 1) // WORDS):
         begin = piece * WORDS
         end = min(begin + WORDS, different)
@@ -229,7 +266,11 @@ def words_back(dproj, seen, directions, width, weights, dtable):
                         fresh = False
                 if fresh:
                     sweep("zero", width, dproj, x, dproj, x, 0)
-            for block in range(size // columns):
+            if sparse and size > 0:
+                x = (direction * chunks * different + begin) * width
+                multiply(end - begin, dtable, begin * size, size, dproj, x, width, width, kept,
+                         direction, size)  # fmt: skip
+            for block in range(0 if sparse else size // columns):
                 for first in range(0, width, DEPTH):
                     depth = min(DEPTH, width - first)
                     start = (direction * (size // columns) + block) * width * columns
@@ -262,3 +303,41 @@ def weights_back(dproj, chunks, directions, different, width, table, size, dw, d
             for block in range(size // columns):
                 tiles(columns, dw, goal * size + block * columns, size, slab, 0, 1, stride,
                        table, begin * size + block * columns, size, depth)  # fmt: skip
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def project_kept(table, size, bias, directions, kept, out):
+    """`vectors.project` by `packing.Kept.now` of w_ih."""
+    width = len(bias) // directions
+    count = len(out) // len(bias)
+    for piece in prange((count + WORDS - 1) // WORDS):
+        begin = piece * WORDS
+        for top in range(begin, min(begin + WORDS, count), HEIGHT):
+            rows = min(HEIGHT, min(begin + WORDS, count) - top)
+            for row in range(top, top + rows):
+                sweep("copy", len(bias), out, row * len(bias), bias, 0, 0)
+            for direction in range(directions):
+                multiply(rows, out, top * len(bias) + direction * width, len(bias),
+                         table, top * size, size, size, kept, direction, width)  # fmt: skip
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def weights_back_kept(dproj, chunks, directions, different, width, table, size, slots, sums,
+                      db):  # fmt: skip
+    """`weights_back` with the gradient of w_ih by its slots: sums (slots, lanes)."""
+    firsts = slots[0]
+    lanes = lanes_of(dproj)
+    some = width // lanes // 4
+    for task in prange(directions * 4):
+        direction, left = task // 4, task % 4 * some
+        vector = direction * 4 * some + left
+        sums[firsts[vector] * lanes : firsts[vector + some] * lanes] = 0
+        goal = vector * lanes
+        sweep("zero", some * lanes, db, goal, db, 0, 0)
+        for begin in range(0, different, DEPTH):
+            depth = min(DEPTH, different - begin)
+            x = (direction * chunks * different + begin) * width + left * lanes
+            for row in range(depth):
+                sweep("add", some * lanes, db, goal, dproj, x + row * width, 1)
+            collect(depth, sums, dproj, x, width, table, begin * size, size, size, slots, vector,
+                    some)  # fmt: skip

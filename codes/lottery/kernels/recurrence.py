@@ -16,6 +16,8 @@ Where the time is saved:
     block is in the first-level cache.
   - In the backward pass the gates' gradients are used up (for w_hh, for the words, for the step
     before) a few steps at a time and never travel to memory.
+  - Of a pruned matrix only the kept weights are multiplied (`sparse`), where the mask leaves few
+    enough. States and gradients are the same bits as with zeros in the dense kernels.
 
 Work is divided into directions x chunks of texts, and never by the number of threads; every sum
 has a fixed order. Results are equal to the bit for any number of threads, and a text's states are
@@ -29,6 +31,7 @@ a tile of four vectors is all that these units need.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,69 +41,69 @@ from torch.autograd.function import once_differentiable
 from lottery.kernels import lstm_steps as steps
 from lottery.kernels.buffers import buffers
 from lottery.kernels.lstm_steps import LAST, MAX, MEAN, STATES
-from lottery.kernels.vectors import columns, project
+from lottery.kernels.packing import (
+    Kept,
+    flat,
+    gates_first,
+    gates_last,
+    packed,
+    packed_back,
+    pad,
+    padded,
+)
+from lottery.kernels.vectors import project
 
 _HOW = {"max": MAX, "mean": MEAN, "last": LAST}
 
 
-# --- layers -----------------------------------------------------------------------------------
+class Pattern(NamedTuple):
+    """Which weights of a layer remain; see `packing.Kept`."""
+
+    into: Kept  # of w_ih
+    round_: Kept  # of w_hh
 
 
-def _flat(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().reshape(-1).numpy()
+def patterns(masks: Sequence[Sequence[Sequence[Tensor | None]]], dtype: torch.dtype):
+    """For each layer, from the masks of w_ih and w_hh of its directions (None: a whole matrix).
 
-
-def _padded(size: int, dtype: torch.dtype) -> int:
-    return -(-size // columns(dtype)) * columns(dtype)
-
-
-def _pad(tensor: Tensor, *shape: int) -> Tensor:
-    """`tensor` at the front corner of zeros (or itself, if it has that shape)."""
-    if tuple(tensor.shape) == shape:
-        return tensor
-    out = tensor.new_zeros(shape)
-    out[tuple(slice(size) for size in tensor.shape)] = tensor
+    Made once for a training: it holds places alone, and the weights are read at every step.
+    """
+    out = []
+    for layer in masks:
+        kinds = [
+            None if any(m is None for m in kind) else kind for kind in zip(*layer, strict=True)
+        ]
+        out.append(Pattern(Kept(kinds[0], dtype), Kept(kinds[1], dtype, recurrent=True)))
     return out
-
-
-def _gates_first(w: Tensor, units: int) -> Tensor:
-    """(4H, K) in torch's order -> (units / lanes, 4, lanes, K)."""
-    lanes = columns(w.dtype) // 4
-    w = _pad(w.unflatten(0, (4, -1)), 4, units, w.shape[1])
-    return w.unflatten(1, (-1, lanes)).transpose(0, 1)
-
-
-def _gates_last(w: Tensor, hidden: int) -> Tensor:
-    """The inverse of `_gates_first`, from (4 units, K)."""
-    lanes = columns(w.dtype) // 4
-    w = w.reshape(-1, 4, lanes, w.shape[1]).transpose(0, 1).flatten(1, 2)
-    return w[:, :hidden].reshape(4 * hidden, -1)
 
 
 class _Layer(torch.autograd.Function):
     """One layer, all directions; the result is of states (T, D*H) or pooled (B, D*H)."""
 
     @staticmethod
-    def forward(ctx, table, index, offsets, how, *weights):
+    def forward(ctx, table, index, offsets, how, kept, *weights):
         dtype = table.dtype
         directions = len(weights) // 4
         w_ih, w_hh, b_ih, b_hh = ([w.detach() for w in weights[k::4]] for k in range(4))
         hidden_size = w_hh[0].shape[1]
-        units = _padded(hidden_size, dtype)
+        units = padded(hidden_size, dtype)
         width = 4 * units
         keep = any(ctx.needs_input_grad)
         count, batch, tokens = len(table), len(offsets) - 1, len(index)
 
-        # (..., 4, lanes, K) -> (directions, blocks, K, columns)
-        into = torch.stack([_gates_first(w, units) for w in w_ih]).movedim(-1, 2).contiguous()
-        round_ = [_gates_first(w, units) for w in w_hh]
-        round_ = [_pad(w, *w.shape[:3], units) for w in round_]
-        round_ = torch.stack(round_).movedim(-1, 2).contiguous()
         bias = torch.stack(
-            [_gates_first((x + y)[:, None], units) for x, y in zip(b_ih, b_hh, strict=True)]
+            [gates_first((x + y)[:, None], units) for x, y in zip(b_ih, b_hh, strict=True)]
         )
         proj = buffers.lend(count * directions * width, dtype)
-        project(_flat(table), table.shape[1], _flat(bias), _flat(into), proj.numpy())
+        if kept.into:
+            some = kept.into.now(kept.into.forth, w_ih)
+            steps.project_kept(flat(table), table.shape[1], flat(bias), directions, some,
+                               proj.numpy())  # fmt: skip
+        else:
+            into = packed(w_ih, units, table.shape[1])
+            project(flat(table), table.shape[1], flat(bias), flat(into), proj.numpy())
+        whole = table.new_empty(0) if kept.round_ else packed(w_hh, units, units)
+        some = kept.round_.now(kept.round_.forth, w_hh)
 
         lengths = np.diff(offsets.numpy())
         order = np.argsort(-lengths, kind="stable")
@@ -112,65 +115,72 @@ class _Layer(torch.autograd.Function):
         out = torch.empty(tokens if how == STATES else batch, directions, units, dtype=dtype)
         pick = torch.empty(out.shape if how == MAX else (0,), dtype=torch.int32)
         steps.forward(proj.numpy(), index.numpy(), offsets.numpy(), order, bases, keep,
-                      _flat(round_), units, directions, how, gates.numpy(), cells.numpy(),
-                      hidden.numpy(), _flat(out), _flat(pick))  # fmt: skip
+                      flat(whole), some, units, directions, how, gates.numpy(), cells.numpy(),
+                      hidden.numpy(), flat(out), flat(pick))  # fmt: skip
         if keep:
             ctx.save_for_backward(table, index, offsets, gates, cells, hidden, pick, *weights)
-            ctx.facts = how, order, bases
+            ctx.facts = how, kept, order, bases
         return out[:, :, :hidden_size].flatten(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
         table, index, offsets, gates, cells, hidden, pick, *weights = ctx.saved_tensors
-        how, order, bases = ctx.facts
+        how, kept, order, bases = ctx.facts
         dtype = table.dtype
         directions = len(weights) // 4
         w_ih, w_hh = ([w.detach() for w in weights[k::4]] for k in range(2))
         hidden_size = w_hh[0].shape[1]
-        units = _padded(hidden_size, dtype)
+        units = padded(hidden_size, dtype)
         width = 4 * units
         count, size = table.shape
         chunks = bases.shape[1]
-        grad = _pad(grad.unflatten(1, (directions, -1)), len(grad), directions, units)
+        grad = pad(grad.unflatten(1, (directions, -1)), len(grad), directions, units)
 
-        # (4 units, units) -> (directions, units / columns, 4 units, columns)
-        round_ = torch.stack([_pad(_gates_first(w, units).reshape(width, -1), width, units)
-                              for w in w_hh])  # fmt: skip
-        round_ = round_.unflatten(2, (-1, columns(dtype))).transpose(1, 2).contiguous()
+        whole = table.new_empty(0) if kept.round_ else packed_back(w_hh, units, units)
+        some = kept.round_.now(kept.round_.back, w_hh)
         dproj = buffers.lend(directions * chunks * count * width, dtype)
         seen = np.empty((directions * chunks, count), np.uint8)
-        dw_hh = torch.empty(directions, chunks, width, units, dtype=dtype)
-        steps.backward(index.numpy(), offsets.numpy(), order, bases, _flat(round_), units,
-                       directions, how, gates.numpy(), cells.numpy(), hidden.numpy(), _flat(grad),
-                       _flat(pick), dproj.numpy(), seen, _flat(dw_hh))  # fmt: skip
+        if kept.round_:
+            dw_hh = torch.empty(chunks, kept.round_.forth.places.size, dtype=dtype)
+        else:
+            dw_hh = torch.empty(directions, chunks, width, units, dtype=dtype)
+        steps.backward(index.numpy(), offsets.numpy(), order, bases, flat(whole), some,
+                       kept.round_.forth[:3], units, directions, how, gates.numpy(),
+                       cells.numpy(), hidden.numpy(), flat(grad), flat(pick), dproj.numpy(),
+                       seen, flat(dw_hh))  # fmt: skip
 
-        padded = _padded(size, dtype)
+        wide = padded(size, dtype)
         needs_table = ctx.needs_input_grad[0]
-        dtable = torch.empty(count if needs_table else 0, padded, dtype=dtype)
-        into = torch.stack([_pad(_gates_first(w, units).reshape(width, -1), width, padded)
-                            for w in w_ih])  # fmt: skip
-        into = into.unflatten(2, (-1, columns(dtype))).transpose(1, 2).contiguous()
-        steps.words_back(dproj.numpy(), seen, directions, width, _flat(into), _flat(dtable))
-        dw_ih = torch.empty(directions, width, padded, dtype=dtype)
+        dtable = torch.empty(count if needs_table else 0, wide, dtype=dtype)
+        whole = table.new_empty(0) if kept.into else packed_back(w_ih, units, wide)
+        some = kept.into.now(kept.into.back, w_ih)
+        steps.words_back(dproj.numpy(), seen, directions, width, flat(whole), some, flat(dtable))
         db = torch.empty(directions, width, 1, dtype=dtype)
-        steps.weights_back(dproj.numpy(), chunks, directions, count, width,
-                           _flat(_pad(table.detach(), count, padded)), padded,
-                           _flat(dw_ih), _flat(db))  # fmt: skip
+        if kept.into:
+            sums = torch.empty(1, kept.into.forth.places.size, dtype=dtype)
+            steps.weights_back_kept(dproj.numpy(), chunks, directions, count, width,
+                                    flat(table), size, kept.into.forth[:3], flat(sums),
+                                    flat(db))  # fmt: skip
+            into = kept.into.gradients(sums, w_ih)
+        else:
+            dw_ih = torch.empty(directions, width, wide, dtype=dtype)
+            steps.weights_back(dproj.numpy(), chunks, directions, count, width,
+                               flat(pad(table.detach(), count, wide)), wide,
+                               flat(dw_ih), flat(db))  # fmt: skip
+            into = [gates_last(dw, hidden_size)[:, :size] for dw in dw_ih]
+        if kept.round_:
+            round_ = kept.round_.gradients(dw_hh, w_hh)
+        else:
+            for chunk in range(1, chunks):
+                dw_hh[:, 0] += dw_hh[:, chunk]
+            round_ = [gates_last(dw, hidden_size)[:, :hidden_size] for dw in dw_hh[:, 0]]
 
         gradients = []
         for d in range(directions):
-            total = dw_hh[d, 0]
-            for chunk in range(1, chunks):
-                total += dw_hh[d, chunk]
-            bias = _gates_last(db[d], hidden_size).flatten()
-            gradients += [
-                _gates_last(dw_ih[d], hidden_size)[:, :size],
-                _gates_last(total, hidden_size)[:, :hidden_size],
-                bias,
-                bias.clone(),
-            ]
-        return (dtable[:, :size] if needs_table else None, None, None, None, *gradients)
+            bias = gates_last(db[d], hidden_size).flatten()
+            gradients += [into[d], round_[d], bias, bias.clone()]
+        return (dtable[:, :size] if needs_table else None, *[None] * 4, *gradients)
 
 
 def _chunks(batch: int) -> int:
@@ -194,7 +204,14 @@ def _bases(lengths: np.ndarray, chunks: int, directions: int, keep: bool):
 Layers = Sequence[Sequence[Sequence[Tensor]]]
 
 
-def lstm_pooled(table: Tensor, index: Tensor, offsets: Tensor, layers: Layers, how: str) -> Tensor:
+def lstm_pooled(
+    table: Tensor,
+    index: Tensor,
+    offsets: Tensor,
+    layers: Layers,
+    how: str,
+    kept: Sequence[Pattern] | None = None,
+) -> Tensor:
     """An LSTM's states, layers one upon the other, pooled over each text of a ragged batch.
 
     table: (U, E) float32 or float64, one row for each different word; index: int32 (T,), the row
@@ -203,15 +220,22 @@ def lstm_pooled(table: Tensor, index: Tensor, offsets: Tensor, layers: Layers, h
     b_ih (4H,), b_hh (4H,) as in torch.nn.LSTM (gates i, f, g, o).
     how: "max", "mean", or "last": the last state of each direction's walk, which for the backward
     direction is the one at the text's first token. Of equal maxima the walk's first one gets the
-    gradient.
+    gradient. kept: `patterns` of masks; what they prune counts as zero and gets no gradient.
 
     Returns (B, D*H), the directions side by side. Differentiable (once) in the table and the
     weights. Raises ValueError for wrong shapes and types and empty texts.
     """
-    return run(table, index, offsets, layers, _code(how))
+    return run(table, index, offsets, layers, _code(how), kept)
 
 
-def run(table: Tensor, index: Tensor, offsets: Tensor, layers: Layers, how: int) -> Tensor:
+def run(
+    table: Tensor,
+    index: Tensor,
+    offsets: Tensor,
+    layers: Layers,
+    how: int,
+    kept: Sequence[Pattern] | None = None,
+) -> Tensor:
     """The same for a code of `lstm_steps`; of STATES: (T, D*H), in the order of the texts."""
     if table.dim() != 2 or not len(table):
         raise ValueError(f"table must be (words, features) with a word at least, not {_is(table)}")
@@ -238,12 +262,15 @@ def run(table: Tensor, index: Tensor, offsets: Tensor, layers: Layers, how: int)
                 _check_type(f"layer {number}: {name}", weight, table.dtype)
         features = hidden * len(layer)
     index, offsets = index.contiguous(), offsets.contiguous()
+    kept = kept or [Pattern(Kept(None, table.dtype), Kept(None, table.dtype))] * len(layers)
     for number, layer in enumerate(layers):
         last = number == len(layers) - 1
         weights = [weight for direction in layer for weight in direction]
         if not torch.is_grad_enabled():  # a Function sees who requires a gradient, not the mode
             table, *weights = (tensor.detach() for tensor in (table, *weights))
-        table = _Layer.apply(table.contiguous(), index, offsets, how if last else STATES, *weights)
+        table = _Layer.apply(
+            table.contiguous(), index, offsets, how if last else STATES, kept[number], *weights
+        )
         index = torch.arange(len(index), dtype=torch.int32)
     return table
 

@@ -27,7 +27,7 @@ DEPTH = 128  # rows of a product's inner dimension that stay in the first-level 
 WORDS = 96  # rows of the table in one piece of work
 
 
-class _Vector:
+class Vector:
     """Builds LLVM code on vectors of one cache-line's (or register's) width."""
 
     def __init__(self, builder: ir.IRBuilder, dtype: types.Float):
@@ -137,7 +137,7 @@ def _vectors(builder, count, lanes):
     builder.position_at_end(after)
 
 
-def _place(context, builder, kind, value, offset):
+def element(context, builder, kind, value, offset):
     """Pointer to element `offset` of a contiguous array."""
     return builder.gep(context.make_array(kind)(context, builder, value).data, [offset])
 
@@ -165,11 +165,11 @@ def tile(typingctx, rows, c, c0, cr, a, a0, ar, ak, b, b0, bk, depth):
     def build(context, builder, signature, arguments):
         _, c, c0, cr, a, a0, ar, ak, b, b0, bk, depth = arguments
         kinds = signature.args
-        v = _Vector(builder, kinds[1].dtype)
+        v = Vector(builder, kinds[1].dtype)
         whole = c0.type
-        c = _place(context, builder, kinds[1], c, c0)
-        a = _place(context, builder, kinds[4], a, a0)
-        b = _place(context, builder, kinds[8], b, b0)
+        c = element(context, builder, kinds[1], c, c0)
+        a = element(context, builder, kinds[4], a, a0)
+        b = element(context, builder, kinds[8], b, b0)
 
         def row(start, step, r):
             return builder.gep(start, [builder.mul(step, ir.Constant(whole, r))])
@@ -218,18 +218,18 @@ def cell(typingctx, gates, g0, cells, before, after, hidden, h0):
     def build(context, builder, signature, arguments):
         gates, g0, cells, before, after, hidden, h0 = arguments
         kinds = signature.args
-        v = _Vector(builder, kinds[0].dtype)
-        gates = _place(context, builder, kinds[0], gates, g0)
+        v = Vector(builder, kinds[0].dtype)
+        gates = element(context, builder, kinds[0], gates, g0)
         gates = [builder.gep(gates, [ir.Constant(g0.type, q * v.lanes)]) for q in range(4)]
         i, f, g, o = (
             v.tanh(v.load(p)) if q == 2 else v.sigmoid(v.load(p)) for q, p in enumerate(gates)
         )
-        previous = v.load(_place(context, builder, kinds[2], cells, before))
+        previous = v.load(element(context, builder, kinds[2], cells, before))
         c = v.fma(f, previous, v.mul(i, g))
         for value, place in zip((i, f, g, o), gates, strict=True):
             v.store(value, place)
-        v.store(c, _place(context, builder, kinds[2], cells, after))
-        v.store(v.mul(o, v.tanh(c)), _place(context, builder, kinds[5], hidden, h0))
+        v.store(c, element(context, builder, kinds[2], cells, after))
+        v.store(v.mul(o, v.tanh(c)), element(context, builder, kinds[5], hidden, h0))
         return context.get_dummy_value()
 
     whole = types.intp
@@ -243,18 +243,18 @@ def cell_back(typingctx, gates, g0, cells, before, dh, dc, d0, dgates, dg0):
     def build(context, builder, signature, arguments):
         gates, g0, cells, before, dh, dc, d0, dgates, dg0 = arguments
         kinds = signature.args
-        v = _Vector(builder, kinds[0].dtype)
+        v = Vector(builder, kinds[0].dtype)
 
         def four(kind, array, start):
-            start = _place(context, builder, kind, array, start)
+            start = element(context, builder, kind, array, start)
             return [builder.gep(start, [ir.Constant(g0.type, q * v.lanes)]) for q in range(4)]
 
         i, f, g, o = (v.load(p) for p in four(kinds[0], gates, g0))
-        previous = v.load(_place(context, builder, kinds[2], cells, before))
+        previous = v.load(element(context, builder, kinds[2], cells, before))
         tanh = v.tanh(v.fma(f, previous, v.mul(i, g)))
         one = v.number(1.0)
-        dh = v.load(_place(context, builder, kinds[4], dh, d0))
-        dc_place = _place(context, builder, kinds[5], dc, d0)
+        dh = v.load(element(context, builder, kinds[4], dh, d0))
+        dc_place = element(context, builder, kinds[5], dc, d0)
         dc = v.mul(v.mul(dh, o), v.sub(one, v.mul(tanh, tanh)))
         dc = v.add(dc, v.load(dc_place))
         gradients = (
@@ -291,10 +291,10 @@ def sweep(typingctx, name, count, x, x0, y, y0, value):
     def build(context, builder, signature, arguments):
         _, count, x, x0, y, y0, value = arguments
         kinds = signature.args
-        v = _Vector(builder, kinds[2].dtype)
+        v = Vector(builder, kinds[2].dtype)
         value = v.spread(context.cast(builder, value, kinds[6], kinds[2].dtype))
-        x = _place(context, builder, kinds[2], x, x0)
-        y = _place(context, builder, kinds[4], y, y0)
+        x = element(context, builder, kinds[2], x, x0)
+        y = element(context, builder, kinds[4], y, y0)
         with _vectors(builder, count, v.lanes) as k:
             step(v, builder.gep(x, [k]), builder.gep(y, [k]), value)
         return context.get_dummy_value()
@@ -312,11 +312,11 @@ def _over_time(y, pick, x, body):
     def build(context, builder, signature, arguments):
         count, y, pick, y0, x, x0, step = arguments
         kinds = signature.args
-        v = _Vector(builder, kinds[1].dtype)
+        v = Vector(builder, kinds[1].dtype)
         steps = v.spread(builder.trunc(step, ir.IntType(32)))
-        y = _place(context, builder, kinds[1], y, y0)
-        pick = _place(context, builder, kinds[2], pick, y0)
-        x = _place(context, builder, kinds[4], x, x0)
+        y = element(context, builder, kinds[1], y, y0)
+        pick = element(context, builder, kinds[2], pick, y0)
+        x = element(context, builder, kinds[4], x, x0)
         with _vectors(builder, count, v.lanes) as k:
             body(v, *(builder.gep(place, [k]) for place in (y, pick, x)), steps)
         return context.get_dummy_value()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -22,6 +23,12 @@ class Model(nn.Module):
     def forward(self, batch: Batch, noise: torch.Generator | None = None) -> Tensor:
         """Logits (B, outputs). `noise` is the dropout's stream; without it nothing is dropped."""
         raise TypeError(f"{type(self).__name__} has no forward(batch, noise)")
+
+    def wear(self, mask: Mapping[str, Tensor] | None) -> None:
+        """Compute as pruned by `mask`, for as long as no other is worn; None: whole.
+
+        Only to be faster: what the mask removes must be zero, and the figures are the same.
+        """
 
     @classmethod
     def uses(cls, settings: Settings, name: str, tokens: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,6 +30,17 @@ class LSTM(Model):
         # Holds the weights everywhere and computes on a GPU; on the CPU our own kernel computes.
         self.lstm = nn.LSTM(size, hidden, settings.layers, bidirectional=directions == 2)
         self.output = nn.Linear(directions * hidden, outputs)
+        self.kept: list[recurrence.Pattern] | None = None
+
+    def wear(self, mask: Mapping[str, Tensor] | None) -> None:
+        """Compute on the CPU with the kept weights of the LSTM's layers alone, where that pays."""
+        self.kept = None
+        if not mask:
+            return
+        names = [[f"lstm.{name}" for name in some[:2]] for some in self.lstm._all_weights]
+        masks = [[mask.get(name) for name in some] for some in names]
+        layers = [masks[i : i + self.directions] for i in range(0, len(masks), self.directions)]
+        self.kept = recurrence.patterns(layers, self.lstm.weight_hh_l0.dtype)
 
     def forward(self, batch: Batch, noise: torch.Generator | None = None) -> Tensor:
         """Logits (B, outputs). `noise` is the dropout's stream; without it nothing is dropped."""
@@ -39,7 +52,9 @@ class LSTM(Model):
             layers = [
                 layers[i : i + self.directions] for i in range(0, len(layers), self.directions)
             ]
-            pooled = recurrence.lstm_pooled(table, batch.index, batch.offsets, layers, how)
+            pooled = recurrence.lstm_pooled(
+                table, batch.index, batch.offsets, layers, how, self.kept
+            )
         else:
             pooled = lstm_pooled_layers(table, batch, self.lstm, how)
         return self.output(drop(pooled, self.settings.dropout, noise))

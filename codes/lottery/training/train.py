@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lottery.data import Corpus
+from lottery.models.base import Model
 from lottery.pruning.masks import Mask
 from lottery.pruning.tickets import Ticket, Weights
 from lottery.settings import Settings
@@ -41,7 +42,7 @@ class Outcome:
 
 
 def train(
-    model: nn.Module,
+    model: Model,
     ticket: Ticket,
     corpus: Corpus,
     settings: Settings,
@@ -57,6 +58,7 @@ def train(
     """
     progress = progress or Progress()
     model.to(device).load_state_dict(ticket.weights)
+    model.wear(ticket.mask)
     adam = optimiser(model, ticket.mask, corpus, settings)
     history: list[Epoch] = []
     best: Weights = {}
@@ -94,7 +96,7 @@ def steps_an_epoch(corpus: Corpus, settings: Settings) -> int:
     return -(-len(corpus.train) // settings.batch_size)
 
 
-def optimiser(model: nn.Module, mask: Mask | None, corpus: Corpus, settings: Settings) -> Adam:
+def optimiser(model: Model, mask: Mask | None, corpus: Corpus, settings: Settings) -> Adam:
     """Adam as the settings ask for it, for the whole of a training."""
     falling = settings.schedule == "linear"
     return Adam(
@@ -107,7 +109,7 @@ def optimiser(model: nn.Module, mask: Mask | None, corpus: Corpus, settings: Set
 
 
 def advance(
-    model: nn.Module,
+    model: Model,
     weights: Weights,
     corpus: Corpus,
     settings: Settings,
@@ -116,6 +118,7 @@ def advance(
 ) -> Weights:
     """θₖ: the weights of the dense network after its first `steps` optimiser steps."""
     model.to(device).load_state_dict(weights)
+    model.wear(None)
     adam = optimiser(model, None, corpus, settings)
     each = steps_an_epoch(corpus, settings)
     for epoch in range(1, settings.epochs + 1):

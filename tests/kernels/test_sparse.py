@@ -1,0 +1,219 @@
+"""Pruned products: equal to the bit to the dense kernels', and to torch.nn.LSTM."""
+
+from __future__ import annotations
+
+import numba
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.recurrence import lstm
+from kernels.test_recurrence import (
+    HOW,
+    all_close,
+    batch,
+    close,
+    gradients,
+    network,
+    torch_pooled,
+    torch_states,
+    weights,
+)
+from lottery import models
+from lottery.kernels import packing, recurrence, sparse
+from lottery.kernels.recurrence import STATES, lstm_pooled, patterns, run
+from lottery.pruning.masks import prunable
+from lottery.pruning.tickets import Ticket
+from lottery.settings import Settings
+from lottery.training.train import train
+
+pytestmark = pytest.mark.skipif(not sparse.PERMUTES, reason="this CPU has no permutations")
+
+
+@pytest.fixture(autouse=True)
+def _always(monkeypatch):
+    """Even where it does not pay."""
+    monkeypatch.setattr(sparse, "SHARE", 2.0)
+
+
+def prune(net, density, seed=0, empty=0.0):
+    """Zero some weights of `net`, and a share `empty` of rows and columns; its masks."""
+    generator = torch.Generator().manual_seed(seed)
+    masks = []
+    for layer in weights(net):
+        masks.append([])
+        for matrices in layer:
+            some = []
+            for weight in matrices[:2]:
+                mask = torch.rand(weight.shape, generator=generator) < density
+                mask[torch.rand(len(mask), generator=generator) < empty] = False
+                mask[:, torch.rand(mask.shape[1], generator=generator) < empty] = False
+                weight.detach().masked_fill_(~mask, 0)
+                some.append(mask)
+            masks[-1].append(some)
+    return masks
+
+
+def every(masks):
+    """The masks in the order of `net.parameters()`, None for biases."""
+    return [mask for layer in masks for some in layer for mask in (*some, None, None)]
+
+
+def compare(lengths, words, features, units, layers, directions, dtype, density, empty, seed=0):
+    net = network(features, units, layers, directions, dtype, seed)
+    masks = prune(net, density, seed, empty)
+    kept = patterns(masks, dtype)
+    assert all(layer.into and layer.round_ for layer in kept)
+    table, index, offsets = batch(lengths, words, features, dtype, seed)
+    inputs = [table, *net.parameters()]
+    arguments = table, index, offsets, weights(net)
+    pruned = run(*arguments, STATES, kept)
+    dense = lstm(*arguments)
+    theirs = torch_states(table, index, offsets, net)
+    assert torch.equal(pruned, dense)
+    close(pruned, theirs)
+    ours = gradients(pruned, inputs)
+    for mine, other, mask in zip(
+        ours, gradients(dense, inputs), [None, *every(masks)], strict=True
+    ):
+        assert torch.equal(mine, other if mask is None else other * mask)
+    full = gradients(theirs, inputs)
+    full[1:] = [g if m is None else g * m for g, m in zip(full[1:], every(masks), strict=True)]
+    all_close(ours, full)
+    with torch.no_grad():
+        assert torch.equal(run(*arguments, STATES, kept), pruned)
+        for how in HOW:
+            fused = lstm_pooled(*arguments, how, kept)
+            assert torch.equal(fused, lstm_pooled(*arguments, how))
+            close(fused, torch_pooled(theirs, offsets, how, directions))
+
+
+@settings(max_examples=60)
+@given(
+    lengths=st.lists(st.one_of(st.just(1), st.integers(1, 9), st.integers(30, 60)), min_size=1,
+                     max_size=9),
+    words=st.integers(1, 40),
+    features=st.sampled_from([1, 5, 64, 100]),
+    units=st.sampled_from([1, 7, 64, 70]),
+    layers=st.integers(1, 2),
+    directions=st.integers(1, 2),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    density=st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0]),
+    empty=st.sampled_from([0.0, 0.5]),
+    seed=st.integers(0, 1000),
+)  # fmt: skip
+def test_bits_are_the_dense_kernels(
+    lengths, words, features, units, layers, directions, dtype, density, empty, seed
+):
+    compare(lengths, words, features, units, layers, directions, dtype, density, empty, seed)
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [[1], [400], [1] * 64, [1, 400, 3, 200, 2], [1 + k * k % 23 for k in range(300)]],
+    ids=["one token", "one text", "texts of one token", "very different", "300 texts"],
+)
+def test_odd_batches(lengths):
+    compare(lengths, 700, 100, 128, 1, 2, torch.float32, 0.125, 0.0)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_pooled_gradients_have_the_same_bits(how):
+    net = network(100, 128)
+    masks = prune(net, 0.125)
+    table, index, offsets = batch([1 + 7 * k % 61 for k in range(80)], 500, 100)
+    inputs = [table, *net.parameters()]
+    arguments = table, index, offsets, weights(net), how
+    pruned = gradients(lstm_pooled(*arguments, patterns(masks, table.dtype)), inputs)
+    dense = gradients(lstm_pooled(*arguments), inputs)
+    for mine, other, mask in zip(pruned, dense, [None, *every(masks)], strict=True):
+        assert torch.equal(mine, other if mask is None else other * mask)
+
+
+def test_bits_do_not_depend_on_threads():
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("one thread only")
+    net = network(100, 128, layers=2)
+    kept = patterns(prune(net, 0.1), torch.float32)
+    table, index, offsets = batch([1 + 7 * k % 61 for k in range(100)], 500, 100)
+    inputs = [table, *net.parameters()]
+    before, runs = numba.get_num_threads(), []
+    try:
+        for threads in (1, 2, 2, 1):
+            numba.set_num_threads(threads)
+            result = lstm_pooled(table, index, offsets, weights(net), "max", kept)
+            runs.append([result, *gradients(result, inputs)])
+    finally:
+        numba.set_num_threads(before)
+    for other in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+
+
+def test_gradcheck_of_what_is_kept():
+    net = network(3, 2, 2, 2, torch.float64)
+    masks = prune(net, 0.6)
+    kept = patterns(masks, torch.float64)
+    table, index, offsets = batch([1, 4, 2], 4, 3, torch.float64)
+    places = [None if mask is None else mask for mask in every(masks)]
+
+    def function(table, *flat):
+        # A pruned place is a constant zero, so that no gradient is asked of it.
+        flat = [w if m is None else w * m for w, m in zip(flat, places, strict=True)]
+        layers = [[flat[at : at + 4] for at in range(start, start + 8, 4)] for start in (0, 8)]
+        return lstm_pooled(table, index, offsets, layers, "max", kept)
+
+    assert torch.autograd.gradcheck(function, [table, *net.parameters()])
+
+
+def test_the_rule_looks_at_the_mask_alone(monkeypatch):
+    monkeypatch.undo()
+    for density, pays in ((1.0, False), (0.5, False), (0.125, True), (0.015, True), (0.0, True)):
+        for units, features in ((128, 100), (64, 64)):
+            net = network(features, units)
+            (layer,) = patterns(prune(net, density), torch.float32)
+            assert bool(layer.round_) == bool(layer.into) == pays
+
+
+def test_a_matrix_without_a_mask_stays_whole():
+    net = network(20, 64)
+    masks = prune(net, 0.1)
+    for part in (0, 1):
+        some = [[[m if k == part else None for k, m in enumerate(d)] for d in y] for y in masks]
+        (layer,) = kept = patterns(some, torch.float32)
+        assert (bool(layer.into), bool(layer.round_)) == (part == 0, part == 1)
+        table, index, offsets = batch([9, 30, 2], 25, 20)
+        arguments = table, index, offsets, weights(net), "max"
+        assert torch.equal(lstm_pooled(*arguments, kept), lstm_pooled(*arguments))
+
+
+def test_a_pattern_holds_every_weight_once():
+    mask = torch.rand(4 * 70, 37, generator=torch.Generator().manual_seed(0)) < 0.3
+    kept = packing.Kept([mask], torch.float32)
+    for way in (kept.forth, kept.back):
+        places = way.places[way.places < mask.numel()]
+        assert sorted(places.tolist()) == mask.flatten().nonzero().flatten().tolist()
+    assert recurrence.Pattern(kept, kept).into is kept
+
+
+def test_a_training_has_the_same_history(corpus, monkeypatch):
+    chosen = Settings("demo-reviews", "lstm", embedding_size=20, hidden=70, batch_size=64, epochs=3)
+    outcomes = []
+    for share in (2.0, -1.0):
+        monkeypatch.setattr(sparse, "SHARE", share)
+        model = models.build(chosen, len(corpus.vocabulary), 1)
+        first = models.draw(model, 0)
+        generator = torch.Generator().manual_seed(1)
+        mask = {
+            name: torch.rand(weight.shape, generator=generator) < 0.2
+            for name, weight in prunable(first).items()
+        }
+        mask["embedding.weight"] = torch.ones_like(first["embedding.weight"], dtype=torch.bool)
+        ticket = Ticket({n: w * mask.get(n, True) for n, w in first.items()}, mask)
+        outcomes.append(train(model, ticket, corpus, chosen))
+        assert bool(model.kept[0].round_) == bool(model.kept[0].into) == (share > 0)
+    one, other = outcomes
+    figures = [[(e.train_loss, e.valid_loss) for e in o.history] for o in outcomes]
+    assert figures[0] == figures[1]
+    assert one.test_loss == other.test_loss
+    assert all(torch.equal(w, other.weights[n]) for n, w in one.weights.items())
