@@ -16,6 +16,7 @@ from lottery.analysis import groups
 from lottery.analysis.intervals import Interval, interval, mcnemar, seeds_needed
 from lottery.data import DATASETS
 from lottery.models import MODELS, label
+from lottery.pruning.arms import ARMS
 from lottery.recipes import RECIPES, STRONGEST_DENSE, Recipes
 from lottery.runs.record import Record
 from lottery.settings import Settings
@@ -30,9 +31,9 @@ NOT_RUN = "not run"
 
 TICKET = "ticket"  # lt less dense
 STRONGEST = "strongest"  # lt less the strongest dense
-FIRST_VALUES = "first values"  # lt less random: the first values less new ones
-PLACES = "places"  # lt less random_mask: learned places less random ones
-SHUFFLED = "shuffled"  # lt less shuffled
+FIRST_VALUES = "lt less random"  # the first values less new ones
+PLACES = "lt less random_mask"  # learned places less random ones
+SHUFFLED = "lt less shuffled"
 FINETUNE = "finetune"  # finetune less lt
 SMALL = "small"  # lt less a small dense network with as many weights
 RANDOM = "random"  # random less dense
@@ -102,6 +103,12 @@ class Pair:
     def where(self, question: str, *states: str) -> list[Rung]:
         """The rungs at which a question has one of these states."""
         return [rung for rung in self.rungs if rung[question].state in states]
+
+
+def beside_ticket() -> dict[str, str]:
+    """Of every arm that the ticket is held against: its question, lt less the arm."""
+    names = [name for name, arm in ARMS.items() if arm.against == "lt" and name != "finetune"]
+    return {name: f"lt less {name}" for name in names}
 
 
 def judged(question: str, low: float, high: float) -> str:
@@ -175,7 +182,8 @@ def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
     def rung(runs: Sequence[Record]) -> Rung:
         arms = {
             name: like(runs, lambda s, arm=name: replace(s, arm=arm).normal())
-            for name in ("dense", "random", "random_mask", "shuffled", "finetune")
+            for name in ARMS
+            if name != "lt"
         }
         is_plain = not groups.variant(runs[0].settings)
         plain = [] if is_plain else like(runs, groups.plain)
@@ -183,9 +191,7 @@ def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
         compared = {
             TICKET: (runs, arms["dense"]),
             STRONGEST: (runs, strongest(arms["dense"] or dense, everything)),
-            FIRST_VALUES: (runs, arms["random"]),
-            PLACES: (runs, arms["random_mask"]),
-            SHUFFLED: (runs, arms["shuffled"]),
+            **{question: (runs, arms[name]) for name, question in beside_ticket().items()},
             FINETUNE: (arms["finetune"], runs),
             SMALL: (runs, small_dense(runs, everything)),
             RANDOM: (arms["random"], arms["dense"]),

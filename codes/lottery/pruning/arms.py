@@ -39,8 +39,8 @@ class Arm:
     name: str
     label: str  # in tables and figures
     make: Callable[[Origins], Ticket]
-    asks: str  # what its comparison answers, in a few words
-    against: str | None = None  # the arm it is compared with; None: it is the one compared
+    means: str  # what it is, in a few words; the report's legend
+    against: str | None = None  # the arm that the report compares it with
     look: dict[str, Any] = field(default_factory=dict)  # matplotlib's words for its line
     climbs: bool = False  # may a further rung's mask be scored on its trained weights?
 
@@ -53,7 +53,7 @@ ARMS: dict[str, Arm] = {
             "dense",
             "dense",
             lambda o: Ticket(o.first),
-            "the network before pruning",
+            "the whole network",
             look={"color": "black", "linestyle": "-", "marker": "_", "markersize": 9},
             climbs=True,
         ),
@@ -61,7 +61,7 @@ ARMS: dict[str, Arm] = {
             "lt",
             "lt init",
             lambda o: Ticket(o.rewound, o.mask),
-            "the winning ticket",
+            "pruned, with its first values",
             against="dense",
             look={
                 "color": "#0b3c8c",
@@ -75,7 +75,7 @@ ARMS: dict[str, Arm] = {
             "random",
             "random init",
             lambda o: Ticket(o.new_draw(), o.mask),
-            "is it the weights, or only the structure?",
+            "the same places with new values",
             against="lt",
             look={"color": "#e07b00", "linestyle": "--", "marker": "s"},
         ),
@@ -83,7 +83,7 @@ ARMS: dict[str, Arm] = {
             "random_mask",
             "random mask",
             lambda o: Ticket(o.first, random_mask(o.mask, o.stream)),
-            "is it the structure, or only the size?",
+            "as many weights of each layer in random places, with their first values",
             against="lt",
             look={"color": "#2a8f5b", "linestyle": "-.", "marker": "^", "markersize": 6},
         ),
@@ -91,7 +91,7 @@ ARMS: dict[str, Arm] = {
             "shuffled",
             "shuffled mask",
             lambda o: Ticket(o.first, shuffled(o.mask, o.stream)),
-            "is it more than the layer-wise densities?",
+            "the mask's places in each layer in another order, with their first values",
             against="lt",
             look={"color": "#8f4fa8", "linestyle": ":", "marker": "D"},
         ),
@@ -99,7 +99,7 @@ ARMS: dict[str, Arm] = {
             "finetune",
             "fine-tuned",
             lambda o: Ticket(o.trained, o.mask),
-            "the engineer's usual way",
+            "pruned and trained on",
             against="lt",
             look={"color": "#6a6a6a", "linestyle": (0, (6, 2)), "marker": "x", "markersize": 5.5},
         ),

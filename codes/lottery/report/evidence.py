@@ -13,33 +13,34 @@ from lottery.report.tables import framed, of_one_dataset
 from lottery.report.words import p_value, percent, points, power, short
 from lottery.runs.record import Record
 
-# Heads of columns; without any other word, it is lt that is compared.
-COMPARED = {
-    "less dense": verdict.TICKET,
-    "less random init": verdict.FIRST_VALUES,
-    "less random mask": verdict.PLACES,
-    "less shuffled mask": verdict.SHUFFLED,
-    "less small dense": verdict.SMALL,
-    "less plain lt init": verdict.PLAIN,
-    "fine-tuned less lt init": verdict.FINETUNE,
-    "random init less dense": verdict.RANDOM,
-    "random mask less dense": verdict.RANDOM_MASK,
-}
+
+def compared() -> dict[str, str]:
+    """Heads of columns, and their questions; without any other word, it is lt that is compared."""
+    beside = {f"less {arms.label(arm)}": asked for arm, asked in verdict.beside_ticket().items()}
+    return {
+        "less dense": verdict.TICKET,
+        **beside,
+        "less small dense": verdict.SMALL,
+        "less plain lt init": verdict.PLAIN,
+        "fine-tuned less lt init": verdict.FINETUNE,
+        "random init less dense": verdict.RANDOM,
+        "random mask less dense": verdict.RANDOM_MASK,
+    }
 
 
 def differences(records: Iterable[Record]) -> pd.DataFrame:
     """One row a ladder's rung: differences in points, with 95 % intervals."""
-    rows, models = [], []
+    rows, models, asked = [], [], compared()
     for ladder in verdict.ladders(of_one_dataset(records)):
         for rung in ladder.rungs:
-            facts = [rung[question] for question in COMPARED.values()]
+            facts = [rung[question] for question in asked.values()]
             needed = [_needed(rung[question]) for question in verdict.HEADLINE]
             counts = sorted({fact.seeds for fact in facts if fact.seeds}, reverse=True)
             rows.append(
                 {
                     "Arm": ", ".join(filter(None, (arms.label("lt"), ladder.way))),
                     "Sparsity": short(rung.sparsity),
-                    **dict(zip(COMPARED, map(difference, facts), strict=True)),
+                    **dict(zip(asked, map(difference, facts), strict=True)),
                     "Seeds": " or ".join(map(str, counts)) or "0",
                     "Seeds to decide": "; ".join(needed),
                 }
@@ -47,7 +48,7 @@ def differences(records: Iterable[Record]) -> pd.DataFrame:
             models.append(ladder.model)
     frame = framed(rows, models)
     unrun = [
-        head for head in [*COMPARED][1:] if head in frame and (frame[head] == verdict.NOT_RUN).all()
+        head for head in [*asked][1:] if head in frame and (frame[head] == verdict.NOT_RUN).all()
     ]
     return frame.drop(columns=unrun)
 

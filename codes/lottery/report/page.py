@@ -12,6 +12,7 @@ from lottery.analysis.verdict import Pair
 from lottery.data import DATASETS
 from lottery.files import write_whole
 from lottery.models import MODELS
+from lottery.pruning.arms import ARMS
 from lottery.report import decay, figures, grid
 from lottery.report.beside import beside, published
 from lottery.report.markdown import markdown
@@ -24,11 +25,9 @@ from lottery.settings import title
 
 WORDS = (
     "A *winning ticket* is a pruned network, trained again from its first values, that is not "
-    "worse than the whole one by more than {margin} of test accuracy. *dense*: the whole network. "
-    "*lt init*: pruned, with its first values. *random init*: the same places with new values. "
-    "*random mask*, *shuffled mask*: as many weights of each layer, in random places, with their "
-    "first values. *fine-tuned*: pruned and trained on. *rewind_step k*: lt init with the values "
-    "after k steps. More: [How to read the report]({home}/README.md#how-to-read-the-report)."
+    "worse than the whole one by more than {margin} of test accuracy. {arms} *rewind_step k*: lt "
+    "init with the values after k steps. More: "
+    "[How to read the report]({home}/README.md#how-to-read-the-report)."
 )
 NO_OTHER = "{names}: the ticket's own dense network is the strongest, so that the answer has it."
 NO_DECAY = "{names}: " + verdict.NOT_RUN + " with both recipes."
@@ -117,7 +116,8 @@ def page(
     lines += ["", grid.top(pairs), "", *(f"- {line}" for line in grid.bullets(pairs, ladders))]
     corpora = [DATASETS[name].title for name in datasets]
     lines += ["", "## Limits", "", grid.limits(pairs, ladders, corpora)]
-    lines += ["", WORDS.format(home=home, margin=margin())]
+    arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values())
+    lines += ["", WORDS.format(home=home, margin=margin(), arms=arms)]
     lines += picture("", "forest", pictures)
     for name in datasets:
         lines += ["", *section(name, own[name], pictures, home)]

@@ -58,7 +58,8 @@ def arm_look(arm: str, variant: int | None = None) -> Look:
         return LOOK | VARIANTS[variant % len(VARIANTS)]
     # By its name, so that an arm looks the same in all pictures; crc32 is the same in all sessions.
     stranger = STRANGERS[zlib.crc32(arm.encode()) % len(STRANGERS)]
-    return LOOK | ((ARMS[arm].look if arm in ARMS else {}) or stranger)
+    own = ARMS[arm].look if arm in ARMS else {}
+    return LOOK | stranger | {"markersize": LOOK["markersize"]} | own if own else LOOK | stranger
 
 
 def rung_look(rung: int) -> Look:
