@@ -1,8 +1,9 @@
 """Convolution over words and max over time (Kim 2014), on flat texts without padding.
 
 A filter of width w is w word-sized taps, and a tap's product with a word does not depend on the
-window. So each different word of a batch is multiplied by each tap once, and a window's response is
-the sum of w looked-up rows. Only one window of each text and filter wins and carries a gradient.
+window. So each different word of a batch is multiplied by each tap once, its zeros left out, and a
+window's response is the sum of w looked-up rows. Only one window of each text and filter wins and
+carries a gradient.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lottery.kernels.buffers import buffers
-from lottery.kernels.vectors import columns, project
+from lottery.kernels.projection import arrange, multiply_rows
+from lottery.kernels.vectors import columns
 
 
 def conv_max(
@@ -82,18 +84,19 @@ class _ConvMax(torch.autograd.Function):
         winners = np.empty(shape if learning else (0, shape[1]), np.int32)
         taps = [_taps(weight.detach()) for weight in weights]
         most = max(part.shape[0] * part.shape[2] for part in taps)
-        lent = buffers.lend(len(words) * most, table.dtype).numpy()
+        rows = arrange(words)
+        count = len(rows.whole) + len(rows.some) + 1
+        lent = buffers.lend(count * most, table.dtype).numpy()
+        found = rows.places[places]
         first = 0
         for weight, bias, part in zip(weights, biases, taps, strict=True):
-            filters, size, width = weight.shape
+            filters, _, width = weight.shape
             own = slice(first, first + filters)
             across = part.shape[0] * part.shape[2]
-            products = lent[: len(words) * across]
-            nothing = np.zeros(across, words.dtype)
-            project(words.reshape(-1), size, nothing, part.numpy().reshape(-1), products)
-            products = products.reshape(len(words), across)
+            products = lent[: count * across].reshape(count, across)
+            multiply_rows(words, rows, part.numpy().reshape(-1), products)
             added = bias.detach().contiguous().numpy()
-            _respond(products, added, places, bounds, width, pooled[:, own], winners[:, own])
+            _respond(products, added, found, bounds, width, pooled[:, own], winners[:, own])
             first += filters
         pooled = torch.from_numpy(pooled)
         if learning:

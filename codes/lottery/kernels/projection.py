@@ -1,0 +1,135 @@
+"""A table of words times a matrix on the CPU: of a row with many zeros only the rest is multiplied.
+
+A pruned embedding leaves most words a few features, and dropout of words leaves none. A product
+with zero adds nothing, so that a sum over the others alone, in the same order, is the same sum.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.extending import intrinsic
+
+from lottery.kernels.vectors import WORDS, Vector, element, lanes_of, project, sweep
+
+# A row is multiplied whole if more than this share of it is not zero: one row by itself loads the
+# matrix again, where a tile shares it between rows.
+SHARE = 0.6
+
+
+class Rows(NamedTuple):
+    """A table's rows by how much they hold: whole ones, then those with some features.
+
+    Rows of zeros alone have the place after both.
+    """
+
+    whole: np.ndarray  # int64
+    some: np.ndarray  # int64
+    counts: np.ndarray  # int32 (U,) how many features of each row are not zero
+    features: np.ndarray  # int32 (U, E): which, in their order, at each row's begin
+    places: np.ndarray  # int32 (U,) of each row in the product
+
+
+def arrange(table: np.ndarray) -> Rows:
+    """The rows of `table` (U, E)."""
+    counts = np.empty(len(table), np.int32)
+    features = np.empty(table.shape, np.int32)
+    _hold(table, counts, features)
+    is_whole = counts > SHARE * table.shape[1]
+    is_some = ~is_whole & (counts > 0)
+    whole, some = is_whole.nonzero()[0], is_some.nonzero()[0]
+    places = np.full(len(table), len(whole) + len(some), np.int32)
+    places[whole] = np.arange(len(whole))
+    places[some] = np.arange(len(whole), len(whole) + len(some))
+    return Rows(whole, some, counts, features, places)
+
+
+def multiply_rows(table: np.ndarray, rows: Rows, weights: np.ndarray, out: np.ndarray) -> None:
+    """out (whole + some + 1, G) = the rows, one of zeros last, @ weights.
+
+    weights: flat (G / columns, E, columns), columns those of a tile.
+    """
+    whole = table if len(rows.whole) == len(table) else table[rows.whole]
+    width, count = out.shape[1], len(whole)
+    nothing = np.zeros(width, table.dtype)
+    project(whole.reshape(-1), table.shape[1], nothing, weights, out[:count].reshape(-1))
+    _project_some(table.reshape(-1), table.shape[1], rows.some, rows.counts,
+                  rows.features.reshape(-1), weights, width, out[count:-1].reshape(-1))  # fmt: skip
+    out[-1] = 0
+
+
+@njit(cache=True, nogil=True)
+def _hold(table, counts, features):
+    """Count what is not zero in each row (NaN is not), and list where."""
+    for row in range(len(table)):
+        count = 0
+        for k in range(table.shape[1]):
+            features[row, count] = k
+            count += table[row, k] != 0
+            if count == table.shape[1]:
+                break
+        counts[row] = count
+
+
+@intrinsic
+def _few(typingctx, c, c0, a, a0, features, first, last, b, b0):
+    """c[:] += sum_j a[k_j] b[k_j, :], k_j = features[j], for j = first..last-1, one at least.
+
+    c is four vectors wide, and so are the rows of b.
+    """
+
+    def build(context, builder, signature, arguments):
+        c, c0, a, a0, features, first, last, b, b0 = arguments
+        kinds = signature.args
+        v = Vector(builder, kinds[0].dtype)
+        zero = ir.Constant(first.type, 0)
+        c = element(context, builder, kinds[0], c, c0)
+        a = element(context, builder, kinds[2], a, a0)
+        features = element(context, builder, kinds[4], features, zero)
+        b = element(context, builder, kinds[7], b, b0)
+        targets = [builder.gep(c, [ir.Constant(first.type, q * v.lanes)]) for q in range(4)]
+        start = [v.load(target) for target in targets]
+        before = builder.block
+        body = builder.append_basic_block("few")
+        after = builder.append_basic_block("few.end")
+        builder.branch(body)
+        builder.position_at_end(body)
+        j = builder.phi(first.type)
+        sums = [builder.phi(v.type) for _ in targets]
+        k = builder.sext(builder.load(builder.gep(features, [j])), first.type)
+        left = v.spread(builder.load(builder.gep(a, [k])))
+        row = builder.gep(b, [builder.mul(k, ir.Constant(k.type, 4 * v.lanes))])
+        new = [
+            v.fma(left, v.load(builder.gep(row, [ir.Constant(k.type, q * v.lanes)])), total)
+            for q, total in enumerate(sums)
+        ]
+        following = builder.add(j, ir.Constant(j.type, 1))
+        j.add_incoming(first, before)
+        j.add_incoming(following, body)
+        for total, old, value in zip(sums, start, new, strict=True):
+            total.add_incoming(old, before)
+            total.add_incoming(value, body)
+        builder.cbranch(builder.icmp_signed("<", following, last), body, after)
+        builder.position_at_end(after)
+        for value, target in zip(new, targets, strict=True):
+            v.store(value, target)
+        return context.get_dummy_value()
+
+    whole = types.intp
+    return types.void(c, whole, a, whole, features, whole, whole, b, whole), build
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _project_some(table, size, rows, counts, features, weights, width, out):
+    columns = 4 * lanes_of(out)
+    for piece in prange((len(rows) + WORDS - 1) // WORDS):
+        first, last = piece * WORDS, min((piece + 1) * WORDS, len(rows))
+        sweep("zero", (last - first) * width, out, first * width, out, 0, 0)
+        for block in range(width // columns):
+            for row in range(first, last):
+                begin = rows[row] * size
+                _few(out, row * width + block * columns, table, begin, features, begin,
+                     begin + counts[rows[row]], weights, block * size * columns)  # fmt: skip
