@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import make_split
+from helpers.corpora import make_split
 from lottery import cli, models
 from lottery.data.batches import Split, batches
 from lottery.files import UserError, root

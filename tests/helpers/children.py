@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numba
 
-from conftest import make_corpus
+from helpers.corpora import make_corpus
 from lottery import cli, files
 from lottery import data as corpora
 from lottery.experiment import run as one

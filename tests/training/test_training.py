@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import make_corpus
+from helpers.corpora import make_corpus
 from lottery import models
 from lottery.data.batches import Split, batches
 from lottery.files import UserError

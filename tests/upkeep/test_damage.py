@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import make_corpus
 from helpers.children import study
+from helpers.corpora import make_corpus
 from lottery import files, models
 from lottery.experiment.run import build
 from lottery.files import UserError
