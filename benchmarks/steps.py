@@ -11,7 +11,8 @@ BucketIterator does), torch.optim.Adam with a dense gradient, and PyTorch's thre
 their texts lie ready as tensors. Ours gets the same texts shuffled: its batches need no sorting.
 
 Each pair is compared without weight decay and, as `….decay`, with it in the gradient of both sides'
-Adam. The optimiser alone is held against the machine's memory: `adam`.
+Adam. The optimiser alone is held against the machine's memory: `adam`; tickets against their dense
+network: `sparse`, see `pruned.py`.
 
 In a round the rival is timed right after ours, on the same texts, and a ratio is that of one round;
 given are medians over the rounds, and quartiles of the ratios.
@@ -48,6 +49,9 @@ from lottery.pruning import masks
 from lottery.settings import Settings
 from lottery.training import device, epoch
 from lottery.training.adam import Adam
+
+sys.path.insert(0, str(Path(__file__).parent))
+import pruned
 
 # The machine's own sgemm rate, for comparison: OpenBLAS takes AVX2 kernels on CPUs newer than
 # itself, and must be told of AVX-512 before SciPy loads it.
@@ -131,6 +135,15 @@ def run(
         decaying = Ours(replace(ours.settings, weight_decay=DECAY), ours.texts)
         for end, one in (("", ours), (".decay", decaying)):
             figures |= {f"{key}{end}.{k}": v for k, v in compare(one, fewer, rounds).items()}
+    for key, ours in pairs.items():
+        say(f"{key}: tickets beside their dense network, in turns")
+        fewer = max(steps // 5, 1) if key == "lstm.imdb" else steps
+        texts = ours.texts
+        found = pruned.measure(
+            ours.settings, texts.split, texts.words, texts.outputs, fewer, rounds
+        )
+        figures |= {f"sparse.{key}.{k}": v for k, v in found.items()}
+    figures |= {f"sparse.torch.{k}": v for k, v in pruned.product(rounds).items()}
     say("Adam beside the machine's memory")
     figures |= {f"adam.{k}": v for k, v in optimiser(pairs["cnn.imdb"], rounds).items()}
     say("tokenising")
@@ -611,6 +624,18 @@ def written(figures: dict[str, Any]) -> str:
         own.append([f"ns a token, {part}", *of(key, "{:,.0f}")])
     for size in SIZES:
         own.append([f"ns a token, batch {size}", *of(f"ns_per_token.batch_{size}", "{:,.0f}")])
+    tickets = [
+        [titled(model, name), *row]
+        for model, name in pairs
+        for row in pruned.table(figures, f"sparse.{model}.{name}")
+    ]
+    kept = [f"{share:.4g}" for share in pruned.SPARSITIES]
+    batch = [f"{size}" for size in pruned.BATCHES]
+    by_size = [
+        [titled(model, name), *(_ratio(figures, model, name, size) for size in pruned.BATCHES)]
+        for model, name in pairs
+    ]
+    csr = [f"{figures[f'sparse.torch.ms_csr.{share:g}']:.2f}" for share in pruned.SPARSITIES]
     heads = ["model, texts", "way", "decay", "its ms a step", "ours", "ratio", "quartiles"]
     memory = [figures["memory.ours_mib"], figures["memory.all_mib"]]
     ours_mib, all_mib = ("unknown" if m is None else f"{m:,.0f} MiB" for m in memory)
@@ -632,6 +657,15 @@ def written(figures: dict[str, Any]) -> str:
                 ],
             ),
             "",
+            _table(["tickets, ms (dense over ticket)", "", "dense", *kept], tickets),
+            "",
+            _table([f"inference at {pruned.OF_BATCHES:g}, texts a batch", *batch], by_size),
+            "",
+            _table(
+                ["100 recurrent products of torch, ms", "dense", *(f"CSR {s}" for s in kept)],
+                [["64 texts, 128 units", f"{figures['sparse.torch.ms_dense']:.2f}", *csr]],
+            ),
+            "",
             _table(["ours", *(titled(*pair) for pair in pairs)], own),
             "",
             f"- {figures['machine.cpu']}, {figures['machine.threads']} threads, PyTorch "
@@ -642,6 +676,11 @@ def written(figures: dict[str, Any]) -> str:
             f"{figures['tokenise.texts']:,} reviews",
         ]
     )
+
+
+def _ratio(figures: dict[str, Any], model: str, name: str, size: int) -> str:
+    key = f"sparse.{model}.{name}.inference_ratio.{pruned.OF_BATCHES:g}.batch_{size}"
+    return f"{figures[key]:.2f}×"
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:

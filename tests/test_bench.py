@@ -42,6 +42,8 @@ def tiny(steps, monkeypatch):
         monkeypatch.setitem(steps.SHAPES, name, replace(shape, rows=80, median=9))
     monkeypatch.setattr(steps, "SIZES", (4, 8))
     monkeypatch.setattr(steps, "REVIEWS", 30)
+    monkeypatch.setattr(steps.pruned, "BATCHES", (1, 5))
+    monkeypatch.setattr(steps.pruned, "SPARSITIES", (0.5, 0.875))
     monkeypatch.setattr(steps, "sgemm_rate", lambda: 100.0)
     return steps
 
@@ -127,6 +129,15 @@ def test_every_number_is_there_and_generated_texts_are_called_so(tiny, tmp_path,
                 assert figures[f"{model}.{name}.{key}"] > least, key
     for key in ("cnn.imdb", "lstm.agnews"):
         assert figures[f"{key}.decay.ms_ours"] > 0
+    for key in ("cnn.imdb", "lstm.imdb", "cnn.agnews", "lstm.agnews"):
+        for name in ("step", "inference"):
+            assert figures[f"sparse.{key}.{name}_ms.0"] > 0
+            for sparsity in (0.5, 0.875):
+                ratio = f"sparse.{key}.{name}_ratio.{sparsity:g}"
+                assert figures[f"{ratio}_q25"] <= figures[ratio] <= figures[f"{ratio}_q75"]
+        for size in (1, 5):
+            assert figures[f"sparse.{key}.inference_ratio.0.875.batch_{size}"] > 0
+    assert figures["sparse.torch.ms_dense"] > 0 and figures["sparse.torch.ms_csr.0.875"] > 0
     assert figures["adam.mb"] > 0 and figures["adam.ms_memory"] > 0
     assert all(figures[f"adam.ms.{share:g}"] > 0 for share in tiny.SPARSITIES)
     assert figures["tokenise.texts"] == 30
