@@ -37,6 +37,7 @@ week9: .venv/ready
 
 report: .venv/ready
 	$(BIN)/lottery report
+	$(BIN)/python benchmarks/recipes.py
 
 lab: .venv/ready
 	$(BIN)/python -m jupyterlab notebooks

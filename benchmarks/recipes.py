@@ -1,15 +1,16 @@
-"""The trials of recipes as a table: `python benchmarks/recipes.py` prints that of docs/recipe.md.
+"""The trials of recipes as a table: `python benchmarks/recipes.py` writes it into docs/recipe.md.
 
 Validation accuracy of the best epoch alone; no test figure is read.
 """
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import defaultdict
 from dataclasses import replace
 
-from lottery.files import root
+from lottery.files import root, write_whole
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.settings import Settings
@@ -66,5 +67,12 @@ def _mean(wanted: list[Settings], by_settings: dict[Settings, Record]) -> float 
     return statistics.fmean(by_settings[settings].best.valid_accuracy for settings in wanted)
 
 
+def written(text: str, found: list[Record]) -> str:
+    """`text` with the table that begins like ours in the place of the old one."""
+    old = r"(?m)^\| pair \| decay .*\n(\|.*\n)+"
+    return re.sub(old, lambda _: table(found) + "\n", text, count=1)
+
+
 if __name__ == "__main__":
-    print(table(records()))
+    page = root() / "docs" / "recipe.md"
+    write_whole(page, written(page.read_text(encoding="utf-8"), records()))

@@ -16,7 +16,8 @@ from lottery.settings import CNN, Settings, Whole, options, setting
 # A module imports only from those before it.
 ROOMS = (
     *("files", "settings", "recipes", "kernels", "data", "models", "pruning", "training", "runs"),
-    *("experiment", "cluster", "analysis", "report", "upkeep", "study", "cli"),
+    *("experiment", "cluster", "analysis", "report", "upkeep", "study", "tickets"),
+    "cli",
 )
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path

@@ -1,4 +1,4 @@
-"""Do lottery tickets exist in text classifiers? What a notebook imports: `Study` and `load`."""
+"""Do lottery tickets exist in text classifiers? Notebooks import `Study`, `Ticket` and `load`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from importlib import import_module
 from typing import Any
 
 # Imported when asked for, because PyTorch takes seconds that `lottery --help` need not wait.
-_FROM = {"Study": "lottery.study", "load": "lottery.analysis.frame"}
+_FROM = {
+    "Study": "lottery.study",
+    "Ticket": "lottery.tickets.ticket",
+    "load": "lottery.analysis.frame",
+}
 
 __all__ = list(_FROM)
 

@@ -16,6 +16,7 @@ from typing import NoReturn
 from lottery.files import FULL, UserError, root, unwritable
 from lottery.recipes import RECIPES
 from lottery.settings import OWN, options, told
+from lottery.tickets import commands as tickets
 
 EXAMPLES = """examples:
   lottery data imdb                     what the corpus holds
@@ -28,6 +29,9 @@ EXAMPLES = """examples:
   lottery report                        records to week9.md, tables and figures
   lottery status                        what is done, running, stopped and failed
   lottery verify                        whether records, tables and report agree
+  lottery export imdb cnn --sparsity 0.875 --seed 0 my-ticket
+  lottery verify my-ticket              whether it scores what its record says
+  lottery predict my-ticket < texts     one text a line to labels and probabilities
 """
 
 
@@ -190,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", type=Path, metavar="FILE", help="write every number there, too")
     bench.set_defaults(command=_bench)
 
+    tickets.add(commands)
     for name, command, words in (
         ("status", _status, "what is done, running, stopped and failed"),
         ("clean", _clean, "remove what no record needs, and say how much it was"),
@@ -200,6 +205,10 @@ def _parser() -> argparse.ArgumentParser:
         keeper.add_argument("--demo", action="store_true", help="those of the generated corpora")
         if name == "clean":
             keeper.add_argument("--dry-run", action="store_true", help="only say it")
+        if name == "verify":
+            keeper.add_argument(
+                "tickets", nargs="*", type=Path, metavar="DIR", help="test these tickets instead"
+            )
         keeper.set_defaults(command=command)
     return parser
 
@@ -303,6 +312,8 @@ def _clean(parsed: argparse.Namespace) -> None:
 
 
 def _verify(parsed: argparse.Namespace) -> int:
+    if parsed.tickets:
+        return tickets.verify(parsed.tickets)
     from lottery.runs.store import Store
     from lottery.upkeep.verify import verify
 

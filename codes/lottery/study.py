@@ -18,7 +18,8 @@ from lottery.experiment.plan import planned, shapes
 from lottery.experiment.run import check_step, rewound
 from lottery.experiment.shelf import Busy, DiskShelf
 from lottery.files import UserError, root
-from lottery.pruning.masks import prunable
+from lottery.pruning.masks import Mask, prunable
+from lottery.pruning.tickets import Weights
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.settings import Settings, title
@@ -128,6 +129,18 @@ class Study:
 
         self.shelf.again = again
         return climb(runs, self.shelf, self.corpus, self.device, bars.run, self.say)
+
+    def tested(self, settings: Settings) -> tuple[Weights, Mask]:
+        """The network that a finished run was tested with, and its mask.
+
+        Trained again if its weights are gone; UserError if the run failed.
+        """
+        with stoppable(self.say), Bars(0, self.dataset.title) as bars:
+            self.climb([], bars)  # from here on what is gone is trained again
+            try:
+                return self.shelf.tested(settings)
+            except Diverged as error:
+                raise UserError(f"{title(settings)}: {error}") from None
 
     @cached_property
     def corpus(self) -> Corpus:

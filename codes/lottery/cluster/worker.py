@@ -75,7 +75,9 @@ def _work(job: Job) -> tuple[Record | None, dict[str, Any]]:
         except Gone:  # a network disk may be late; the caller's own view decides
             raise Missing("store") from None
     record, tensors = shelf.left
-    return replace(record, commit=job.commit), packed(tensors) if ARMS[settings.arm].climbs else {}
+    if not ARMS[settings.arm].climbs:  # nobody stands on it: the tested network and its mask do
+        tensors = {name: part for name, part in tensors.items() if "/" in name}
+    return replace(record, commit=job.commit), packed(tensors)
 
 
 def _shelf(job: Job, shared: bool, corpus: Corpus) -> SentShelf | CommonDisk:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from filelock import FileLock, Timeout
 
 from lottery import files
@@ -79,7 +80,7 @@ class DiskShelf:
 
     def is_done(self, settings: Settings) -> bool:
         """A record that cannot be read stays as it is, and is said."""
-        if settings.run in self._wanted and not self.has_weights(settings):
+        if settings.run in self._wanted and not self._has_all(settings):
             return False
         try:
             return self.store.get(settings) is not None
@@ -139,6 +140,36 @@ class DiskShelf:
         self.again(settings, 0)
         return self._trained(settings, epoch)
 
+    def tested(self, settings: Settings) -> tuple[Weights, Mask]:
+        """The weights that a finished run was tested with, and its mask, of every arm.
+
+        Raises Gone, and Diverged if the run failed.
+        """
+        try:
+            return self._tested(settings)
+        except Gone:
+            if self.again is None:
+                raise
+        self._wanted.add(settings.run)
+        self.again(settings, 0)
+        return self._tested(settings)
+
+    def _tested(self, settings: Settings) -> tuple[Weights, Mask]:
+        self.check_failed(settings)
+        path = self.store.tested_path(settings)
+        if not path.exists() and ARMS[settings.arm].climbs:  # left by an older version
+            return self._trained(settings, "best")
+        tensors, facts = self._load(path, run=settings.run)
+        shapes = facts.get("shapes", {})
+        small = {name: (shapes[name], part.numpy()) for name, part in tensors.items()}
+        return unbundle(unpacked(small), "best")
+
+    def _has_all(self, settings: Settings) -> bool:
+        """Is nothing gone of what a run with a record leaves?"""
+        climbs = ARMS[settings.arm].climbs
+        has_tested = self.store.tested_path(settings).exists()
+        return has_tested and (not climbs or self.has_weights(settings))
+
     def _trained(self, settings: Settings, epoch: str) -> tuple[Weights, Mask]:
         self.check_failed(settings)
         if not self.store.record_path(settings).exists():
@@ -167,6 +198,9 @@ class DiskShelf:
 
     def _read(self, path: Path, **of: object) -> Weights:
         """The tensors of a file of this run on these data; raises Gone."""
+        return self._load(path, **of)[0]
+
+    def _load(self, path: Path, **of: object) -> tuple[Weights, dict[str, Any]]:
         if not path.exists():
             raise Gone
         try:
@@ -178,7 +212,7 @@ class DiskShelf:
                 f"{path}: was trained on other data ({str(facts.get('data'))[:12]}) than those of "
                 f"now ({self.fingerprint()[:12]}); use those, or another results folder"
             )
-        return tensors
+        return tensors, facts
 
     def _set_aside(self, path: Path, error: Damaged) -> None:
         """Set a damaged file aside; raises Gone."""
@@ -190,8 +224,9 @@ class DiskShelf:
         return self.store.state_path(settings)
 
     def keep(self, record: Record, tensors: Weights) -> None:
-        """Weights are kept where a further rung would stand on them, and before the record, so
-        that a run with a record is a run with weights. The run's state is needed no more.
+        """The tested network is kept of every arm, packed, and all weights where a further rung
+        would stand on them: before the record, so that a run with a record is a run with weights.
+        The run's state is needed no more.
 
         UserError if there is a record already, which stays, and this one is further from it than
         rounding can explain.
@@ -199,8 +234,13 @@ class DiskShelf:
         path = self.store.record_path(record.settings)
         if (before := self.record(record.settings)) is not None:
             _hold_against(before, record, path)
+        facts = {"run": record.run, "data": record.data["fingerprint"]}
+        if tensors:
+            small = packed({name: part for name, part in tensors.items() if "/" in name})
+            shapes = {"shapes": {name: shape for name, (shape, _) in small.items()}}
+            values = {name: torch.from_numpy(part) for name, (_, part) in small.items()}
+            files.save(self.store.tested_path(record.settings), values, facts | shapes)
         if ARMS[record.settings.arm].climbs and not record.failed:
-            facts = {"run": record.run, "data": record.data["fingerprint"]}
             files.save(self.store.weights_path(record.settings), tensors, facts)
         if not path.exists():
             self.store.put(record)

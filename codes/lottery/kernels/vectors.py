@@ -188,11 +188,12 @@ def tile(typingctx, rows, c, c0, cr, a, a0, ar, ak, b, b0, bk, depth):
         k = builder.phi(whole)
         sums = [[builder.phi(v.type) for _ in range(4)] for _ in range(count)]
         right = builder.gep(b, [builder.mul(k, bk)])
-        right = [v.load(vector(right, q)) for q in range(4)]
-        new = []
-        for r in range(count):
-            left = v.spread(builder.load(builder.gep(lines[r], [builder.mul(k, ak)])))
-            new.append([v.fma(left, right[q], sums[r][q]) for q in range(4)])
+        left = [v.spread(builder.load(builder.gep(line, [builder.mul(k, ak)]))) for line in lines]
+        new: list[list] = [[] for _ in range(count)]
+        for q in range(4):  # one vector of b at a time: with ROWS of `left` all registers are full
+            column = v.load(vector(right, q))
+            for r in range(count):
+                new[r].append(v.fma(left[r], column, sums[r][q]))
         following = builder.add(k, ir.Constant(whole, 1))
         k.add_incoming(ir.Constant(whole, 0), before)
         k.add_incoming(following, body)

@@ -37,6 +37,10 @@ class Store:
     def weights_path(self, settings: Settings) -> Path:
         return self._path("checkpoints", settings, "safetensors")
 
+    def tested_path(self, settings: Settings) -> Path:
+        """The network that was tested, packed."""
+        return self._path("checkpoints", settings, "tested.safetensors")
+
     def rewound_path(self, dense: Settings, step: int) -> Path:
         """The weights of a dense run after so many steps."""
         return self._path("checkpoints", dense, f"step{step}.safetensors")

@@ -1,0 +1,92 @@
+"""The model card of a ticket's folder: its figures, its data, its limits, and how to load it."""
+
+from __future__ import annotations
+
+import inspect
+
+from lottery.data import DATASETS
+from lottery.report.words import percent
+from lottery.tickets import plain
+from lottery.tickets.folder import Contents
+
+CARD = """---
+license: mit
+tags: [lottery-ticket, pruning, text-classification]
+---
+
+# {title}
+
+A text classifier of which training kept {kept:,} of {weights:,} weights ({sparsity} pruned). It was
+found by iterative magnitude pruning and rewinding (Frankle & Carbin 2019).
+
+- Test accuracy {accuracy}; {dense}.
+- Classes: {classes}.
+- Seed {seed}; run `{run}`; every setting and figure is in `record.json`.
+
+## Data
+
+{corpus}: {train:,} texts to train on, {valid:,} to choose on, {test:,} to test. The texts are
+their authors'; none is in this folder. `tokenizer.json` has the {words:,} most frequent words.
+
+## Limits
+
+English {kind} of one collection, lower-cased words and no more. Other texts may be answered with
+confidence and wrongly. The network was made to study pruning, not to decide about people.
+
+## What lies here
+
+- `model.safetensors`: the values that the mask keeps, in the order of their places.
+- `mask.safetensors`: for each tensor its places, eight a byte, 1 where a weight is kept.
+{first}- `tokenizer.json`: for the library `tokenizers`; a text without a word is one `<unk>`, id 1.
+- `config.json`: sizes, classes, and the SHA-256 of each file.
+
+## Load it
+
+With this project: `lottery.Ticket.load(folder).predict(["What a film!"])`. Without it, with
+`torch`, `safetensors` and `tokenizers`:
+
+```python
+{code}
+
+def answer(folder, texts):  # logits; of two classes one, the second's
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(f"{{folder}}/tokenizer.json")
+    ids = [torch.tensor(found.ids or [1]) for found in tokenizer.encode_batch(texts)]
+    lengths = torch.tensor([len(some) for some in ids])
+    with torch.no_grad():
+        return load(folder)(nn.utils.rnn.pad_sequence(ids, batch_first=True), lengths)
+```
+
+The code is under the MIT licence.
+"""
+KINDS = {"imdb": "film reviews", "agnews": "news in brief"}
+WITH_FIRST = "- `first.safetensors`: the values that training began with, likewise.\n"
+
+
+def card(contents: Contents) -> str:
+    """The card as markdown."""
+    s, record = contents.settings, contents.record
+    return CARD.format(
+        **contents.facts,
+        sparsity=percent(record.sparsity),
+        accuracy=percent(record.test_accuracy),
+        classes=", ".join(contents.classes),
+        seed=s.seed,
+        run=record.run,
+        corpus=DATASETS[s.dataset].title,
+        words=len(contents.vocabulary) - 2,
+        kind=KINDS.get(s.dataset, "texts"),
+        first=WITH_FIRST if contents.first is not None else "",
+        code=code(s.model),
+        **record.data["rows"],
+    )
+
+
+def code(model: str) -> str:
+    """What of `plain` one model needs."""
+    parts = [{"cnn": plain.CNN, "lstm": plain.LSTM}[model], plain.unpack, plain.load]
+    source = "\n\n".join(inspect.getsource(part) for part in parts)
+    source = source.replace('{"cnn": CNN, "lstm": LSTM}[config["model"]]', model.upper())
+    head = "import json\nfrom pathlib import Path\n\nimport torch\n"
+    return f"{head}from safetensors.torch import load_file\nfrom torch import nn\n\n\n{source}"

@@ -1,0 +1,52 @@
+"""Is a ticket what its record says? The test set is read with it, example by example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lottery import data
+from lottery.report.words import percent
+from lottery.tickets.ticket import Ticket
+from lottery.training.epoch import evaluate
+
+# Another machine sums in another order; a logit that is nearly zero may then change sides.
+ROUNDING = 0.001
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a test found."""
+
+    accuracy: float
+    examples: int
+    differ: int  # examples right here and wrong in the record, or the other way round
+    same_data: bool
+
+    @property
+    def is_good(self) -> bool:
+        return self.same_data and self.differ <= ROUNDING * self.examples
+
+    def __str__(self) -> str:
+        if not self.same_data:
+            return "the corpus here is not the one it was trained on"
+        told = "as recorded, example by example"
+        if self.differ:
+            told = f"{self.differ} examples other than recorded"
+        return f"test accuracy {percent(self.accuracy)} of {self.examples:,} texts, {told}"
+
+
+def check(ticket: Ticket, say: Callable[[str], object] = print) -> Check:
+    """Test a ticket on its corpus; UserError if that is not here."""
+    s = ticket.settings
+    corpus = data.load(
+        s.dataset, split_seed=s.split_seed, vocabulary_size=s.vocabulary_size, say=say
+    )
+    same = corpus.fingerprint == ticket.record.data["fingerprint"]
+    if not same or corpus.vocabulary != ticket.contents.vocabulary:
+        return Check(0.0, 0, 0, False)
+    _, accuracy, correct = evaluate(ticket.model(), corpus.test.cut(s.max_tokens))
+    differ = int(np.count_nonzero(correct != ticket.record.correct))
+    return Check(accuracy, len(correct), differ, True)

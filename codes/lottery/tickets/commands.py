@@ -1,0 +1,83 @@
+"""The shell's commands about tickets. What is slow to import is imported by who needs it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lottery.files import UserError
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add `export` and `predict` to the command's parsers."""
+    export = commands.add_parser(
+        "export", help="a run's tested network as a folder to take away (README, tokenizer, mask)"
+    )
+    export.add_argument("dataset", help="imdb, agnews, demo-reviews or demo-news")
+    export.add_argument("model", help="cnn or lstm")
+    export.add_argument("folder", type=Path, metavar="DIR", help="where it goes; must not exist")
+    export.add_argument("--sparsity", type=float, default=0.875, metavar="S", help="default: 0.875")
+    export.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    export.add_argument("--arm", default="lt", help="default: lt; dense needs --sparsity 0")
+    export.add_argument("--results", type=Path, help="another results folder")
+    export.add_argument(
+        "--without-first", action="store_true", help="leave the first values out (a third less)"
+    )
+    export.set_defaults(command=_export)
+
+    predict = commands.add_parser(
+        "predict",
+        help="texts on standard input to labels and probabilities",
+        description="One text a line, or with --column a CSV; a CSV row for each on standard "
+        "output. A line that cannot be read keeps its row, is named, and makes the status 1.",
+        epilog="example:\n  lottery predict results/tickets/imdb-cnn --column review < films.csv",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    predict.add_argument("folder", type=Path, metavar="DIR", help="a ticket's folder")
+    predict.add_argument("--column", metavar="NAME", help="the input is a CSV: this column's texts")
+    predict.set_defaults(command=_predict)
+
+
+def _export(parsed: argparse.Namespace) -> None:
+    from lottery.data import DATASETS
+    from lottery.runs.store import Store
+    from lottery.study import results_of
+    from lottery.tickets.export import export, find, sizes
+
+    if parsed.dataset not in DATASETS:
+        raise UserError(f"unknown dataset {parsed.dataset!r}: there are {', '.join(DATASETS)}")
+    store = Store(parsed.results) if parsed.results else results_of(parsed.dataset)
+    records, _ = store.records(parsed.dataset)
+    record = find(records, parsed.model, parsed.arm, parsed.sparsity, parsed.seed)
+    ticket = export(store, record, parsed.folder, not parsed.without_first, _say)
+    print(ticket.report())
+    found = sizes(ticket, parsed.folder)
+    print(f"{parsed.folder}: weights and mask {found['bytes']:,} bytes")
+
+
+def _predict(parsed: argparse.Namespace) -> int:
+    from lottery.tickets import predict
+    from lottery.tickets.ticket import Ticket
+
+    ticket, stdin = Ticket.load(parsed.folder), sys.stdin.buffer
+    texts = predict.column(stdin, parsed.column) if parsed.column else predict.lines(stdin)
+    bar = sys.stderr.isatty() and not sys.stdout.isatty()
+    return 1 if predict.predict(ticket, texts, sys.stdout, _say, bar) else 0
+
+
+def verify(folders: list[Path]) -> int:
+    """Test tickets on their corpora; 1 if one is not what its record says."""
+    from lottery.tickets.check import check
+    from lottery.tickets.ticket import Ticket
+
+    status = 0
+    for folder in folders:
+        found = check(Ticket.load(folder), _say)
+        print(f"{folder}: {found}")
+        status |= not found.is_good
+    return int(status)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,107 @@
+"""A run's tested network from the results to a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from lottery import models
+from lottery.analysis import groups, verdict
+from lottery.data import DATASETS
+from lottery.files import UserError
+from lottery.pruning import arms
+from lottery.pruning.masks import counts
+from lottery.report.words import percent, points
+from lottery.runs.record import Record
+from lottery.runs.store import Store
+from lottery.study import Study
+from lottery.tickets import folder as folders
+from lottery.tickets.card import card
+from lottery.tickets.folder import Contents
+from lottery.tickets.ticket import Ticket
+
+DENSE = "its dense network of the same seed has {accuracy}"
+DIFFERENCE = "; over {seeds} seeds such tickets are {mean} points from dense ({low} to {high})"
+
+
+def find(records: Iterable[Record], model: str, arm: str, sparsity: float, seed: int) -> Record:
+    """The run of today's recipe; UserError that names what there is."""
+    own = [
+        r for r in groups.main(records)
+        if not r.failed and (r.settings.model, r.settings.arm) == (model, arm)
+        and not groups.variant(r.settings)
+    ]  # fmt: skip
+    for record in own:
+        if (record.settings.sparsity, record.settings.seed) == (sparsity, seed):
+            return record
+    there = sorted({(r.settings.sparsity, r.settings.seed) for r in own})
+    known = ", ".join(f"{step:g} (seed {number})" for step, number in there) or "none"
+    raise UserError(f"no {model} {arm} of sparsity {sparsity:g}, seed {seed}: there are {known}")
+
+
+def export(
+    store: Store,
+    record: Record,
+    folder: Path,
+    first: bool = True,
+    say: Callable[[str], object] = print,
+) -> Ticket:
+    """Write the tested network of `record` to `folder`; trained again if its weights are gone.
+
+    With its first values, unless they are not to be stored or are none of this arm's own.
+    """
+    s = record.settings
+    study = Study(s.dataset, [s.model], s.ladder or [0.5], ["lt"], [s.seed], store=store, say=say)
+    weights, mask = study.tested(s)
+    corpus = study.corpus
+    contents = Contents(
+        record=record,
+        classes=corpus.classes,
+        vocabulary=corpus.vocabulary,
+        trained=weights,
+        mask=mask,
+        facts=_facts(record, store.records(s.dataset)[0]),
+    )
+    if first and s.arm not in ("finetune", "random") and not s.rewind_step:
+        contents = Contents(**vars(contents) | {"first": Ticket(contents).first})
+    folders.write(folder, contents, card(contents))
+    return Ticket.load(folder)
+
+
+def _facts(record: Record, records: list[Record]) -> dict[str, object]:
+    """What the card says beside the record."""
+    s = record.settings
+    removed = [sum(column) for column in zip(*record.layers.values(), strict=True)]
+    name = f"{DATASETS[s.dataset].title} {models.label(s.model)}"
+    alike = [
+        r for r in records
+        if not r.failed and groups.identity(r) == groups.identity(record)
+    ]  # fmt: skip
+    dense = [r for r in alike if r.settings.arm == "dense"]
+    same = [r for r in alike if replace(r.settings, seed=s.seed) == s]
+    told = [
+        DENSE.format(accuracy=percent(r.test_accuracy)) for r in dense if r.settings.seed == s.seed
+    ]
+    found = verdict.fact(verdict.TICKET, same, dense).interval if s.rung else None
+    if told and found and found.seeds > 1:
+        low, mean, high = map(points, (found.low, found.mean, found.high))
+        told[0] += DIFFERENCE.format(seeds=found.seeds, mean=mean, low=low, high=high)
+    return {
+        "title": f"{name}, {arms.label(s.arm)}",
+        "kept": removed[1] - removed[0],
+        "weights": removed[1],
+        "dense": "".join(told) or "its dense network was not run",
+    }
+
+
+def sizes(ticket: Ticket, folder: Path) -> dict[str, int]:
+    """Bytes of weights and mask, and the least they need: 4 a kept weight and 1/8 a place."""
+    parts = (folders.MODEL, folders.MASK)
+    kept = sum(of - gone for gone, of in counts(ticket.mask).values())
+    free = sum(w.numel() for name, w in ticket.trained.items() if name not in ticket.mask)
+    places = sum(part.numel() for part in ticket.mask.values())
+    return {
+        "bytes": sum((Path(folder) / name).stat().st_size for name in parts),
+        "least": 4 * (kept + free) + places // 8,
+    }

@@ -1,0 +1,157 @@
+"""A ticket in the hand: what it answers, its mask, its weights, and the models that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from lottery import models
+from lottery.data import tokens
+from lottery.data.batches import Split, batches, by_length
+from lottery.files import UserError
+from lottery.models.base import Model
+from lottery.pruning.masks import Mask, counts
+from lottery.pruning.tickets import Weights
+from lottery.report.words import percent
+from lottery.runs.record import Record
+from lottery.settings import Settings
+from lottery.tickets import folder as folders
+from lottery.tickets import plain
+from lottery.tickets.folder import Contents
+
+BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Ticket:
+    """A tested network as `lottery export` left it.
+
+    >>> ticket = Ticket.load("results/tickets/imdb-cnn")
+    >>> ticket.predict(["What a film!"])
+    """
+
+    contents: Contents
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Ticket:
+        """The ticket in a folder; UserError names the file that is not in order."""
+        return cls(folders.read(Path(folder)))
+
+    @property
+    def settings(self) -> Settings:
+        return self.contents.settings
+
+    @property
+    def record(self) -> Record:
+        """The record of the run that trained it."""
+        return self.contents.record
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.contents.classes
+
+    @property
+    def mask(self) -> Mask:
+        """bool, True where a weight is kept, shaped like the weights."""
+        return self.contents.mask
+
+    @property
+    def trained(self) -> Weights:
+        """The weights that were tested."""
+        return self.contents.trained
+
+    @cached_property
+    def first(self) -> Weights:
+        """The values that training began with, zero where pruned; drawn anew if not stored."""
+        if self.contents.first is not None:
+            return self.contents.first
+        s = self.settings
+        if s.rewind_step or s.arm in ("finetune", "random"):
+            raise UserError(f"first values of {s.arm} are not θ₀, and this folder lacks them")
+        drawn = models.draw(self._built(), s.stream("first weights"))
+        return {
+            name: weight * self.mask[name] if name in self.mask else weight
+            for name, weight in drawn.items()
+        }
+
+    def model(self, sparse: bool = True) -> Model:
+        """This project's fast module; `sparse` lets it leave out what the mask removes."""
+        model = self._built()
+        model.load_state_dict(self.trained)
+        model.wear(self.mask if sparse else None)
+        return model.eval()
+
+    def to_torch(self) -> nn.Module:
+        """The same of PyTorch's own layers: (ids (B, longest) padded with 0, lengths) to logits."""
+        size = {name: getattr(self.settings, name) for name in folders.SIZES}
+        size |= {"words": len(self.contents.vocabulary), "outputs": self._outputs}
+        model = {"cnn": plain.CNN, "lstm": plain.LSTM}[self.settings.model](size)
+        model.load_state_dict(self.trained)
+        return model.eval()
+
+    def encode(self, texts: Sequence[str]) -> Split:
+        """Texts as ids; the labels are zeros. A text without a word is one `<unk>`."""
+        found = tokens.encode(texts)
+        ids = tokens.renumber(found.words, self.contents.vocabulary)[found.ids]
+        split = Split(ids, found.offsets, np.zeros(len(texts), np.int64))
+        return split.cut(self.settings.max_tokens)
+
+    @torch.no_grad()
+    def logits(self, split: Split) -> Tensor:
+        """Logits (N, outputs) of encoded texts, in their order."""
+        model, order = self._fast, by_length(split)
+        out = torch.empty(len(split), self._outputs)
+        found = [model(batch) for batch in batches(split, BATCH, order)]
+        out[torch.from_numpy(order)] = torch.cat(found)
+        return out
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """(N, classes) for these texts."""
+        if not len(texts):
+            return np.zeros((0, len(self.classes)), np.float32)
+        logits = self.logits(self.encode(texts))
+        if self._outputs == 1:
+            likely = logits.sigmoid()
+            return torch.cat([1 - likely, likely], 1).numpy()
+        return logits.softmax(1).numpy()
+
+    def predict(self, texts: Iterable[str]) -> pd.DataFrame:
+        """One row a text: `label`, the likeliest class, and the probability of every class."""
+        if isinstance(texts, str):
+            raise UserError("predict takes a list of texts: write [text]")
+        chances = self.probabilities(list(texts))
+        labels = [self.classes[best] for best in chances.argmax(1)]
+        return pd.DataFrame({"label": labels} | dict(zip(self.classes, chances.T, strict=True)))
+
+    def report(self) -> str:
+        """In a few lines: what was pruned, what it scores, beside its dense network."""
+        kept = {name: percent(1 - gone / of) for name, (gone, of) in counts(self.mask).items()}
+        facts = self.contents.facts
+        lines = [
+            f"{facts['title']}: {facts['kept']:,} of {facts['weights']:,} weights "
+            f"({percent(self.record.sparsity)} pruned)",
+            f"test accuracy {percent(self.record.test_accuracy)}; {facts['dense']}",
+            "kept: " + ", ".join(f"{name} {share}" for name, share in kept.items()),
+        ]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return self.report()
+
+    @property
+    def _outputs(self) -> int:
+        return 1 if len(self.classes) == 2 else len(self.classes)
+
+    @cached_property
+    def _fast(self) -> Model:
+        return self.model()
+
+    def _built(self) -> Model:
+        return models.build(self.settings, len(self.contents.vocabulary), self._outputs)

@@ -1,0 +1,261 @@
+"""A ticket taken away is the network that was tested, and nothing else can pass for it."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lottery import Study, Ticket, cli, models
+from lottery.data.tokens import encode, renumber, vocabulary
+from lottery.files import UserError
+from lottery.runs.store import Store
+from lottery.tickets.check import check
+from lottery.tickets.export import export, find, sizes
+from lottery.tickets.predict import column, lines, predict
+from lottery.tickets.tokenizer import tokenizer
+
+QUICK = {"embedding_size": 12, "filters": 6, "hidden": 9, "epochs": 2, "weight_decay": 1e-4}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Both models on generated news: dense, lt and random at 75 %."""
+    store = Store(tmp_path_factory.mktemp("tickets") / "demo")
+    study = Study(
+        "demo-news", ["cnn", "lstm"], [0.5, 0.75], store=store, say=lambda _: None, **QUICK
+    )
+    study.run()
+    return study
+
+
+def taken(results, model, folder, arm="lt", **options):
+    record = find(results.store.records()[0], model, arm, 0.0 if arm == "dense" else 0.75, 0)
+    return export(results.store, record, folder, say=lambda _: None, **options)
+
+
+@pytest.fixture(scope="module", params=["cnn", "lstm"])
+def folder(request, results, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("folders") / request.param
+    taken(results, request.param, folder)
+    return folder
+
+
+def test_it_is_the_tested_network(folder, results):
+    ticket = Ticket.load(folder)
+    weights, mask = results.shelf.trained(ticket.settings, "best")
+    assert all(torch.equal(weights[name], ticket.trained[name]) for name in weights)
+    assert all(torch.equal(mask[name], ticket.mask[name]) for name in mask)
+    assert any((ticket.trained[name][part] == 0).any() or part.all() for name, part in mask.items())
+    found = check(ticket, say=lambda _: None)
+    assert found.is_good and found.differ == 0 and found.examples == 1500
+    assert found.accuracy == pytest.approx(ticket.record.test_accuracy)
+
+
+def test_first_values_are_those_of_its_seed(folder, results, tmp_path):
+    ticket = Ticket.load(folder)
+    model = models.build(ticket.settings, len(ticket.contents.vocabulary), 4)
+    drawn = models.draw(model, ticket.settings.stream("first weights"))
+    for name, weight in ticket.first.items():
+        kept = ticket.mask.get(name, torch.ones_like(weight, dtype=torch.bool))
+        assert torch.equal(weight, drawn[name] * kept)
+    without = taken(results, ticket.settings.model, tmp_path / "small", first=False)
+    assert not (tmp_path / "small" / "first.safetensors").exists()
+    assert all(torch.equal(w, without.first[name]) for name, w in ticket.first.items())
+
+
+@pytest.mark.parametrize("arm", ["dense", "random"])
+def test_every_arm_can_be_taken_and_is_trained_again_if_gone(results, tmp_path, arm):
+    record = find(results.store.records()[0], "cnn", arm, 0.0 if arm == "dense" else 0.75, 0)
+    for path in (results.store.tested_path, results.store.weights_path):
+        path(record.settings).unlink(missing_ok=True)
+    ticket = taken(results, "cnn", tmp_path / arm, arm)
+    assert check(ticket, say=lambda _: None).is_good
+    if arm == "random":
+        with pytest.raises(UserError, match="random are not θ₀"):
+            ticket.first  # noqa: B018
+
+
+def test_all_forms_give_the_same_logits(folder, results):
+    ticket = Ticket.load(folder)
+    split = results.corpus.test
+    ours = ticket.logits(split)
+    rows = [torch.from_numpy(split.tokens[a:b].astype(np.int64)) for a, b in
+            zip(split.offsets[:-1], split.offsets[1:], strict=True)]  # fmt: skip
+    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    with torch.no_grad():
+        plain = ticket.to_torch()(padded, torch.from_numpy(split.lengths))
+    torch.testing.assert_close(plain, ours, rtol=0, atol=1e-5)
+    dense = ticket.model(sparse=False)
+    assert all(torch.equal(w, ticket.trained[name]) for name, w in dense.state_dict().items())
+
+
+@pytest.mark.process
+def test_its_card_loads_it_without_this_project(folder, tmp_path):
+    ticket = Ticket.load(folder)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    code = card.split("```python\n")[1].split("```")[0]
+    texts = [
+        "Officials said the deal, worth 3 (three) billion, is off!",
+        "",
+        "a <pad> b",
+        "goal " * 900,
+    ]
+    program = (
+        "import sys\n"
+        "class Nothing:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name.split('.')[0] == 'lottery': raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Nothing())\n"
+        f"{code}\n"
+        f"print(answer({str(folder)!r}, {texts!r}).tolist())\n"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout
+    theirs = torch.tensor(json.loads(out))
+    torch.testing.assert_close(theirs, ticket.logits(ticket.encode(texts)), rtol=0, atol=1e-5)
+
+
+def test_an_altered_bit_is_noticed(folder, tmp_path):
+    random = np.random.default_rng(0)
+    files = sorted(path.name for path in folder.iterdir() if path.name != "README.md")
+    for number in range(200):
+        name = files[number % len(files)]
+        copy = tmp_path / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(folder, copy)
+        content = bytearray((copy / name).read_bytes())
+        content[random.integers(len(content))] ^= 1 << random.integers(8)
+        (copy / name).write_bytes(bytes(content))
+        try:
+            found = Ticket.load(copy)
+        except UserError as error:
+            assert str(copy) in str(error) and "\n" not in str(error)
+        else:  # white space between two values, say
+            before = Ticket.load(folder)
+            assert found.contents.classes == before.contents.classes
+            assert all(torch.equal(w, found.trained[n]) for n, w in before.trained.items())
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "mask.safetensors"])
+def test_a_file_that_is_gone_or_cut_is_named(folder, tmp_path, name):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / name).write_bytes((copy / name).read_bytes()[:-9])
+    with pytest.raises(UserError, match=name):
+        Ticket.load(copy)
+    (copy / name).unlink()
+    with pytest.raises(UserError, match=f"{name}: cannot be read"):
+        Ticket.load(copy)
+    with pytest.raises(UserError, match="is no folder"):
+        Ticket.load(tmp_path / "nowhere")
+
+
+def test_another_version_is_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    path = tmp_path / "copy" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    with pytest.raises(UserError, match="format 2 is not 1"):
+        Ticket.load(tmp_path / "copy")
+
+
+def test_it_is_as_small_as_it_can_be(folder):
+    found = sizes(Ticket.load(folder), folder)
+    assert found["least"] < found["bytes"] < 1.05 * found["least"] + 2500  # names of the tensors
+
+
+def test_what_is_there_stays(results, folder, tmp_path):
+    with pytest.raises(UserError, match="is there already"):
+        taken(results, "cnn", folder)
+    records = results.store.records()[0]
+    with pytest.raises(UserError, match=r"there are 0.5 \(seed 0\), 0.75 \(seed 0\)"):
+        find(records, "cnn", "lt", 0.9, 0)
+    assert not list(folder.parent.glob(".*"))
+
+
+# --- words -----------------------------------------------------------------------------------
+
+WORDS = vocabulary(["the", "'", ".", "film", "naïve", "!", "e\u0301", "<br"], range(1, 9), 20)
+PIECES = st.sampled_from(
+    ["the", "THE", " ", "'", '"', ".", "<br />", "<BR />", "<pad>", "<unk>", "!", ";", "\x1c",
+     "\x1f", "\x85", "\u00a0", "\u2003", "İ", "ΣΑΣ", "ß", "naïve", "NAÏVE", "e\u0301", "\n",
+     "\ud7ff", "😀", "\u200b", "(", "<br", "/>"]
+)  # fmt: skip
+
+
+@settings(max_examples=1500)
+@given(st.one_of(st.text(), st.lists(PIECES, max_size=12).map("".join)))
+def test_the_librarys_ids_are_ours(text):
+    found = encode([text])
+    ours = renumber(found.words, WORDS)[found.ids].tolist()
+    assert (tokenizer(WORDS, 10_000).encode(text).ids or [1]) == ours
+
+
+# --- predictions -----------------------------------------------------------------------------
+
+
+def test_predictions(folder):
+    ticket = Ticket.load(folder)
+    found = ticket.predict(["stocks fell", "", "the team won"])
+    assert list(found) == ["label", *ticket.classes] and len(found) == 3
+    np.testing.assert_allclose(found[list(ticket.classes)].sum(axis=1), 1, atol=1e-5)
+    assert ticket.predict([]).empty
+    with pytest.raises(UserError, match=r"write \[text\]"):
+        ticket.predict("stocks fell")
+    assert "% pruned)" in ticket.report() and "test accuracy" in ticket.report()
+
+
+def answers(folder, texts):
+    out, said = io.StringIO(), []
+    bad = predict(Ticket.load(folder), texts, out, said.append, bar=False)
+    return bad, out.getvalue().splitlines(), said
+
+
+def test_a_line_that_cannot_be_read_keeps_its_row(folder):
+    stream = io.BytesIO(b"stocks fell\n\xff\xfe\nthe team won\n" + b"more\n" * 2000)
+    bad, rows, said = answers(folder, lines(stream))
+    assert bad == 1 and len(rows) == 2004
+    assert rows[2].startswith("2,,") and "line 2: byte 1 is not UTF-8" in said[0]
+
+
+def test_a_column_of_a_csv(folder):
+    text = 'id,review\n1,"two\nlines, quoted"\n2\n3,"fine"\n'
+    bad, rows, said = answers(folder, column(io.BytesIO(text.encode()), "review"))
+    assert bad == 1 and [row.split(",")[0] for row in rows] == ["line", "3", "4", "5"]
+    assert "1 fields where the header has 2" in said[0]
+    with pytest.raises(UserError, match="no column 'text'; there are id, review"):
+        next(column(io.BytesIO(text.encode()), "text"))
+    with pytest.raises(UserError, match="is empty"):
+        next(column(io.BytesIO(b""), "text"))
+
+
+def test_the_commands(results, folder, tmp_path, capsys, monkeypatch):
+    place = str(tmp_path / "out")
+    command = [
+        "export",
+        "demo-news",
+        "cnn",
+        "--sparsity",
+        "0.75",
+        "--results",
+        str(results.store.root),
+    ]
+    assert cli.main([*command, place, "--without-first"]) == 0
+    assert "weights and mask" in capsys.readouterr().out
+    assert cli.main([*command, place]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert cli.main(["verify", place]) == 0
+    assert "as recorded, example by example" in capsys.readouterr().out
+    stdin = io.TextIOWrapper(io.BytesIO(b"the team won\n"))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert cli.main(["predict", place]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("line,label,")
