@@ -1,8 +1,14 @@
-"""Pruned products: equal to the bit to the dense kernels', and to torch.nn.LSTM."""
+"""Pruned products: those of the dense kernels, to the bit but for the kept weights' gradients.
+
+These are sums over rows in another order, and agree to rounding; all agree with torch.nn.LSTM.
+"""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numba
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -28,13 +34,23 @@ from lottery.pruning.tickets import Ticket
 from lottery.settings import Settings
 from lottery.training.train import train
 
-pytestmark = pytest.mark.skipif(not sparse.PERMUTES, reason="this CPU has no permutations")
-
 
 @pytest.fixture(autouse=True)
 def _always(monkeypatch):
     """Even where it does not pay."""
     monkeypatch.setattr(sparse, "SHARE", 2.0)
+    monkeypatch.setattr(sparse, "least", lambda share, lanes: 1)
+
+
+def agree(ours, dense, masks):
+    """To the bit what is no kept weight; those to 1e-5 of the largest (float32), none pruned."""
+    for mine, other, mask in zip(ours, dense, masks, strict=True):
+        if mask is None:
+            assert torch.equal(mine, other)
+            continue
+        bound = (1e-5 if mine.dtype == torch.float32 else 1e-13) * float(other.abs().max())
+        torch.testing.assert_close(mine, other * mask, rtol=0, atol=bound)
+        assert not mine[~mask].any()
 
 
 def prune(net, density, seed=0, empty=0.0):
@@ -74,10 +90,7 @@ def compare(lengths, words, features, units, layers, directions, dtype, density,
     assert torch.equal(pruned, dense)
     close(pruned, theirs)
     ours = gradients(pruned, inputs)
-    for mine, other, mask in zip(
-        ours, gradients(dense, inputs), [None, *every(masks)], strict=True
-    ):
-        assert torch.equal(mine, other if mask is None else other * mask)
+    agree(ours, gradients(dense, inputs), [None, *every(masks)])
     full = gradients(theirs, inputs)
     full[1:] = [g if m is None else g * m for g, m in zip(full[1:], every(masks), strict=True)]
     all_close(ours, full)
@@ -114,7 +127,10 @@ def test_bits_are_the_dense_kernels(
     [[1], [400], [1] * 64, [1, 400, 3, 200, 2], [1 + k * k % 23 for k in range(300)]],
     ids=["one token", "one text", "texts of one token", "very different", "300 texts"],
 )
-def test_odd_batches(lengths):
+@pytest.mark.parametrize("always", [True, False], ids=["every step", "steps of many rows"])
+def test_odd_batches(lengths, always, monkeypatch):
+    if not always:
+        monkeypatch.setattr(sparse, "least", lambda share, lanes: 4)
     compare(lengths, 700, 100, 128, 1, 2, torch.float32, 0.125, 0.0)
 
 
@@ -127,8 +143,7 @@ def test_pooled_gradients_have_the_same_bits(how):
     arguments = table, index, offsets, weights(net), how
     pruned = gradients(lstm_pooled(*arguments, patterns(masks, table.dtype)), inputs)
     dense = gradients(lstm_pooled(*arguments), inputs)
-    for mine, other, mask in zip(pruned, dense, [None, *every(masks)], strict=True):
-        assert torch.equal(mine, other if mask is None else other * mask)
+    agree(pruned, dense, [None, *every(masks)])
 
 
 def test_bits_do_not_depend_on_threads():
@@ -168,11 +183,15 @@ def test_gradcheck_of_what_is_kept():
 
 def test_the_rule_looks_at_the_mask_alone(monkeypatch):
     monkeypatch.undo()
-    for density, pays in ((1.0, False), (0.5, False), (0.125, True), (0.015, True), (0.0, True)):
+    rules = ((1.0, False), (0.5, False), (0.25, True), (0.125, True), (0.015, True), (0.0, True))
+    for density, pays in rules:
         for units, features in ((128, 100), (64, 64)):
             net = network(features, units)
             (layer,) = patterns(prune(net, density), torch.float32)
             assert bool(layer.round_) == bool(layer.into) == pays
+            assert (layer.round_.least == sparse.NEVER) != pays
+    least = [sparse.least(share, 8) for share in (0.25, 0.125, 0.0625, 0.015, 0.0)]
+    assert least == [8, 4, 2, 1, 1]
 
 
 def test_a_matrix_without_a_mask_stays_whole():
@@ -189,10 +208,13 @@ def test_a_matrix_without_a_mask_stays_whole():
 
 def test_a_pattern_holds_every_weight_once():
     mask = torch.rand(4 * 70, 37, generator=torch.Generator().manual_seed(0)) < 0.3
-    kept = packing.Kept([mask], torch.float32)
+    kept = packing.Kept([mask, ~mask], torch.float32)
+    everywhere = torch.arange(mask.numel())
     for way in (kept.forth, kept.back):
-        places = way.places[way.places < mask.numel()]
-        assert sorted(places.tolist()) == mask.flatten().nonzero().flatten().tolist()
+        middle = way.firsts[len(way.outputs) // 2]
+        for some, part in ((mask, way.places[:middle]), (~mask, way.places[middle:])):
+            assert sorted(part.tolist()) == everywhere[some.flatten()].tolist()
+        assert all(np.all(np.diff(way.inputs[a:b]) > 0) for a, b in pairwise(way.firsts))
     assert recurrence.Pattern(kept, kept).into is kept
 
 
@@ -214,6 +236,5 @@ def test_a_training_has_the_same_history(corpus, monkeypatch):
         assert bool(model.kept[0].round_) == bool(model.kept[0].into) == (share > 0)
     one, other = outcomes
     figures = [[(e.train_loss, e.valid_loss) for e in o.history] for o in outcomes]
-    assert figures[0] == figures[1]
-    assert one.test_loss == other.test_loss
-    assert all(torch.equal(w, other.weights[n]) for n, w in one.weights.items())
+    assert np.allclose(*figures, rtol=0, atol=1e-4)  # rounding, grown by Adam for three epochs
+    assert one.test_loss == pytest.approx(other.test_loss, abs=1e-4)

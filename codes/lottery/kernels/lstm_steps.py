@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from lottery.kernels.sparse import HEIGHT, collect, multiply
+from lottery.kernels.sparse import collect, multiply
 from lottery.kernels.vectors import (
     DEPTH,
     ROWS,
@@ -27,10 +27,10 @@ STATES, MAX, MEAN, LAST = range(4)  # what is given: every state, or the states 
 
 @njit(cache=True, nogil=True)
 def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, order, g, h, keep,
-                   weights, kept, units, how, gates, cells, hidden, out, pick):  # fmt: skip
+                   weights, kept, least, units, how, gates, cells, hidden, out, pick):  # fmt: skip
     """Walk the texts order[chunk::chunks] in one direction.
 
-    kept: `packing.Kept.now` of w_hh; without any vector of outputs `weights` count.
+    kept: `packing.Kept.now` of w_hh, which counts in steps of `least` rows or more, else `weights`.
 
     g, h: the chunk's first row of `gates` and of `cells` and `hidden`. keep: rows of all steps
     follow one another (for the backward pass); else a step takes the place of the last but one.
@@ -58,17 +58,14 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
             word = (index[token] * directions + direction) * width
             # All of a row at once, and before the products: its way from memory is not waited for.
             sweep("copy", width, gates, (g + r) * width, proj, word, 0)
-        if len(kept[0]) > 0:
-            for first in range(0, alive, HEIGHT):
-                last = min(first + HEIGHT, alive)
-                multiply(last - first, gates, (g + first) * width, width,
-                         hidden, (h + first) * units, units, units, kept, direction,
-                         width)  # fmt: skip
-                for r in range(first, last):
-                    for k in range(0, units, lanes):
-                        place = (after + r) * units + k
-                        cell(gates, (g + r) * width + 4 * k, cells, (h + r) * units + k,
-                              place, hidden, place)  # fmt: skip
+        if alive >= least:
+            multiply(alive, gates, g * width, width, hidden, h * units, units, units, kept,
+                     direction, width)  # fmt: skip
+            for r in range(alive):
+                for k in range(0, units, lanes):
+                    place = (after + r) * units + k
+                    cell(gates, (g + r) * width + 4 * k, cells, (h + r) * units + k, place,
+                         hidden, place)  # fmt: skip
         else:
             pieces = (alive + ROWS - 1) // ROWS
             for block in range(units // lanes):
@@ -111,28 +108,28 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def forward(proj, index, offsets, order, bases, keep, weights, kept,
+def forward(proj, index, offsets, order, bases, keep, weights, kept, least,
             units, directions, how, gates, cells, hidden, out, pick):  # fmt: skip
     chunks = bases.shape[1]
     for task in prange(directions * chunks):
         direction, chunk = task // chunks, task % chunks
         _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, order,
                        bases[direction, chunk, 0], bases[direction, chunk, 1], keep, weights,
-                       kept, units, how, gates, cells, hidden, out,
+                       kept, least, units, how, gates, cells, hidden, out,
                        pick)  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order, g, h, weights,
-                    kept, slots, units, how, gates, cells, hidden, grad, pick, dproj, seen,
+                    kept, least, places, units, how, gates, cells, hidden, grad, pick, dproj, seen,
                     dw):  # fmt: skip
     """Walk the chunk's texts back; see `_forward_chunk`.
 
     dproj (directions, chunks, U, 4 units): sums of the gates' gradients over a word's tokens;
     rows of words that the chunk does not hold are left as they are, and `seen` is 0.
     dw (directions, chunks, 4 units, units): the chunk's part of the gradient of w_hh.
-    kept: of w_hh transposed, see `_forward_chunk`; slots: (firsts, windows, picks) of w_hh, by
-    which dw is then laid out (chunks, slots, lanes).
+    kept: of w_hh transposed, see `_forward_chunk`; places: (outputs, firsts, inputs) of w_hh, by
+    which dw is then laid out (chunks, kept weights).
     """
     lanes = lanes_of(gates)
     columns, width = 4 * lanes, 4 * units
@@ -146,14 +143,14 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
     different = seen.shape[1]
     for word in range(different):
         seen[task, word] = 0
-    forth = slots[0]
-    sparse, vectors = len(kept[0]) > 0, width // lanes
+    sparse = len(kept[0]) > 0
     part = task * width * units
     sums = dw[0:0]
     if sparse:
-        # All directions' slots of a chunk, then the next chunk's.
-        sums = dw[chunk * forth[-1] * lanes : (chunk + 1) * forth[-1] * lanes]
-        sums[forth[direction * vectors] * lanes : forth[(direction + 1) * vectors] * lanes] = 0
+        # All directions' weights of a chunk, then the next chunk's.
+        firsts = places[1]
+        sums = dw[chunk * firsts[-1] : (chunk + 1) * firsts[-1]]
+        sums[firsts[direction * width] : firsts[(direction + 1) * width]] = 0
     else:
         sweep("zero", width * units, dw, part, dw, part, 0)
     tokens = 0
@@ -203,10 +200,10 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
                 sweep("copy", width, dproj, y, dgates, z, 0)
         if step > 0:
             sweep("zero", alive * units, dh, 0, dh, 0, 0)
-            if sparse:
+            if alive >= least:
                 multiply(alive, dh, 0, units, dgates, here, stride, width, kept, direction,
                          units)  # fmt: skip
-            for block in range(0 if sparse else units // columns):
+            for block in range(0 if alive >= least else units // columns):
                 for first in range(0, width, DEPTH):
                     depth = min(DEPTH, width - first)
                     start = (direction * (units // columns) + block) * width * columns
@@ -215,7 +212,7 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
         if until - at >= DEPTH or step == 0:
             if sparse:
                 collect(until - at, sums, dgates, here, stride, hidden, (h + at) * units, units,
-                        units, slots, direction * vectors, vectors)  # fmt: skip
+                        units, places, direction * width, 0, width)  # fmt: skip
             for block in range(0 if sparse else units // columns):
                 tiles(width, dw, part + block * columns, units, dgates, here, 1, stride,
                        hidden, (h + at) * units + block * columns, units, until - at)  # fmt: skip
@@ -223,7 +220,7 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def backward(index, offsets, order, bases, weights, kept, slots,
+def backward(index, offsets, order, bases, weights, kept, least, places,
              units, directions, how, gates, cells, hidden, grad, pick,
              dproj, seen, dw):  # fmt: skip
     chunks = bases.shape[1]
@@ -231,8 +228,8 @@ def backward(index, offsets, order, bases, weights, kept, slots,
         direction, chunk = task // chunks, task % chunks
         _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
                         bases[direction, chunk, 0], bases[direction, chunk, 1], weights,
-                        kept, slots, units, how, gates, cells, hidden, grad, pick, dproj, seen,
-                        dw)  # fmt: skip
+                        kept, least, places, units, how, gates, cells, hidden, grad, pick, dproj,
+                        seen, dw)  # fmt: skip
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -307,37 +304,34 @@ def weights_back(dproj, chunks, directions, different, width, table, size, dw, d
 
 @njit(parallel=True, cache=True, nogil=True)
 def project_kept(table, size, bias, directions, kept, out):
-    """`vectors.project` by `packing.Kept.now` of w_ih."""
+    """`vectors.project` by `packing.Kept.now` of w_ih; size is a multiple of columns."""
     width = len(bias) // directions
     count = len(out) // len(bias)
     for piece in prange((count + WORDS - 1) // WORDS):
         begin = piece * WORDS
-        for top in range(begin, min(begin + WORDS, count), HEIGHT):
-            rows = min(HEIGHT, min(begin + WORDS, count) - top)
-            for row in range(top, top + rows):
-                sweep("copy", len(bias), out, row * len(bias), bias, 0, 0)
-            for direction in range(directions):
-                multiply(rows, out, top * len(bias) + direction * width, len(bias),
-                         table, top * size, size, size, kept, direction, width)  # fmt: skip
+        rows = min(WORDS, count - begin)
+        for row in range(begin, begin + rows):
+            sweep("copy", len(bias), out, row * len(bias), bias, 0, 0)
+        for direction in range(directions):
+            multiply(rows, out, begin * len(bias) + direction * width, len(bias),
+                     table, begin * size, size, size, kept, direction, width)  # fmt: skip
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def weights_back_kept(dproj, chunks, directions, different, width, table, size, slots, sums,
+def weights_back_kept(dproj, chunks, directions, different, width, table, size, places, sums,
                       db):  # fmt: skip
-    """`weights_back` with the gradient of w_ih by its slots: sums (slots, lanes)."""
-    firsts = slots[0]
-    lanes = lanes_of(dproj)
-    some = width // lanes // 4
+    """`weights_back` with the gradient of w_ih at its kept places: sums (kept weights,)."""
+    firsts = places[1]
+    some = width // 4
     for task in prange(directions * 4):
         direction, left = task // 4, task % 4 * some
-        vector = direction * 4 * some + left
-        sums[firsts[vector] * lanes : firsts[vector + some] * lanes] = 0
-        goal = vector * lanes
-        sweep("zero", some * lanes, db, goal, db, 0, 0)
+        first = direction * width + left
+        sums[firsts[first] : firsts[first + some]] = 0
+        sweep("zero", some, db, first, db, 0, 0)
         for begin in range(0, different, DEPTH):
             depth = min(DEPTH, different - begin)
-            x = (direction * chunks * different + begin) * width + left * lanes
+            x = (direction * chunks * different + begin) * width
             for row in range(depth):
-                sweep("add", some * lanes, db, goal, dproj, x + row * width, 1)
-            collect(depth, sums, dproj, x, width, table, begin * size, size, size, slots, vector,
-                    some)  # fmt: skip
+                sweep("add", some, db, first, dproj, x + row * width + left, 1)
+            collect(depth, sums, dproj, x, width, table, begin * size, size, size, places, first,
+                    left, some)  # fmt: skip

@@ -66,58 +66,63 @@ class Kept:
 
     masks: bool (4H, K), one for each direction, or None for a matrix that is whole; recurrent:
     whether its inputs are padded as units are. False if the dense kernels are to compute: without
-    a mask, or where patterns would not pay.
+    a mask, or where leaving weights out would not pay.
     """
 
     def __init__(
         self, masks: Sequence[Tensor] | None, dtype: torch.dtype, recurrent: bool = False
     ) -> None:
-        kind = np.dtype(str(dtype).removeprefix("torch."))
-        self.forth = self.back = sparse.nothing(kind)
-        if masks is None:
+        self.forth = self.back = sparse.NOTHING
+        self.least = sparse.NEVER  # rows from which the product is sparse
+        counts = [(int(mask.sum()), mask.numel()) for mask in masks or []]
+        share = sum(kept for kept, _ in counts) / max(sum(of for _, of in counts), 1)
+        if not masks or share > sparse.SHARE:
             return
-        units = padded(masks[0].shape[0] // 4, dtype)
-        lanes = columns(dtype) // 4
-        inputs = units if recurrent else -(-masks[0].shape[1] // lanes) * lanes
-        outputs = padded(inputs, dtype)
-        # 0 is no weight; a type of the weights' size, so that the layout is theirs
-        number = torch.int32 if dtype.itemsize == 4 else torch.int64
+        self.least = sparse.least(share, columns(dtype) // 4)
+        units, block = padded(masks[0].shape[0] // 4, dtype), columns(dtype)
+        inputs = units if recurrent else padded(masks[0].shape[1], dtype)
         forth, back = [], []
         for mask in masks:
+            # 0 is no weight; a type of the weights' size, so that the layout is theirs
+            number = torch.int32 if dtype.itemsize == 4 else torch.int64
             places = torch.arange(1, mask.numel() + 1, dtype=number).view_as(mask) * mask
-            places = gates_first(places, units).reshape(4 * units, -1)
-            forth.append(pad(places, 4 * units, inputs))
-            back.append(pad(places, 4 * units, outputs).T)
-        forth, back = (torch.cat(parts).numpy() - 1 for parts in (forth, back))
-        ways = [sparse.pattern(matrix, kind, masks[0].numel()) for matrix in (forth, back)]
-        if sparse.pays(ways[0], *forth.shape) and sparse.pays(ways[1], *back.shape):
-            self.forth, self.back = ways
+            places = pad(gates_first(places, units).reshape(4 * units, -1), 4 * units, inputs)
+            forth.append(places)
+            back.append(places.T)
+        self.forth, self.back = (
+            _joined([sparse.pattern(part.numpy() - 1, block) for part in parts])
+            for parts in (forth, back)
+        )
 
     def __bool__(self) -> bool:
-        return len(self.forth.firsts) > 0
+        return len(self.forth.outputs) > 0
 
     def now(self, way: Pattern, weights: Sequence[Tensor]) -> tuple[np.ndarray, ...]:
-        """What `sparse.multiply` takes: the slots of `way`, and what the weights now are there."""
-        values = np.empty(way.places.shape, flat(weights[0]).dtype)
-        if self:
-            for weight, part in zip(weights, _parts(way, len(weights)), strict=True):
-                own = np.append(flat(weight), np.zeros(1, values.dtype))
-                sparse.fill(way.places[part].reshape(-1), own, values[part].reshape(-1))
-        return way.firsts, way.windows, way.picks, values.reshape(-1)
+        """What `sparse.multiply` takes: the pattern of `way`, and what its weights now are."""
+        values = np.empty(len(way.places), flat(weights[0]).dtype)
+        for weight, part in zip(weights, _parts(way, len(weights)), strict=True):
+            np.take(flat(weight), way.places[part], out=values[part], mode="clip")
+        return (*way[:3], values)
 
     def gradients(self, sums: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
-        """The weights' gradients, zero where pruned, from (parts, slots * lanes) sums in parts."""
+        """The weights' gradients, zero where pruned, from (parts, kept) sums in parts."""
         out = []
-        places = self.forth.places
-        sums = sums.view(len(sums), *places.shape).numpy()
         for weight, part in zip(weights, _parts(self.forth, len(weights)), strict=True):
-            gradient = torch.zeros(weight.numel() + 1, dtype=weight.dtype)  # the last is no weight
-            sparse.spread(places[part], sums[:, part], gradient.numpy())
-            out.append(gradient[:-1].view_as(weight))
+            gradient = np.zeros(weight.numel(), flat(weight).dtype)
+            gradient[self.forth.places[part]] = sums[:, part].sum(0).numpy()
+            out.append(torch.from_numpy(gradient).view_as(weight))
         return out
 
 
+def _joined(ways: Sequence[Pattern]) -> Pattern:
+    """The patterns of all directions as one."""
+    starts = np.cumsum([0, *(len(way.places) for way in ways)])
+    firsts = [way.firsts[:-1] + start for way, start in zip(ways, starts, strict=False)]
+    outputs, inputs, places = (np.concatenate([way[k] for way in ways]) for k in (0, 2, 3))
+    return Pattern(outputs, np.concatenate([*firsts, starts[-1:]]), inputs, places)
+
+
 def _parts(way: Pattern, directions: int) -> list[slice]:
-    """Every direction's slots."""
-    vectors = (len(way.firsts) - 1) // directions
-    return [slice(*way.firsts[[d * vectors, (d + 1) * vectors]]) for d in range(directions)]
+    """Every direction's weights."""
+    ends = way.firsts[:: max(len(way.outputs) // directions, 1)]
+    return [slice(*ends[d : d + 2]) if len(way.outputs) else slice(0) for d in range(directions)]

@@ -17,7 +17,8 @@ Where the time is saved:
   - In the backward pass the gates' gradients are used up (for w_hh, for the words, for the step
     before) a few steps at a time and never travel to memory.
   - Of a pruned matrix only the kept weights are multiplied (`sparse`), where the mask leaves few
-    enough. States and gradients are the same bits as with zeros in the dense kernels.
+    enough. States and the gradients of states and words are the same bits as with zeros in the
+    dense kernels; those of the kept weights agree to rounding.
 
 Work is divided into directions x chunks of texts, and never by the number of threads; every sum
 has a fixed order. Results are equal to the bit for any number of threads, and a text's states are
@@ -97,12 +98,14 @@ class _Layer(torch.autograd.Function):
         proj = buffers.lend(count * directions * width, dtype)
         if kept.into:
             some = kept.into.now(kept.into.forth, w_ih)
-            steps.project_kept(flat(table), table.shape[1], flat(bias), directions, some,
-                               proj.numpy())  # fmt: skip
+            wide = padded(table.shape[1], dtype)
+            steps.project_kept(flat(pad(table.detach(), count, wide)), wide, flat(bias),
+                               directions, some, proj.numpy())  # fmt: skip
         else:
             into = packed(w_ih, units, table.shape[1])
             project(flat(table), table.shape[1], flat(bias), flat(into), proj.numpy())
-        whole = table.new_empty(0) if kept.round_ else packed(w_hh, units, units)
+        least = kept.round_.least
+        whole = packed(w_hh, units, units) if least > 1 else table.new_empty(0)
         some = kept.round_.now(kept.round_.forth, w_hh)
 
         lengths = np.diff(offsets.numpy())
@@ -115,8 +118,8 @@ class _Layer(torch.autograd.Function):
         out = torch.empty(tokens if how == STATES else batch, directions, units, dtype=dtype)
         pick = torch.empty(out.shape if how == MAX else (0,), dtype=torch.int32)
         steps.forward(proj.numpy(), index.numpy(), offsets.numpy(), order, bases, keep,
-                      flat(whole), some, units, directions, how, gates.numpy(), cells.numpy(),
-                      hidden.numpy(), flat(out), flat(pick))  # fmt: skip
+                      flat(whole), some, least, units, directions, how, gates.numpy(),
+                      cells.numpy(), hidden.numpy(), flat(out), flat(pick))  # fmt: skip
         if keep:
             ctx.save_for_backward(table, index, offsets, gates, cells, hidden, pick, *weights)
             ctx.facts = how, kept, order, bases
@@ -137,15 +140,16 @@ class _Layer(torch.autograd.Function):
         chunks = bases.shape[1]
         grad = pad(grad.unflatten(1, (directions, -1)), len(grad), directions, units)
 
-        whole = table.new_empty(0) if kept.round_ else packed_back(w_hh, units, units)
+        least = kept.round_.least
+        whole = packed_back(w_hh, units, units) if least > 1 else table.new_empty(0)
         some = kept.round_.now(kept.round_.back, w_hh)
         dproj = buffers.lend(directions * chunks * count * width, dtype)
         seen = np.empty((directions * chunks, count), np.uint8)
         if kept.round_:
-            dw_hh = torch.empty(chunks, kept.round_.forth.places.size, dtype=dtype)
+            dw_hh = torch.empty(chunks, len(kept.round_.forth.places), dtype=dtype)
         else:
             dw_hh = torch.empty(directions, chunks, width, units, dtype=dtype)
-        steps.backward(index.numpy(), offsets.numpy(), order, bases, flat(whole), some,
+        steps.backward(index.numpy(), offsets.numpy(), order, bases, flat(whole), some, least,
                        kept.round_.forth[:3], units, directions, how, gates.numpy(),
                        cells.numpy(), hidden.numpy(), flat(grad), flat(pick), dproj.numpy(),
                        seen, flat(dw_hh))  # fmt: skip
@@ -158,10 +162,10 @@ class _Layer(torch.autograd.Function):
         steps.words_back(dproj.numpy(), seen, directions, width, flat(whole), some, flat(dtable))
         db = torch.empty(directions, width, 1, dtype=dtype)
         if kept.into:
-            sums = torch.empty(1, kept.into.forth.places.size, dtype=dtype)
+            sums = torch.empty(1, len(kept.into.forth.places), dtype=dtype)
             steps.weights_back_kept(dproj.numpy(), chunks, directions, count, width,
-                                    flat(table), size, kept.into.forth[:3], flat(sums),
-                                    flat(db))  # fmt: skip
+                                    flat(pad(table.detach(), count, wide)), wide,
+                                    kept.into.forth[:3], flat(sums), flat(db))  # fmt: skip
             into = kept.into.gradients(sums, w_ih)
         else:
             dw_ih = torch.empty(directions, width, wide, dtype=dtype)

@@ -1,182 +1,139 @@
-"""Products with pruned matrices on the CPU, equal to the bit to those of the dense tiles.
+"""Products with pruned matrices on the CPU: what is kept is multiplied, wherever it lies.
 
-A product with an exact zero adds nothing. So a sum over the kept weights alone, in the order of the
-dense sum and with its fused operations, is the dense sum.
+Rows (texts, words) lie along the vector. A few rows of inputs are turned on their side, so that one
+input's numbers of all these rows are neighbours; then a kept weight costs one fma for a vector of
+rows, whatever the pattern of the mask. A product with an exact zero adds nothing: a sum over the
+kept weights alone, in the order of the dense sum and with its fused operations, is the dense sum to
+the bit.
 
-The outputs of a product lie along the vector, as the dense tiles have them. The kept weights of
-one vector of outputs are dealt to slots. A slot is a window of `lanes` neighbouring inputs and, for
-each output, at most one weight on an input of that window: a vector of weights and a permutation
-that brings every output its input. To multiply costs a permutation and an fma for each slot and
-row, whatever number of rows. Windows begin at multiples of half a vector; each row of inputs is
-laid out twice, the second time half a vector on, so that every window is an aligned vector.
+The gradient of a kept weight is a sum over rows. Here these lie along the vector, and its sums are
+taken lane by lane: it agrees with the dense gradient to rounding, not to the bit.
 
-The gradient of the weights uses the same slots: its sum runs over rows one after another, and so
-its vectors, too, must lie along the outputs.
-
-Bell & Garland (2009), "Implementing sparse matrix-vector multiplication on throughput-oriented
-processors", section 4.4 (hybrid of sliced formats), has the slots; the permutations are ours.
+Nikdan et al. (2023), "SparseProp", have the batch along the vector for whole layers; here a few
+rows at a time are turned there and back, because an LSTM's step wants them as they were.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import config, njit, types
-from numba.core import cgutils
+from llvmlite import ir
+from numba import njit, types
 from numba.extending import intrinsic
 
-from lottery.kernels.vectors import VECTOR_BITS, Vector, element, lanes_of, sweep
+from lottery.kernels.vectors import Vector, element, lanes_of
 
-_ARM = binding.get_default_triple().startswith(("aarch64", "arm64"))
-# The CPU's feature, its permutation by an index, and the bytes that move together.
-_FEATURE, _PERMUTE, _PIECE = {
-    512: ("avx512f", "llvm.x86.avx512.permvar.sf.512", 4),
-    256: ("avx2", "llvm.x86.avx2.permps", 4),
-    128: ("neon", "llvm.aarch64.neon.tbl1.v16i8", 1)
-    if _ARM
-    else ("ssse3", "llvm.x86.ssse3.pshuf.b.128", 1),
-}[VECTOR_BITS]
-
-# Whether there are permutations by an index that is not a constant. Numba must use this very CPU.
-PERMUTES = bool(binding.get_host_cpu_features().get(_FEATURE)) and not (
-    config.CPU_NAME or config.CPU_FEATURES
-)
-_PICKS = VECTOR_BITS // 8 // _PIECE  # numbers in a permutation
-HEIGHT = 8  # rows of a product that go together
-_ROWS = 32  # rows that a gradient lays out at once, for the first-level cache
-_GATHER = 8 if VECTOR_BITS == 512 or _ARM else 6  # slots of a gradient that go together: registers
-
-# A product is sparse if its slots are at most this share of the vectors that the dense one takes.
-# A slot costs up to three times as much as a vector of a full tile; fewer rows change little.
-SHARE = 0.3
+WIDE = 4  # vectors of rows that go together: as many sums as a register block has room for
+# A matrix is multiplied sparsely if it keeps at most this share of its weights. Decided by the
+# mask alone, never by a clock.
+SHARE = 0.35
+NEVER = 2**31 - 1  # rows: the product is dense
 
 
 class Pattern(NamedTuple):
-    """Where the kept weights of a matrix (outputs, inputs) are; no values.
+    """Where the kept weights of a matrix (outputs, inputs) are, output by output; no values.
 
-    outputs is a multiple of lanes. `places` are those of the weights in their flat array, the one
-    after all weights where an output has no weight in a slot: there is a zero.
+    Outputs go in blocks of a tile's columns, which follow one another; within a block those with
+    fewest weights come first, so that loops of one length follow one another, too.
     """
 
-    firsts: np.ndarray  # int64 (outputs / lanes + 1,) first slot of each vector of outputs
-    windows: np.ndarray  # int64 (slots,) where the window begins in a row laid out twice
-    picks: np.ndarray  # uint8 (slots * _PICKS,) permutations
-    places: np.ndarray  # uint32 (slots, lanes)
+    outputs: np.ndarray  # int32 (outputs,)
+    firsts: np.ndarray  # int64 (outputs + 1,) first weight of each of these
+    inputs: np.ndarray  # int32 (kept,) rising within an output
+    places: np.ndarray  # int64 (kept,) of the weights in their flat array
 
 
-def nothing(dtype: np.dtype) -> Pattern:
-    """No pattern: the product is dense."""
-    lanes = VECTOR_BITS // 8 // dtype.itemsize
-    none = np.zeros(0, np.int64)
-    return Pattern(none, none, np.zeros(0, np.uint8), np.zeros((0, lanes), np.uint32))
+def pattern(places: np.ndarray, block: int) -> Pattern:
+    """Of a matrix given as the `places` (outputs, inputs) of its weights, -1 where none is kept.
 
-
-def pays(found: Pattern, outputs: int, inputs: int) -> bool:
-    """Whether the sparse product is to be taken. Decided by the pattern alone, never by a clock."""
-    return PERMUTES and found.places.size <= SHARE * outputs * inputs
-
-
-def pattern(places: np.ndarray, dtype: np.dtype, none: int) -> Pattern:
-    """The pattern of a matrix, given as the `places` (outputs, inputs) of its weights or -1;
-    none: what stands for no weight in a slot.
-
-    Inputs and outputs are whole numbers of vectors. Every output meets its inputs in their order.
+    outputs is a multiple of `block`.
     """
-    lanes = VECTOR_BITS // 8 // dtype.itemsize
-    count = np.zeros(len(places) // lanes + 1, np.int64)
-    _deal(places, lanes, count, np.empty(0, np.int64), np.empty((0, lanes), np.uint32),
-          np.empty((0, lanes), np.uint8))  # fmt: skip
-    firsts = np.cumsum(count)
-    windows = np.empty(firsts[-1], np.int64)
-    dealt = np.full((firsts[-1], lanes), none, np.uint32)
-    lane = np.zeros((firsts[-1], lanes), np.uint8)
-    _deal(places, lanes, firsts, windows, dealt, lane)
-    part = _PICKS // lanes  # pieces of a number
-    picks = lane[:, :, None] * part + np.arange(part, dtype=np.uint8)
-    return Pattern(firsts, windows, picks.astype(np.uint8).reshape(-1), dealt)
+    counts = (places >= 0).sum(1).reshape(-1, block)
+    order = counts.argsort(1, kind="stable") + np.arange(len(places), step=block)[:, None]
+    rows = places[order.reshape(-1)]
+    kept = rows >= 0
+    firsts = np.concatenate([[0], kept.sum(1).cumsum()])
+    inputs = kept.nonzero()[1].astype(np.int32)
+    return Pattern(order.reshape(-1).astype(np.int32), firsts, inputs, rows[kept].astype(np.int64))
 
 
-@njit(cache=True, nogil=True)
-def _deal(places, lanes, firsts, windows, dealt, lane):
-    """Deal weights to slots; without room for slots (windows) only count them, in `firsts`.
+NOTHING = Pattern(  # of a matrix that is not multiplied sparsely
+    np.zeros(0, np.int32), np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64)
+)
 
-    The next slot begins at the first input that any output still waits for; every output whose
-    next weight is in the window takes it.
+
+def least(share: float, lanes: int) -> int:
+    """Rows from which the sparse product of a matrix that keeps `share` is the faster one.
+
+    A vector of rows costs it about four times a row's `share` of the dense tile, even a vector
+    with a single row in it.
     """
-    outputs, inputs = places.shape
-    half = lanes // 2
-    at = np.empty(lanes, np.int64)
-    counting = len(windows) == 0
-    for vector in range(outputs // lanes):
-        slots = 0
-        for q in range(lanes):
-            at[q] = 0
-        while True:
-            start = inputs
-            for q in range(lanes):
-                row = places[vector * lanes + q]
-                while at[q] < inputs and row[at[q]] < 0:
-                    at[q] += 1
-                start = min(start, at[q])
-            if start == inputs:
-                break
-            start = min(start // half * half, inputs - lanes)
-            slot = firsts[vector] + slots
-            for q in range(lanes):
-                if at[q] < start + lanes:
-                    if not counting:
-                        dealt[slot, q] = places[vector * lanes + q, at[q]]
-                        lane[slot, q] = at[q] - start
-                    at[q] += 1
-            if not counting:
-                windows[slot] = start if start % lanes == 0 else inputs + start - half
-            slots += 1
-        if counting:
-            firsts[vector + 1] = slots
+    return max(math.ceil(4 * lanes * share), 1)
 
 
-# --- vectors ----------------------------------------------------------------------------------
+@intrinsic
+def _turn(typingctx, loaded, stored, x, x0, xr, out, o0, step):
+    """out[c, r] = x[r, c] for a square of lanes, rows r from `loaded` on zero.
+
+    Of out only the first `stored` rows c are written. xr, step: from row to row.
+    """
+
+    def build(context, builder, signature, arguments):
+        loaded, stored, x, x0, xr, out, o0, step = arguments
+        kinds = signature.args
+        v = Vector(builder, kinds[2].dtype)
+        x = element(context, builder, kinds[2], x, x0)
+        out = element(context, builder, kinds[5], out, o0)
+
+        def row(start, stride, r, count):
+            """The r-th row, or the last of `count`; and whether it is one."""
+            r = ir.Constant(count.type, r)
+            there = builder.icmp_signed("<", r, count)
+            last = builder.sub(count, ir.Constant(count.type, 1))
+            place = builder.mul(builder.select(there, r, last), stride)
+            return builder.gep(start, [place]), there
+
+        rows = []
+        for r in range(v.lanes):
+            pointer, there = row(x, xr, r, loaded)
+            rows.append(builder.select(there, v.load(pointer), v.number(0.0)))
+        s = 1
+        while s < v.lanes:
+            for r in range(v.lanes):
+                if not r & s:
+                    low, high = rows[r], rows[r + s]
+                    rows[r], rows[r + s] = (_mixed(v, low, high, s, odd) for odd in (0, s))
+            s *= 2
+        for r in reversed(range(v.lanes)):  # the last row is written last
+            v.store(rows[r], row(out, step, r, stored)[0])
+        return context.get_dummy_value()
+
+    whole = types.intp
+    return types.void(whole, whole, x, whole, whole, out, whole, whole), build
 
 
-def _permuted(v: Vector, window, pick):
-    """What `pick` chooses of the window that begins at this pointer."""
-    size = 8 if _PIECE == 1 else 32
-    index = ir.VectorType(ir.IntType(size), _PICKS)
-    kind = index if _PIECE == 1 else ir.VectorType(ir.FloatType(), _PICKS)
-    function = cgutils.get_or_insert_function(
-        v.builder.module, ir.FunctionType(kind, [kind, index]), _PERMUTE
-    )
-    window = v.builder.bitcast(v.load(window), kind)
-    return v.builder.bitcast(v.builder.call(function, [window, pick]), v.type)
+def _mixed(v: Vector, low, high, s: int, odd: int):
+    """Of two rows a step of the turn: runs of s numbers, in turn from the one and the other."""
+    places = [
+        (lane | odd if not lane & s else v.lanes + ((lane & ~s) | odd)) for lane in range(v.lanes)
+    ]
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), v.lanes), places)
+    return v.builder.shuffle_vector(low, high, mask)
 
 
-def _pick(v: Vector, picks, slot):
-    """The permutation of a slot."""
-    kind = ir.VectorType(ir.IntType(8), _PICKS)
-    start = v.builder.gep(picks, [v.builder.mul(slot, ir.Constant(slot.type, _PICKS))])
-    pick = v.builder.load(v.builder.bitcast(start, kind.as_pointer()), align=1)
-    return pick if _PIECE == 1 else v.builder.zext(pick, ir.VectorType(ir.IntType(32), _PICKS))
-
-
-def _on(v: Vector, start, count: int, step=None):
-    """The pointer `count` elements on, or `count` steps."""
-    many = ir.Constant(ir.IntType(64), count)
-    return v.builder.gep(start, [many if step is None else v.builder.mul(step, many)])
-
-
-def _loop(v: Vector, first, last, sums, body):
-    """Sums after body(k, sums) -> sums for k = first..last-1, one turn at least."""
-    builder, before = v.builder, v.builder.block
-    block = builder.append_basic_block("slots")
-    after = builder.append_basic_block("slots.end")
+def _loop(builder, first, last, by: int, sums, body):
+    """Sums after body(k, sums) -> sums for k = first, first + by, ... below last; one at least."""
+    before = builder.block
+    block = builder.append_basic_block("kept")
+    after = builder.append_basic_block("kept.end")
     builder.branch(block)
     builder.position_at_end(block)
     k = builder.phi(first.type)
-    phis = [builder.phi(v.type) for _ in sums]
+    phis = [builder.phi(value.type) for value in sums]
     new = body(k, phis)
-    following = builder.add(k, ir.Constant(k.type, 1))
+    following = builder.add(k, ir.Constant(k.type, by))
     k.add_incoming(first, before)
     k.add_incoming(following, block)
     for phi, start, value in zip(phis, sums, new, strict=True):
@@ -201,95 +158,102 @@ def _for_number(builder, number, most: int, build) -> None:
 
 
 @intrinsic
-def _pluck(typingctx, rows, c, c0, cr, a, a0, ar, values, picks, windows, first, last):
-    """c[r, lane] += sum_s values[s, lane] a[r, windows[s] + picks[s, lane]], one vector of outputs.
+def _add(typingctx, vectors, c, c0, a, a0, values, inputs, first, last):
+    """c[:] += sum_s values[s] a[inputs[s], :], s = first..last-1 in order, one at least.
 
-    For `rows` (1 to HEIGHT) rows and the slots s = first..last-1, one at least, in their order.
+    c is `vectors` (1 to WIDE) vectors, and rows of a are WIDE vectors apart.
     """
 
     def build(context, builder, signature, arguments):
-        rows, c, c0, cr, a, a0, ar, values, picks, windows, first, last = arguments
+        vectors, c, c0, a, a0, values, inputs, first, last = arguments
         kinds = signature.args
         v = Vector(builder, kinds[1].dtype)
         zero = ir.Constant(first.type, 0)
         c = element(context, builder, kinds[1], c, c0)
-        a = element(context, builder, kinds[4], a, a0)
-        values = element(context, builder, kinds[7], values, zero)
-        picks = element(context, builder, kinds[8], picks, zero)
-        windows = element(context, builder, kinds[9], windows, zero)
+        a = element(context, builder, kinds[3], a, a0)
+        values = element(context, builder, kinds[5], values, zero)
+        inputs = element(context, builder, kinds[6], inputs, zero)
 
         def some(count):
-            targets, lines = (
-                [_on(v, start, r, step) for r in range(count)] for start, step in ((c, cr), (a, ar))
-            )
+            def at(start, q):
+                return builder.gep(start, [ir.Constant(first.type, q * v.lanes)])
 
             def body(s, sums):
-                at = builder.mul(s, ir.Constant(s.type, v.lanes))
-                value = v.load(builder.gep(values, [at]))
-                pick = _pick(v, picks, s)
-                window = builder.load(builder.gep(windows, [s]))
-                return [
-                    v.fma(_permuted(v, builder.gep(line, [window]), pick), value, total)
-                    for line, total in zip(lines, sums, strict=True)
-                ]
+                value = v.spread(builder.load(builder.gep(values, [s])))
+                k = builder.sext(builder.load(builder.gep(inputs, [s])), first.type)
+                line = builder.gep(a, [builder.mul(k, ir.Constant(k.type, WIDE * v.lanes))])
+                return [v.fma(v.load(at(line, q)), value, total) for q, total in enumerate(sums)]
 
-            sums = _loop(v, first, last, [v.load(pointer) for pointer in targets], body)
-            for value, pointer in zip(sums, targets, strict=True):
-                v.store(value, pointer)
+            targets = [at(c, q) for q in range(count)]
+            new = _loop(builder, first, last, 1, [v.load(target) for target in targets], body)
+            for value, target in zip(new, targets, strict=True):
+                v.store(value, target)
 
-        _for_number(builder, rows, HEIGHT, some)
+        _for_number(builder, vectors, WIDE, some)
         return context.get_dummy_value()
 
     whole = types.intp
-    arguments = whole, c, whole, whole, a, whole, whole, values, picks, windows, whole, whole
-    return types.void(*arguments), build
+    return types.void(whole, c, whole, a, whole, values, inputs, whole, whole), build
 
 
 @intrinsic
-def _gather(typingctx, slots, sums, b, b0, br, a, a0, ar, picks, windows, first, depth):
-    """sums[s, lane] += sum_k b[k, lane] a[k, windows[s] + picks[s, lane]], k < depth in order.
+def _dots(typingctx, number, sums, b, b0, a, a0, step, inputs, s, depth):
+    """sums[s + n] += b[:depth] . a[inputs[s + n], :depth] for `number` (1 to WIDE) weights n.
 
-    For `slots` (1 to _GATHER) slots s from `first` on; depth is 1 at least.
+    depth is a whole number of vectors, rows of a are `step` apart.
     """
 
     def build(context, builder, signature, arguments):
-        slots, sums, b, b0, br, a, a0, ar, picks, windows, first, depth = arguments
+        number, sums, b, b0, a, a0, step, inputs, s, depth = arguments
         kinds = signature.args
         v = Vector(builder, kinds[1].dtype)
-        zero = ir.Constant(first.type, 0)
-        at = builder.mul(first, ir.Constant(first.type, v.lanes))
-        sums = element(context, builder, kinds[1], sums, at)
+        zero = ir.Constant(s.type, 0)
+        sums = element(context, builder, kinds[1], sums, s)
         b = element(context, builder, kinds[2], b, b0)
-        a = element(context, builder, kinds[5], a, a0)
-        picks = element(context, builder, kinds[8], picks, zero)
-        windows = element(context, builder, kinds[9], windows, first)
+        a = element(context, builder, kinds[4], a, a0)
+        inputs = element(context, builder, kinds[7], inputs, s)
 
         def some(count):
-            targets = [_on(v, sums, n * v.lanes) for n in range(count)]
-            orders = [
-                _pick(v, picks, builder.add(first, ir.Constant(first.type, n)))
-                for n in range(count)
-            ]
-            lines = [builder.gep(a, [builder.load(_on(v, windows, n))]) for n in range(count)]
+            def at(start, n):
+                return builder.gep(start, [ir.Constant(s.type, n)])
 
-            def body(k, sums):
-                left = v.load(builder.gep(b, [builder.mul(k, br)]))
-                at = builder.mul(k, ar)
+            lines = []
+            for n in range(count):
+                k = builder.sext(builder.load(at(inputs, n)), s.type)
+                lines.append(builder.gep(a, [builder.mul(k, step)]))
+
+            def body(r, totals):
+                left = v.load(builder.gep(b, [r]))
                 return [
-                    v.fma(left, _permuted(v, builder.gep(line, [at]), order), total)
-                    for line, order, total in zip(lines, orders, sums, strict=True)
+                    v.fma(left, v.load(builder.gep(line, [r])), total)
+                    for line, total in zip(lines, totals, strict=True)
                 ]
 
-            new = _loop(v, zero, depth, [v.load(pointer) for pointer in targets], body)
-            for value, pointer in zip(new, targets, strict=True):
-                v.store(value, pointer)
+            totals = _loop(builder, zero, depth, v.lanes, [v.number(0.0)] * count, body)
+            for n, total in enumerate(totals):
+                place = at(sums, n)
+                builder.store(builder.fadd(builder.load(place), _across(v, total)), place)
 
-        _for_number(builder, slots, _GATHER, some)
+        _for_number(builder, number, WIDE, some)
         return context.get_dummy_value()
 
     whole = types.intp
-    arguments = whole, sums, b, whole, whole, a, whole, whole, picks, windows, whole, whole
+    arguments = whole, sums, b, whole, a, whole, whole, inputs, whole, whole
     return types.void(*arguments), build
+
+
+def _across(v: Vector, vector):
+    """The sum of a vector's numbers, halves on halves."""
+    builder, count = v.builder, v.lanes
+    while count > 1:
+        count //= 2
+        kind = ir.VectorType(ir.IntType(32), count)
+        halves = [
+            builder.shuffle_vector(vector, vector, ir.Constant(kind, list(range(k, k + count))))
+            for k in (0, count)
+        ]
+        vector = builder.fadd(*halves)
+    return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
 
 
 # --- loops over them --------------------------------------------------------------------------
@@ -304,85 +268,74 @@ def aligned(array):
 
 
 @njit(cache=True, nogil=True)
-def _copy(count, out, o0, x, x0):
-    whole = count // lanes_of(out) * lanes_of(out)
-    if whole > 0:
-        sweep("copy", whole, out, o0, x, x0, 0)
-    for k in range(whole, count):
-        out[o0 + k] = x[x0 + k]
+def turn(rows, columns, x, x0, xr, out, o0, step):
+    """out[c, r] = x[r, c], and zero for rows up to a whole vector; columns: whole vectors."""
+    lanes = lanes_of(out)
+    for top in range(0, rows, lanes):
+        for left in range(0, columns, lanes):
+            _turn(min(lanes, rows - top), lanes, x, x0 + top * xr + left, xr,
+                  out, o0 + left * step + top, step)  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
-def _twice(rows, size, out, o0, x, x0, step):
-    """Lay out rows of `size` inputs, `step` apart in x, as the windows want them; the stride."""
+def turn_back(rows, columns, x, x0, step, out, o0, outr):
+    """The inverse: out[r, c] = x[c, r] for these rows alone."""
     lanes = lanes_of(out)
-    half, stride = lanes // 2, (size + lanes - 1) // lanes * lanes
-    for r in range(rows):
-        _copy(size, out, o0 + 2 * r * stride, x, x0 + r * step)
-        if size > half:
-            _copy(size - half, out, o0 + (2 * r + 1) * stride, x, x0 + r * step + half)
-    return stride
+    for top in range(0, rows, lanes):
+        for left in range(0, columns, lanes):
+            _turn(lanes, min(lanes, rows - top), x, x0 + left * step + top, step,
+                  out, o0 + top * outr + left, outr)  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def multiply(rows, c, c0, cr, a, a0, ar, size, kept, direction, count):
     """c[r, :] += weights a[r, :size], for the `count` outputs of a direction.
 
-    c0, cr, a0, ar: the first elements and the steps from row to row, as `tile` has them; kept:
-    firsts, windows and picks of a Pattern of all directions, and the weights in its slots.
+    c0, cr, a0, ar: the first elements and the steps from row to row, as `tile` has them; size and
+    count: whole numbers of vectors and of blocks. kept: outputs, firsts and inputs of a Pattern of
+    all directions, and the values of its weights.
     """
-    firsts, windows, picks, values = kept
+    outputs, firsts, inputs, values = kept
     lanes = lanes_of(c)
-    scratch = np.empty(HEIGHT * 2 * (size + lanes) + lanes, c.dtype)
-    begin = aligned(scratch)
-    vectors = count // lanes
-    for first in range(0, rows, HEIGHT):
-        height = min(HEIGHT, rows - first)
-        stride = _twice(height, size, scratch, begin, a, a0 + first * ar, ar)
-        for k in range(vectors):
-            slot, last = firsts[direction * vectors + k], firsts[direction * vectors + k + 1]
-            if slot < last:
-                _pluck(height, c, c0 + first * cr + k * lanes, cr, scratch, begin, 2 * stride,
-                       values, picks, windows, slot, last)  # fmt: skip
+    block, wide = 4 * lanes, WIDE * lanes
+    scratch = np.empty((size + block) * wide + lanes, c.dtype)
+    lines = aligned(scratch)
+    sums = lines + size * wide
+    for top in range(0, rows, wide):
+        height = min(wide, rows - top)
+        vectors = (height + lanes - 1) // lanes
+        turn(height, size, a, a0 + top * ar, ar, scratch, lines, wide)
+        for left in range(0, count, block):
+            first = direction * count + left
+            if firsts[first] == firsts[first + block]:
+                continue
+            turn(height, block, c, c0 + top * cr + left, cr, scratch, sums, wide)
+            for j in range(first, first + block):
+                if firsts[j] < firsts[j + 1]:
+                    _add(vectors, scratch, sums + (outputs[j] - left) * wide, scratch, lines,
+                         values, inputs, firsts[j], firsts[j + 1])  # fmt: skip
+            turn_back(height, block, scratch, sums, wide, c, c0 + top * cr + left, cr)
 
 
 @njit(cache=True, nogil=True)
-def collect(rows, sums, b, b0, br, a, a0, ar, size, slots, vector, vectors):
-    """sums += the gradient of the weights, b.T @ a over `rows` rows in order, slot by slot.
+def collect(rows, sums, b, b0, br, a, a0, ar, size, kept, first, left, count):
+    """sums += the gradient of the kept weights, b.T @ a over `rows` rows.
 
-    b (rows, outputs) has the outputs of `vectors` vectors from `vector` on, a (rows, size); slots:
-    firsts, windows and picks of a Pattern.
+    For the outputs left..left+count-1 (whole blocks) of b (rows, outputs), which are those from
+    `first` on of a Pattern, whose outputs, firsts and inputs are `kept`; a (rows, size).
     """
-    firsts, windows, picks = slots
+    outputs, firsts, inputs = kept
     lanes = lanes_of(b)
-    scratch = np.empty(_ROWS * 2 * (size + lanes) + lanes, b.dtype)
-    begin = aligned(scratch)
-    for top in range(0, rows, _ROWS):
-        depth = min(_ROWS, rows - top)
-        stride = _twice(depth, size, scratch, begin, a, a0 + top * ar, ar)
-        for k in range(vectors):
-            start, end = firsts[vector + k], firsts[vector + k + 1]
-            pieces = (end - start + _GATHER - 1) // _GATHER
-            for piece in range(pieces):
-                first = start + (end - start) * piece // pieces
-                count = start + (end - start) * (piece + 1) // pieces - first
-                _gather(count, sums, b, b0 + top * br + k * lanes, br, scratch, begin, 2 * stride,
-                        picks, windows, first, depth)  # fmt: skip
-
-
-@njit(cache=True, nogil=True)
-def fill(places, weights, out):
-    """out = weights[places], all flat."""
-    for k in range(len(places)):
-        out[k] = weights[places[k]]
-
-
-@njit(cache=True, nogil=True)
-def spread(places, sums, out):
-    """The inverse: out[places] = the sum of `sums` (parts, slots, lanes) over parts, in order."""
-    for slot in range(len(places)):
-        for q in range(places.shape[1]):
-            total = sums[0, slot, q]
-            for part in range(1, len(sums)):
-                total += sums[part, slot, q]
-            out[places[slot, q]] = total
+    block = 4 * lanes
+    step = (rows + lanes - 1) // lanes * lanes
+    scratch = np.empty((size + block) * step + lanes, b.dtype)
+    lines = aligned(scratch)
+    slopes = lines + size * step
+    turn(rows, size, a, a0, ar, scratch, lines, step)
+    for begin in range(0, count, block):
+        turn(rows, block, b, b0 + left + begin, br, scratch, slopes, step)
+        for j in range(first + begin, first + begin + block):
+            slope = slopes + (outputs[j] - left - begin) * step
+            for s in range(firsts[j], firsts[j + 1], WIDE):
+                _dots(min(WIDE, firsts[j + 1] - s), sums, scratch, slope, scratch, lines, step,
+                      inputs, s, step)  # fmt: skip
