@@ -19,8 +19,8 @@ from lottery import files
 from lottery.data import sources
 from lottery.data.balance import Balance
 from lottery.data.batches import Split
-from lottery.data.rows import SPLITS, build, rows_of
 from lottery.data.own import Own, from_file, from_frame
+from lottery.data.rows import SPLITS, build, rows_of
 from lottery.data.sources import DATASETS, Dataset
 from lottery.files import Damaged, UserError, root
 
@@ -150,7 +150,10 @@ def _load_own(own: Own, split_seed: int, size: int, say: Callable[[str], object]
         except OSError:
             folder = Path(tempfile.gettempdir())
         found = _fill(path, say, own.build(split_seed, size, folder))
-    unknown = found[0]["facts"]["unk_share"]["valid"]
+    facts = found[0]["facts"]
+    if lacking := facts["own"]["labels"]["train"].count(0):
+        say(f"{own.name}: {lacking} classes have no training text, and cannot be learned")
+    unknown = facts["unk_share"]["valid"]
     if unknown > UNKNOWN and own.tokens == "words":
         say(
             f"{own.name}: {unknown:.0%} of validation's words do not occur in training; for texts "

@@ -22,6 +22,7 @@ from lottery.files import UserError
 CLASSES = 1000  # at most
 TEST_SHARE = 0.2  # of all rows, as of the 50,000 reviews
 VALID_SHARE = 0.3  # of the others, as of both corpora
+ONE_ROW = "{count} classes have one row ({names}), which is in one split and in no other"
 # Names of other things in a results folder, or on the command line.
 TAKEN = {*DATASETS, "demo", "runs", "checkpoints", "figures", "tickets", "trials", "cnn", "lstm"}
 
@@ -48,8 +49,10 @@ class Own:
         """Facts and arrays as of `rows.build`; ids are kept in nameless files in `folder`."""
 
         def empty(count: int, dtype: type) -> np.ndarray:
-            file = tempfile.TemporaryFile(dir=folder)
-            return np.memmap(file, dtype, "w+", shape=count) if count else np.empty(0, dtype)
+            if not count:
+                return np.empty(0, dtype)
+            with tempfile.TemporaryFile(dir=folder) as file:  # the map outlives it
+                return np.memmap(file, dtype, "w+", shape=count)
 
         facts, arrays = rows.build(
             self._rows(folder),
@@ -95,8 +98,8 @@ class Own:
                 place += 1
                 yield text
 
-        spill = tempfile.TemporaryFile(dir=folder)
-        encoded = tokens.encode(texts(), tokens.SPLITTERS[self.tokens], spill)
+        with tempfile.TemporaryFile(dir=folder) as spill:  # the map outlives it
+            encoded = tokens.encode(texts(), tokens.SPLITTERS[self.tokens], spill)
         if digest.hexdigest() != self.digest:
             raise self._changed()
         parts = np.repeat([part == "test" for part in counts], list(counts.values()))
@@ -169,6 +172,7 @@ def from_file(
     *,
     text: str,
     label: str,
+    parquet: bool = False,
     name: str | None = None,
     test: Path | None = None,
     delimiter: str | None = None,
@@ -178,10 +182,10 @@ def from_file(
     tokens: str = "words",
     say: Callable[[str], object] = print,
 ) -> Own:
-    """The same of a parquet file (by its ending) or a CSV; called after it unless named."""
+    """The same of a CSV with a header or a `parquet` file; called after it unless named."""
 
     def source(one: Path) -> reading.Source:
-        if Path(one).suffix.lower() in (".parquet", ".pq"):
+        if parquet:
             return reading.parquet_file(one, text, label)
         return reading.csv_file(one, text, label, delimiter, encoding)
 
@@ -225,22 +229,23 @@ def look(
     if len(every) < 2:
         raise UserError(f"{place}: one class only ({_few(every)}); name a column of 2 to 1,000")
     if strange := every - set(next(iter(counts.values()))):
-        raise UserError(f"{parts['test'].place}: {_few(strange)} occurs in the test set alone; train on it, too")
+        raise UserError(
+            f"{parts['test'].place}: {_few(strange)} occurs in the test set alone; train on it, too"
+        )
     if len(every) > CLASSES:
         raise UserError(_too_many(place, every))
     total = counts["all" if "all" in counts else "train"]
-    for one in sorted(c for c in every if sum(of[c] for of in counts.values()) == 1)[:3]:
-        say(f"{name}: class {one!r} has one row, which is in one of train, validation and test alone")
-    for lack, rows in left_out.items():
-        say(f"{name}: {rows:,} rows have no {lack}; they are left out")
-    rows = sum(total.values())
-    given = "test" in counts
-    held = sum(counts["test"].values()) if given else max(2, round(test_share * rows))
-    valid = max(1, round(valid_share * (rows if given else rows - held)))
+    if single := [one for one in every if sum(of[one] for of in counts.values()) == 1]:
+        say(f"{name}: {ONE_ROW.format(count=len(single), names=_few(single))}")
+    for lack, count in left_out.items():
+        say(f"{name}: {count:,} rows have no {lack}; they are left out")
+    given, size = "test" in counts, sum(total.values())
+    held = sum(counts["test"].values()) if given else max(2, round(test_share * size))
+    valid = max(1, round(valid_share * (size if given else size - held)))
     known = Dataset(
         title=name,
         classes=tuple(sorted(every, key=_in_order)),
-        sizes=(rows - valid - (0 if given else held), valid, held),
+        sizes=(size - valid - (0 if given else held), valid, held),
         official=given,
     )
     source = " + ".join(source.place for source in parts.values())
@@ -260,16 +265,20 @@ def _looked(part: str, source: reading.Source, digest, left_out: Counter) -> Cou
             digest.update(json.dumps([text, label]).encode())
             f"{text}{label}".encode()
         except UnicodeEncodeError:
-            raise UserError(f"{source.place}: a text is not valid Unicode ({text[:20]!a}); mend it") from None
+            raise UserError(
+                f"{source.place}: a text is not valid Unicode ({text[:20]!a}); mend it"
+            ) from None
         last, numbers = text, numbers and _is_number(text)
         found[label] += 1
         if len(found) > CLASSES:
             raise UserError(_too_many(source.place, found))
     if not found:
-        why = ", ".join(f"{rows:,} have no {lack}" for lack, rows in lacks.items())
+        why = ", ".join(f"{count:,} have no {lack}" for lack, count in lacks.items())
         raise UserError(f"{source.place}: no row has a text and a label ({why or 'there is none'})")
     if numbers:
-        raise UserError(f"{source.place}: the texts are numbers ({last[:20]!r} is one); name another column")
+        raise UserError(
+            f"{source.place}: the texts are numbers ({last[:20]!r} is one); name another column"
+        )
     left_out.update(lacks)
     return found
 

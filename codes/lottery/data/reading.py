@@ -167,7 +167,9 @@ def parquet_file(path: Path, text: str, label: str) -> Source:
                 yield file
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
-            raise UserError(f"{path.name}: not a whole parquet file ({reason}); copy it again") from None
+            raise UserError(
+                f"{path.name}: not a whole parquet file ({reason}); copy it again"
+            ) from None
 
     with opened() as file:
         schema = file.schema_arrow
@@ -227,7 +229,9 @@ def _pandas(frame: pd.DataFrame, text: str, label: str, place: str) -> Source:
     _columns(place, list(frame.columns), text, label)
     texts, labels = frame[text].copy(), frame[label].copy()  # whoever changes the frame later
     if pd.api.types.is_numeric_dtype(texts) and not texts.isna().all():
-        raise UserError(f"{place}: column {text!r} holds {texts.dtype}, not text; name another column")
+        raise UserError(
+            f"{place}: column {text!r} holds {texts.dtype}, not text; name another column"
+        )
 
     def rows() -> Iterator[Row]:
         for number, (one, other) in enumerate(zip(texts, labels, strict=True)):
@@ -301,7 +305,7 @@ def class_name(value: Any) -> str | None:
         return None
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
-    return str(value).strip() or None
+    return " ".join(str(value).split()) or None
 
 
 def _is_missing(value: Any) -> bool:
