@@ -1,4 +1,4 @@
-"""Your own texts go from a file to a report and its figures in one command, and again to the bit."""
+"""Your own texts go from a file to a report in one command, and again to the bit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from lottery.report import page
 from lottery.runs.store import Store
 from lottery.upkeep.verify import verify
 
-TINY = "--epochs 2 --embedding-size 6 --filters 4 --batch-size 32 --learning-rate 0.02 --threads 1".split()
+TINY = "--epochs 2 --embedding-size 6 --filters 4 --batch-size 32 --threads 1".split()
+TINY += ["--learning-rate", "0.02"]
 QUICK = {"epochs": 1, "embedding_size": 4, "filters": 2, "widths": [2], "threads": 1}
 
 

@@ -200,7 +200,7 @@ def test_a_thousand_classes_and_no_more(put):
         name: reading.Source(name, lambda some=some: iter(some))
         for name, some in (("train", rows[:1000]), ("test", rows[1000:]))
     }
-    with pytest.raises(UserError, match="'class 1000' occurs in the test set alone"):
+    with pytest.raises(UserError, match=r"'class 1000' occurs in the test set alone"):
         own.look(parts, "mine", 0.3, 0.2, "words", [].append)
 
 
@@ -213,7 +213,7 @@ def test_too_few_texts_to_divide(put):
 @pytest.mark.parametrize("name", [*DATASETS, "demo", "runs", "cnn", "IMDb", "", "a/b", "..", "ä"])
 def test_names_that_are_taken_or_none(name):
     frame = pd.DataFrame(ROWS, columns=["text", "label"])
-    with pytest.raises(UserError, match="is taken|no name of a corpus"):
+    with pytest.raises(UserError, match=r"is taken|no name of a corpus"):
         data.from_frame(frame, text="text", label="label", name=name)
 
 
@@ -266,8 +266,10 @@ def test_a_frame_that_is_changed_later_changes_nothing():
 
 @pytest.mark.parametrize(
     ("value", "name"),
-    [(3, "3"), (3.0, "3"), (3.5, "3.5"), (True, "True"), (" a \n b ", "a b"), ("", None)]
-    + [(None, None), (float("nan"), None), (pd.NA, None), (pd.NaT, None)],
+    [
+        *((3, "3"), (3.0, "3"), (3.5, "3.5"), (True, "True"), (" a \n b ", "a b"), ("", None)),
+        *((None, None), (float("nan"), None), (pd.NA, None), (pd.NaT, None)),
+    ],
 )
 def test_a_label_is_the_name_of_its_class(value, name):
     assert reading.class_name(value) == name

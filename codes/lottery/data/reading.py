@@ -57,13 +57,19 @@ def csv_file(
         raise UserError(f"encoding {encoding!r} is unknown; write e.g. latin-1") from None
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"'):
         raise UserError(f"delimiter {delimiter!r} is not one character, e.g. ;")
-    heads = {}
+    heads: dict[str, list[str]] = {}
     for between in (delimiter,) if delimiter else DELIMITERS:
-        with _records(path, encoding, between) as records:
-            heads[between] = next(records, [])
+        try:
+            with _records(path, encoding, between) as records:
+                heads[between] = next(records, [])
+        except UserError as error:  # quotes that make sense with another
+            wrong = error
+            continue
         if {text, label} <= set(heads[between]):
             break
     else:
+        if not heads:
+            raise wrong
         between = max(heads, key=lambda one: len(heads[one]))
     columns = _columns(path.name, heads[between], text, label)
 

@@ -48,7 +48,7 @@ SPLITTERS: dict[str, Callable[[str], list[str]]] = {
     "words": basic_english,
     "characters": characters,
 }
-BLOCK = 1 << 14  # texts that are in memory at once where they are copied
+BLOCK = 1 << 20  # ids that are in memory at once where they are copied
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,11 @@ class Encoded:
         return [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
 
     def blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Ids of these texts, text after text, some thousand texts at a time."""
-        for first in range(0, len(rows), BLOCK):
-            yield np.concatenate(self.rows(rows[first : first + BLOCK].tolist()))
+        """Ids of these texts, text after text, about a million at a time."""
+        ends = np.cumsum(np.diff(self.offsets)[rows])
+        for part in np.split(rows, 1 + np.flatnonzero(np.diff(ends // BLOCK))):
+            if len(part):
+                yield np.concatenate(self.rows(part.tolist()))
 
 
 class _Numbers(dict):
