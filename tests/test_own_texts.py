@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import datasets
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -286,3 +287,17 @@ def test_workers_train_on_it_too(tmp_path):
     for values in (*a.values(), *b.values()):
         del values["host"], values["worker"], values["threads"]
     assert a == b and len(a) == 3
+
+
+def test_the_notebook_goes_the_whole_way(tmp_path, monkeypatch):
+    notebook = nbformat.read(root() / "notebooks" / "your_data.ipynb", 4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    kinds = [out.output_type for cell in cells for out in cell.outputs]
+    assert cells[-1].execution_count == len(cells) and "error" not in kinds  # as it is kept
+    monkeypatch.setattr("lottery.study.root", lambda: tmp_path)
+    names = {}
+    for cell in cells:  # and as it runs today
+        exec(cell.source.replace('"epochs": 6', '"epochs": 1'), names)
+    assert len(names["records"]) == 10
+    assert names["page"] == tmp_path / "results" / "letters" / "report.md"
+    assert names["page"].read_text(encoding="utf-8").startswith("# Lottery tickets on letters\n")

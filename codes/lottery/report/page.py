@@ -54,17 +54,17 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
     Records of another kind are named and left out.
     """
     root = Path(store.root)
-    own, generated = own_of(store), root.name == "demo"
+    outside, generated = own_of(store), root.name == "demo"
     path = Path(path) if path else path_of(store)
     records, unread = store.records()
     for line in unread:
         say(line)
     datasets = [name for name, known in DATASETS.items() if known.generated == generated]
-    datasets = [own] if own else datasets
+    datasets = [outside] if outside else datasets
     belonging, stopped = [], []
     for record in records:
         known = record.settings.dataset in datasets
-        if known and (own or bool(record.data["generated"]) == generated):
+        if known and (outside or bool(record.data["generated"]) == generated):
             (stopped if record.failed else belonging).append(record)
         else:
             kind = "generated" if record.data["generated"] else "real"
@@ -82,9 +82,9 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
         if figures.save(draw(own), place):
             pictures[dataset, kind] = _relative(place, path.parent)
     # Of a real store the links hold wherever the report is read in the repository's page.
-    home = _relative(root.parent.parent, path.parent) if own or generated else ""
+    home = _relative(root.parent.parent, path.parent) if outside or generated else ""
     write_whole(path, page(belonging, datasets, pictures, home, len(unread), stopped))
-    if not own and not generated:
+    if not outside and not generated:
         grid.into(root.parent / "README.md", pairs_of(belonging, datasets))
     say(f"{_relative(path, Path.cwd())}: written from {len(belonging)} records")
     return path
