@@ -276,13 +276,20 @@ def test_a_record_whose_classes_do_not_add_up_is_refused(tmp_path, field, value,
             type(record).from_json(values)
 
 
-def test_workers_train_on_it_too(tmp_path):
+@pytest.mark.process
+@pytest.mark.parametrize("way", ["mapped", "sent"])
+def test_workers_train_on_it_too(tmp_path, monkeypatch, way):
     pytest.importorskip("distributed")
     own = data.from_frame(FRAME, text="text", label="label", name="mine", say=[].append)
     stores_ = [Store(tmp_path / name / "mine") for name in ("here", "there")]
     here = Study(own, ["cnn"], store=stores_[0], say=[].append, **QUICK)
     there = Study(own, ["cnn"], store=stores_[1], say=[].append, jobs=1, **QUICK)
-    here.run(), there.run()
+    here.run()
+    if way == "sent":  # no cache that a worker could map
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path / "file"))
+    assert (there.corpus.file is None) == (way == "sent")
+    there.run()
     a, b = map(stores.content, stores_)
     for values in (*a.values(), *b.values()):
         del values["host"], values["worker"], values["threads"]
@@ -297,7 +304,7 @@ def test_the_notebook_goes_the_whole_way(tmp_path, monkeypatch):
     monkeypatch.setattr("lottery.study.root", lambda: tmp_path)
     names = {}
     for cell in cells:  # and as it runs today
-        exec(cell.source.replace('"epochs": 6', '"epochs": 1'), names)
+        exec(cell.source.replace('"epochs": 4', '"epochs": 1'), names)
     assert len(names["records"]) == 10
     assert names["page"] == tmp_path / "results" / "letters" / "report.md"
     assert names["page"].read_text(encoding="utf-8").startswith("# Lottery tickets on letters\n")
