@@ -13,6 +13,8 @@ from dataclasses import Field
 from pathlib import Path
 from typing import NoReturn
 
+from lottery import texts
+from lottery.experiment.shard import ONLY, Shard
 from lottery.files import FULL, UserError, root, unwritable
 from lottery.recipes import RECIPES
 from lottery.settings import OWN, options, told
@@ -26,6 +28,10 @@ EXAMPLES = """examples:
   lottery run imdb cnn --sparsity 0.5 0.75 --at 0.75 --arm shuffled
                                         a control, at one rung of the ladder
   lottery run demo-reviews cnn          the same on generated reviews, in seconds
+  lottery run --csv reviews.csv --text body --label stars cnn
+                                        on your own texts, with their report
+  lottery run imdb --seed 0 1 2 --shard 1/3
+                                        a share of the runs, for a job array
   lottery report                        records to week9.md, tables and figures
   lottery status                        what is done, running, stopped and failed
   lottery verify                        whether records, tables and report agree
@@ -106,7 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     data = commands.add_parser("data", help="say what a corpus holds and where it was found")
-    data.add_argument("dataset", help="imdb, agnews, demo-reviews or demo-news")
+    data.add_argument("dataset", nargs="?", help="imdb, agnews, demo-reviews or demo-news")
+    texts.add(data)
     data.add_argument("--split-seed", type=int, default=0)
     data.add_argument("--vocabulary-size", type=int, default=25_000)
     data.set_defaults(command=_data)
@@ -120,10 +127,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "what",
-        nargs="+",
+        nargs="*",
         metavar="DATASET|MODEL",
         help="of imdb, agnews, demo-reviews, demo-news; and of cnn, lstm (no model: both)",
     )
+    texts.add(run)
     run.add_argument(
         "--sparsity",
         type=float,
@@ -168,6 +176,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="K",
         help="trainings at once on each GPU of workers with the Dask resource GPU (default: 1)",
     )
+    elsewhere.add_argument(
+        "--shard",
+        default="1/1",
+        metavar="I/N",
+        help="share I of N of the runs, for a job array; what shares are is models and seeds",
+    )
     run.add_argument("--results", type=Path, help="another results folder")
     more = run.add_argument_group(
         "settings", "every number that can change a result; some pairs have a recipe of their own"
@@ -193,6 +207,16 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="time training against the ways of the tutorials")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write every number there, too")
     bench.set_defaults(command=_bench)
+
+    merge = commands.add_parser(
+        "merge",
+        help="results folders that were filled apart, to one",
+        description="Copy the records of other results folders, with their weights. Of a run that "
+        "both have, the records are compared, and the one that is there is kept.",
+    )
+    merge.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="where they come from")
+    merge.add_argument("--results", type=Path, help="where they go (default: results/)")
+    merge.set_defaults(command=_merge)
 
     tickets.add(commands)
     for name, command, words in (
@@ -230,8 +254,11 @@ def _said(field: Field) -> str:
 def _data(parsed: argparse.Namespace) -> None:
     from lottery import data as corpus
 
+    own = texts.corpus(parsed, _say)
+    if (own is None) == (parsed.dataset is None):
+        raise UserError("say which texts: a dataset, or --csv or --parquet with --text and --label")
     found = corpus.load(
-        parsed.dataset,
+        own or parsed.dataset,
         split_seed=parsed.split_seed,
         vocabulary_size=parsed.vocabulary_size,
         say=_say,
@@ -245,15 +272,20 @@ def _run(parsed: argparse.Namespace) -> None:
     from lottery.runs.store import Store, table
     from lottery.study import Study, run_all
 
+    shard = Shard.read(parsed.shard)
     for name in parsed.what:
         if name not in DATASETS and name not in MODELS:
             raise UserError(
                 f"{name!r} is no dataset ({', '.join(DATASETS)}) and no model ({', '.join(MODELS)})"
             )
     datasets = [name for name in dict.fromkeys(parsed.what) if name in DATASETS]
+    own = texts.corpus(parsed, _say)
+    if own and datasets:
+        raise UserError(f"{datasets[0]} and {own.source}: take one of them")
+    datasets = [own] if own else datasets
     chosen = [name for name in dict.fromkeys(parsed.what) if name in MODELS]
     if not datasets:
-        raise UserError(f"say which dataset: {', '.join(DATASETS)}")
+        raise UserError(f"say which dataset: {', '.join(DATASETS)}; or --csv or --parquet FILE")
     known = {field.name for field in options()} - set(OWN)
     given = {k: v for k, v in vars(parsed).items() if k in known}
     studies = [
@@ -275,8 +307,10 @@ def _run(parsed: argparse.Namespace) -> None:
         )
         for dataset in datasets
     ]
-    records = run_all(studies)
+    records = run_all(studies, shard=shard)
     print(table(records).to_string(index=False, float_format="{:.4f}".format))
+    if own and shard == ONLY:
+        studies[0].report()
 
 
 def _report(parsed: argparse.Namespace) -> None:
@@ -291,6 +325,15 @@ def _folder(parsed: argparse.Namespace) -> Path:
     if parsed.results and not parsed.results.is_dir():
         raise UserError(f"--results {parsed.results}: is no folder; name one that holds runs/")
     return parsed.results or root() / "results" / ("demo" if parsed.demo else "")
+
+
+def _merge(parsed: argparse.Namespace) -> int:
+    from lottery.runs.store import Store
+    from lottery.upkeep.merge import merge
+
+    _, problems = merge(Store(parsed.results or root() / "results"), parsed.folders, _say)
+    print("\n".join(problems) or f"every record is in {parsed.results or 'results'}")
+    return 1 if problems else 0
 
 
 def _status(parsed: argparse.Namespace) -> None:

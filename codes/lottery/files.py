@@ -108,17 +108,36 @@ def _sync(path: Path) -> None:
 
 # Tensors and facts in one file: whole, with a checksum, and nothing in it can run code.
 
+KINDS = {
+    **{f"torch.float{bits}": f"F{bits}" for bits in (16, 32, 64)},
+    **{f"torch.int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)},
+    **{"torch.bfloat16": "BF16", "torch.uint8": "U8", "torch.bool": "BOOL"},
+}
+
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write `tensors` and JSON-able `facts`, whole or not at all, with a checksum over both."""
-    import safetensors.torch
+    """Write `tensors` and JSON-able `facts`, whole or not at all, with a checksum over both.
 
-    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    The form is that of safetensors, a header and the bytes of each tensor, written one after the
+    other: what is mapped from a file takes no memory, and a full disk is an OSError.
+    """
+    import torch
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(facts, sort_keys=True)
-    with whole(path) as temporary:
-        metadata = {"facts": text, "sha256": digest(tensors, text)}
-        # Not save_file: its error on a full disk is no OSError.
-        temporary.write_bytes(safetensors.torch.save(tensors, metadata))
+    header: dict[str, Any] = {"__metadata__": {"facts": text, "sha256": digest(tensors, text)}}
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # aligned
+    end = 0
+    for name in order:
+        start, end = end, end + tensors[name].numel() * tensors[name].element_size()
+        kind, shape = KINDS[str(tensors[name].dtype)], list(tensors[name].shape)
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    with whole(path) as temporary, temporary.open("wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name in order:
+            file.write(tensors[name].reshape(-1).view(torch.uint8).numpy())
 
 
 def load(path: Path, **of: object) -> tuple[dict[str, Tensor], dict[str, Any]]:

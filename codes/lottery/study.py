@@ -11,11 +11,12 @@ from pathlib import Path
 import pandas as pd
 
 from lottery import data
-from lottery.data import DATASETS, Corpus
+from lottery.data import DATASETS, Corpus, Own
 from lottery.experiment.bars import Bars
 from lottery.experiment.ladder import climb
 from lottery.experiment.plan import planned, shapes
 from lottery.experiment.run import check_step, rewound
+from lottery.experiment.shard import ONLY, Shard
 from lottery.experiment.shelf import Busy, DiskShelf
 from lottery.files import UserError, root
 from lottery.pruning.masks import Mask, prunable
@@ -26,9 +27,16 @@ from lottery.settings import Settings, title
 from lottery.training.device import use
 from lottery.training.train import Diverged
 
+NO_SHARE = (
+    "shard {shard}: nothing to do, for there are {chains} chains (a model and a seed each) to share"
+)
+
 
 class Study:
     """The runs of one dataset: every model, seed, rung and arm asked for, and what they stand on.
+
+    `dataset` is a name in `data.DATASETS`, or a corpus of your own as `data.from_frame` gives it,
+    whose results go to `results/<its name>`.
 
     `options` are further fields of `Settings`; where one is missing or None, the dataset's recipe
     holds. Nothing is read or trained before it is needed.
@@ -45,7 +53,7 @@ class Study:
 
     def __init__(
         self,
-        dataset: str,
+        dataset: str | Own,
         models: Iterable[str] = ("cnn", "lstm"),
         ladder: Iterable[float] = (0.5,),
         arms: Iterable[str] = ("lt", "random"),
@@ -62,7 +70,7 @@ class Study:
         **options,
     ) -> None:
         self.asked = planned(dataset, models, ladder, arms, seeds, at, options)
-        self.dataset = DATASETS[dataset]
+        self.texts, self.dataset = dataset, data.known(dataset)
         for name, value in (("jobs", jobs), ("per_gpu", per_gpu), ("threads", threads)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise UserError(f"{name} {value!r} is not a whole number from 1")
@@ -94,9 +102,12 @@ class Study:
         """The runs of `arms` (default: all of the study), each after those it stands on."""
         return self.asked.runs(arms)
 
-    def run(self, *arms: str) -> list[Record]:
-        """Train what is missing of `arms` (default: all of the study); give all their records."""
-        return run_all([self], arms)
+    def run(self, *arms: str, shard: str | Shard = ONLY) -> list[Record]:
+        """Train what is missing of `arms` (default: all of the study); give all their records.
+
+        With a `shard`, as "1/4", of this share of the chains alone.
+        """
+        return run_all([self], arms, Shard.read(shard))
 
     def run_here(self, pending: Sequence[Settings]) -> None:
         """Train these runs one after the other in this process."""
@@ -147,7 +158,7 @@ class Study:
         """The dataset's texts as token ids, uncut."""
         settings = self.settings(self.asked.models[0], "dense", 0, self.asked.seeds[0])
         return data.load(
-            self.asked.dataset,
+            self.texts,
             split_seed=settings.split_seed,
             vocabulary_size=settings.vocabulary_size,
             say=self.say,
@@ -156,7 +167,7 @@ class Study:
     def parameters(self, model: str) -> pd.DataFrame:
         """One row per tensor of a model: name, shape, weights, how many of them can be pruned."""
         settings = self.settings(model, "dense", 0, self.asked.seeds[0])
-        weights = shapes(settings, len(self.corpus.vocabulary))
+        weights = shapes(settings, len(self.corpus.vocabulary), self.corpus.logits)
         free = {name: part.numel() for name, part in prunable(weights).items()}
         rows = [
             (name, " × ".join(map(str, w.shape)), w.numel(), free.get(name, 0))
@@ -165,19 +176,53 @@ class Study:
         rows.append(("all", "", sum(row[2] for row in rows), sum(row[3] for row in rows)))
         return pd.DataFrame(rows, columns=["tensor", "shape", "weights", "prunable"])
 
+    def check_folder(self) -> None:
+        """UserError if the results folder holds runs of other texts than these.
+
+        A corpus from outside has a folder of its own, and records of what its files held before are
+        not mixed with those of now.
+        """
+        name, root = self.asked.dataset, self.store.root
+        there = sorted({path.parent.parent.name for path in self.store.paths()} - {name})
+        if isinstance(self.texts, Own):
+            if there:
+                raise UserError(
+                    f"{root}: holds runs of {there[0]}; {name} needs a results folder of its own"
+                )
+            for record in self.store.records(name)[0]:
+                if record.data["fingerprint"] != self.corpus.fingerprint:
+                    raise UserError(
+                        f"{root}: was made with other texts or shares "
+                        f"({record.data['fingerprint'][:12]}) than those of now "
+                        f"({self.corpus.fingerprint[:12]}); give these another --name, or move it"
+                    )
+        elif other := [name for name in there if name not in DATASETS]:
+            raise UserError(f"{root}: belongs to {other[0]}; name another results folder")
+
     def report(self) -> Path:
         """Write the tables, the figures and the report from the store's records."""
         from lottery.report import page  # matplotlib takes its time
 
+        if isinstance(self.texts, Own) and not self.store.paths():
+            raise UserError(f"{self.texts.name}: has no record yet; run it first")
         return page.write(self.store, say=self.say)
 
 
-def run_all(studies: Sequence[Study], arms: Iterable[str] = ()) -> list[Record]:
+def run_all(
+    studies: Sequence[Study], arms: Iterable[str] = (), shard: Shard = ONLY
+) -> list[Record]:
     """Train what is missing of `arms` (default: all of each study); give all their records.
 
-    Where it is trained is said by the first study; elsewhere, all studies are one graph.
+    Where it is trained is said by the first study; elsewhere, all studies are one graph. With a
+    `shard`, of its share of the runs alone.
     """
     planned = [(study, study.plan(arms or None)) for study in studies]
+    chains = {(s.dataset, s.model, s.seed) for _, runs in planned for s in runs}
+    planned = [(study, runs) for study, runs in shard.of(planned) if runs]
+    if not planned:
+        studies[0].say(NO_SHARE.format(shard=shard, chains=len(chains)))
+    for study, _ in planned:
+        study.check_folder()
     asked = [(study, [s for s in runs if not study.shelf.is_done(s)]) for study, runs in planned]
     asked = [(study, runs) for study, runs in asked if runs]
     for study, runs in asked:  # before the dense network is trained for a step it has not
@@ -216,7 +261,12 @@ def stoppable(say) -> Iterator[None]:
         raise stop from None
 
 
-def results_of(dataset: str) -> Store:
-    """Where a dataset's records are kept: `results/`, apart from those of generated corpora."""
+def results_of(dataset: str | Own) -> Store:
+    """Where a dataset's records are kept: `results/`, apart from those of generated corpora.
+
+    Those of a corpus from outside are in a folder of its name.
+    """
     folder = root() / "results"
+    if isinstance(dataset, Own):
+        return Store(folder / dataset.name)
     return Store(folder / "demo" if DATASETS[dataset].generated else folder)

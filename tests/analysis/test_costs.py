@@ -29,7 +29,7 @@ def test_all_parameters_are_counted(name, plain, outputs):
     dataset = {1: "imdb", 4: "agnews"}[outputs]
     settings = Settings(dataset, name, **({} if plain else OPTIONS[name]))
     model, layers = layers_of(settings, outputs)
-    found = costs.cost(settings, layers, 100)
+    found = costs.cost(settings, layers, 100, outputs)
     everything = sum(part.numel() for part in model.parameters())
     assert found.parameters == everything - settings.embedding_size  # without the row of <pad>
     assert found.embedding == 49 * settings.embedding_size
@@ -43,20 +43,20 @@ def test_multiply_adds_of_a_cnn_by_hand():
         "convolutions.1.weight": (0, 300),
         "output.weight": (2, 12),
     }
-    found = costs.cost(settings, layers, 20)
+    found = costs.cost(settings, layers, 20, 1)
     assert found.multiply_adds == 100 * 19 + 300 * 16 + 10
     assert found.embedding == 245
     assert found.others == 100 + 300 + 10 + 12 + 1
-    whole = costs.cost(settings, costs.full(layers), 20)
+    whole = costs.cost(settings, costs.full(layers), 20, 1)
     assert whole.multiply_adds == 120 * 19 + 300 * 16 + 12
-    assert costs.cost(settings, layers, 1).multiply_adds == 100 + 300 + 10  # one window, padded
+    assert costs.cost(settings, layers, 1, 1).multiply_adds == 100 + 300 + 10  # one window, padded
 
 
 def test_multiply_adds_of_an_lstm_by_hand():
     settings = Settings("imdb", "lstm", embedding_size=10, hidden=3)
     _, layers = layers_of(settings, 4)
     # Two directions, four gates of three units, each on ten inputs and three states.
-    assert costs.cost(settings, layers, 20).multiply_adds == 20 * 2 * 12 * 13 + 24
+    assert costs.cost(settings, layers, 20, 1).multiply_adds == 20 * 2 * 12 * 13 + 24
 
 
 def test_every_dataset_has_its_text():

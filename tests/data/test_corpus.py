@@ -9,7 +9,7 @@ import pytest
 
 from lottery import data as corpus
 from lottery import files
-from lottery.data import DATASETS
+from lottery.data import DATASETS, rows
 from lottery.files import UserError
 
 TEXTS = [f"film number{n} is fine" for n in range(16)] + [
@@ -141,11 +141,11 @@ def test_repeats_of_an_official_test_set_are_counted_and_shown(monkeypatch, tmp_
 def test_the_fingerprint_is_of_words_labels_and_parts():
     digests, labels = [b"a" * 32, b"b" * 32], np.array([0, 1])
     part = np.array([False, False])
-    first = corpus._fingerprint(digests, labels, part)
-    assert first == corpus._fingerprint(digests[::-1], labels[::-1], part)
-    assert first != corpus._fingerprint(digests, labels[::-1], part)
-    assert first != corpus._fingerprint(digests, labels, np.array([True, False]))
-    assert first != corpus._fingerprint([b"a" * 32] * 2, labels, part)
+    first = rows.fingerprint(digests, labels, part)
+    assert first == rows.fingerprint(digests[::-1], labels[::-1], part)
+    assert first != rows.fingerprint(digests, labels[::-1], part)
+    assert first != rows.fingerprint(digests, labels, np.array([True, False]))
+    assert first != rows.fingerprint([b"a" * 32] * 2, labels, part)
 
 
 def test_split_seed_and_vocabulary_size_leave_the_fingerprint(small):
@@ -156,7 +156,7 @@ def test_split_seed_and_vocabulary_size_leave_the_fingerprint(small):
 
 def test_the_second_time_is_from_the_cache_and_equal(small, monkeypatch):
     first, _ = small()
-    monkeypatch.setattr(corpus, "_build", None)
+    monkeypatch.setattr(corpus, "build", None)
     second, said = small()
     assert identical(first, second)
     assert not second.train.tokens.flags.writeable
@@ -222,7 +222,8 @@ def test_examples_are_training_texts_two_a_class(small):
     assert [name for name, _ in loaded.examples] == ["negative"] * 2 + ["positive"] * 2
     for name, text in loaded.examples:
         assert LABELS[TEXTS.index(text)] == loaded.classes.index(name)
-    long = corpus._examples(["x" * 400], np.array([0]), [b""], np.array([0]), DATASETS["imdb"])
+    found = rows.rows_of({"all": (["x" * 400], [0])})
+    long = rows.examples(found, np.array([0]), DATASETS["imdb"].classes)
     assert len(long[0][1]) == 300
 
 

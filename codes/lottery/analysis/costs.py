@@ -16,9 +16,11 @@ from lottery import models
 from lottery.data import DATASETS
 from lottery.models import MODELS
 from lottery.pruning.masks import EMBEDDING
+from lottery.runs.record import Record
 from lottery.settings import Settings
 
-# The text that multiply-adds are counted for; about the middle length of each corpus.
+# The text that multiply-adds are counted for; about the middle length of each corpus. Records of
+# a corpus from outside say its median.
 TOKENS = {"imdb": 200, "agnews": 40, "demo-reviews": 40, "demo-news": 40}
 
 Counts = Mapping[str, tuple[int, int]]  # of each prunable tensor: removed, there were
@@ -37,12 +39,21 @@ class Cost:
         return self.embedding + self.others
 
 
-def text_length(settings: Settings) -> int:
+def text_length(record: Record) -> int:
     """Tokens of the text that a run's multiply-adds are counted for."""
-    return min(TOKENS[settings.dataset], settings.max_tokens)
+    settings = record.settings
+    length = record.data["length"] if record.classes else TOKENS[settings.dataset]
+    return max(1, min(length, settings.max_tokens))
 
 
-def cost(settings: Settings, layers: Counts, tokens: int) -> Cost:
+def outputs(record: Record) -> int:
+    """Logits of a run's model."""
+    if not record.classes:
+        return DATASETS[record.settings.dataset].logits
+    return 1 if len(record.classes) == 2 else len(record.classes)
+
+
+def cost(settings: Settings, layers: Counts, tokens: int, logits: int) -> Cost:
     """What the weights that `layers` leaves cost, for a text of `tokens` tokens.
 
     Looking up the embedding multiplies nothing. A filter's weight is used once for each window of
@@ -54,7 +65,7 @@ def cost(settings: Settings, layers: Counts, tokens: int) -> Cost:
     embedding = kept.get(EMBEDDING, 0)
     return Cost(
         embedding=embedding,
-        others=sum(kept.values()) - embedding + biases(settings),
+        others=sum(kept.values()) - embedding + biases(settings, logits),
         multiply_adds=sum(uses[name] * count for name, count in kept.items()),
     )
 
@@ -64,8 +75,8 @@ def full(layers: Counts) -> dict[str, tuple[int, int]]:
     return {name: (0, there) for name, (_, there) in layers.items()}
 
 
-def biases(settings: Settings) -> int:
+def biases(settings: Settings, logits: int) -> int:
     """Parameters that are never pruned: all that are no matrices."""
     with torch.device("meta"):
-        model = models.build(settings, 3, DATASETS[settings.dataset].logits)
+        model = models.build(settings, 3, logits)
     return sum(weight.numel() for weight in model.parameters() if weight.dim() < 2)

@@ -56,6 +56,8 @@ def frame(records: Iterable[Record], epochs: bool = False, correct: bool = False
     columns = list(COLUMNS)
     if epochs:
         columns = [name for name in columns if name not in (*groups.OF_BEST, "seconds")] + OF_EPOCH
+    if any(record.by_class for record in records):
+        columns.insert(columns.index("test_accuracy") + 1, "macro_f1")
     return pd.DataFrame(rows, columns=columns + ["correct"] * correct)
 
 
@@ -68,6 +70,8 @@ def _rows(record: Record, shown: bool, epochs: bool, correct: bool) -> list[dict
         "run": record.run,
     }
     row |= {name: groups.figure(record, name) for name in FIGURES}
+    if record.by_class:
+        row["macro_f1"] = record.macro_f1
     if correct:
         row["correct"] = record.correct
     return [row | asdict(epoch) for epoch in record.history] if epochs else [row]

@@ -14,7 +14,7 @@ import numpy as np
 
 from lottery.analysis import groups
 from lottery.analysis.intervals import Interval, interval, mcnemar, seeds_needed
-from lottery.data import DATASETS
+from lottery.data import DATASETS, title
 from lottery.models import MODELS, label
 from lottery.pruning.arms import ARMS
 from lottery.recipes import RECIPES, STRONGEST_DENSE, Recipes
@@ -88,7 +88,7 @@ class Pair:
 
     @property
     def name(self) -> str:
-        return f"{DATASETS[self.dataset].title} {label(self.model)}"
+        return f"{title(self.dataset)} {label(self.model)}"
 
     @property
     def is_former(self) -> bool:
@@ -160,12 +160,12 @@ def ladders(records: Iterable[Record], recipes: Recipes | None = None) -> list[P
     own: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in chosen:
         own[record.settings.pair].append(record)
-    keys = sorted(own, key=lambda key: (list(DATASETS).index(key[0]), _place(key[1])))
+    keys = sorted(own, key=lambda key: (_place(key[0], DATASETS), key[0], _place(key[1], MODELS)))
     return [ladder for key in keys for ladder in _of_pair(own[key], records)]
 
 
-def _place(model: str) -> int:
-    return [*MODELS, model].index(model)
+def _place(name: str, registry: Iterable[str]) -> int:
+    return [*registry, name].index(name)
 
 
 def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:

@@ -27,7 +27,7 @@ from lottery.cluster.connect import connected, quiet
 from lottery.cluster.graph import Key, Node, Work, graph, measure, usual_seconds, wait
 from lottery.cluster.job import CorpusRef, Job, Missing, SharedDisk
 from lottery.cluster.worker import work
-from lottery.data import DATASETS
+from lottery.data import title
 from lottery.experiment.bars import Tally
 from lottery.experiment.plan import below, rewinds
 from lottery.experiment.run import failed
@@ -97,7 +97,7 @@ class Caller:
         for node in list(self.nodes.values()):
             if not node.after:
                 self._push(node)
-        names = dict.fromkeys(DATASETS[node.settings.dataset].title for node in self.nodes.values())
+        names = dict.fromkeys(title(node.settings.dataset) for node in self.nodes.values())
         self.client.subscribe_topic(self.topic, lambda event: self.back.put(event[1]))
         try:
             self._greet()

@@ -1,37 +1,55 @@
-"""Text to token ids: `load` a corpus by its name, `describe` it to a person."""
+"""Text to token ids: `load` a corpus by its name or a frame's, `describe` it to a person."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 import unicodedata
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from os import environ
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from lottery import files
-from lottery.data import sources, split, tokens
+from lottery.data import sources
+from lottery.data.balance import Balance
 from lottery.data.batches import Split
+from lottery.data.own import Own, from_file, from_frame
+from lottery.data.rows import SPLITS, build, rows_of
 from lottery.data.sources import DATASETS, Dataset
 from lottery.files import Damaged, UserError, root
 
-__all__ = ["DATASETS", "Corpus", "Dataset", "Split", "describe", "load", "reopen"]
+__all__ = [
+    "DATASETS",
+    "Corpus",
+    "Dataset",
+    "Own",
+    "Split",
+    "describe",
+    "from_file",
+    "from_frame",
+    "known",
+    "load",
+    "name_of",
+    "reopen",
+    "title",
+]
 
 FORMAT = 2  # raise it when ids, facts or the split come out differently: old caches are then unread
-SPLITS = ("train", "valid", "test")
+SHOWN = 20  # classes that a description lists
+UNKNOWN = 0.5  # share of unknown words in validation at which another tokeniser is worth a thought
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """A corpus as a model reads it, and what is to be known of it."""
 
-    dataset: str  # its name in DATASETS
+    dataset: str  # its name in DATASETS, or that of a corpus from outside
     title: str
     source: str  # where it came from, without this machine's paths
     fingerprint: str  # SHA-256 over all rows (words, label, part), whatever their order and file
@@ -50,18 +68,45 @@ class Corpus:
         """Outputs of a model: one for two classes."""
         return 1 if len(self.classes) == 2 else len(self.classes)
 
+    @property
+    def own(self) -> dict[str, Any]:
+        """What the records of a corpus from outside say of its shape; of others nothing."""
+        return self.facts.get("own", {})
+
+
+def title(dataset: str) -> str:
+    """A corpus as people call it; one from outside by its name."""
+    return DATASETS[dataset].title if dataset in DATASETS else dataset
+
+
+def name_of(dataset: str | Own) -> str:
+    """The name of a corpus, by which its records go."""
+    return dataset.name if isinstance(dataset, Own) else dataset
+
+
+def known(dataset: str | Own) -> Dataset:
+    """What is known of a corpus before it is divided; UserError if there is none of the name."""
+    if isinstance(dataset, Own):
+        return dataset.known
+    if not isinstance(dataset, str) or dataset not in DATASETS:
+        raise UserError(
+            f"unknown dataset {dataset!r}: there are {', '.join(DATASETS)}; of your own texts give "
+            f"what data.from_frame makes, or --csv FILE"
+        )
+    return DATASETS[dataset]
+
 
 def load(
-    dataset: str,
+    dataset: str | Own,
     *,
     split_seed: int = 0,
     vocabulary_size: int = 25_000,
     say: Callable[[str], object] = print,
 ) -> Corpus:
-    """Read a corpus of DATASETS; the second time from the cache. Arrays are read-only.
+    """Read a corpus; the second time from the cache. Arrays are read-only.
 
     Args:
-        dataset: a name in DATASETS.
+        dataset: a name in DATASETS, or what `from_frame` gives.
         split_seed: names the division into train, validation and test.
         vocabulary_size: at most so many words, `<pad>` and `<unk>` among them.
         say: takes the lines a person should see.
@@ -69,23 +114,52 @@ def load(
     Raises:
         UserError: no such corpus, not found, or its files are not in order.
     """
-    if dataset not in DATASETS:
-        raise UserError(f"dataset {dataset!r} does not exist; take one of {', '.join(DATASETS)}")
     if vocabulary_size < 3:
         raise UserError(
             f"vocabulary_size {vocabulary_size} leaves no room for a word; take 3 or more"
         )
-    known = DATASETS[dataset]
-    source = sources.find(dataset, known)
-    say(f"{known.title}: {source.words}")
-    if known.generated:  # made faster than it is read
-        facts, arrays = _build(source.read(), known, split_seed, vocabulary_size)
+    if isinstance(dataset, Own):
+        return _load_own(dataset, split_seed, vocabulary_size, say)
+    if dataset not in DATASETS:
+        raise UserError(f"dataset {dataset!r} does not exist; take one of {', '.join(DATASETS)}")
+    official = DATASETS[dataset]
+    source = sources.find(dataset, official)
+    say(f"{official.title}: {source.words}")
+
+    def built() -> tuple[dict, dict]:
+        return build(rows_of(source.read()), official, split_seed, vocabulary_size)
+
+    if official.generated:  # made faster than it is read
+        facts, arrays = built()
         return _corpus(dataset, source.words, json.loads(json.dumps(facts)), arrays)
-    path = _cache_path(dataset, known, source, split_seed, vocabulary_size)
-    found = _cached(path, say) or _fill(
-        path, say, _build(source.read(), known, split_seed, vocabulary_size)
-    )
+    about = [dataset, official.classes, official.sizes, source.digest]
+    path = _cache_path(dataset, [*about, split_seed, vocabulary_size])
+    found = _cached(path, say) or _fill(path, say, built())
     return _corpus(dataset, source.words, *found, path if path.exists() else None)
+
+
+def _load_own(own: Own, split_seed: int, size: int, say: Callable[[str], object]) -> Corpus:
+    say(f"{own.name}: {own.source}")
+    path = _cache_path(own.name, [*own.about, split_seed, size])
+    found = _cached(path, say)
+    if found is None:
+        folder = path.parent
+        try:  # on a disk rather than in a folder of temporary files that is memory
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            folder = Path(tempfile.gettempdir())
+        found = _fill(path, say, own.build(split_seed, size, folder))
+    facts = found[0]["facts"]
+    if lacking := facts["own"]["labels"]["train"].count(0):
+        say(f"{own.name}: {lacking} classes have no training text, and cannot be learned")
+    unknown = facts["unk_share"]["valid"]
+    if unknown > UNKNOWN and own.tokens == "words":
+        say(
+            f"{own.name}: {unknown:.0%} of validation's words do not occur in training; for texts "
+            f"without spaces take characters (--tokens characters)"
+        )
+    return _corpus(own.name, own.source, *found, path if path.exists() else None)
 
 
 def reopen(file: Path, dataset: str, source: str) -> Corpus | None:
@@ -97,16 +171,16 @@ def reopen(file: Path, dataset: str, source: str) -> Corpus | None:
 
 
 def _corpus(dataset: str, source: str, facts: dict, arrays: dict, file=None) -> Corpus:
-    known = DATASETS[dataset]
+    own = facts["facts"].get("own")
     for array in arrays.values():
         array.flags.writeable = False
     return Corpus(
         dataset=dataset,
-        title=known.title,
+        title=title(dataset),
         source=source,
         fingerprint=facts["fingerprint"],
-        generated=known.generated,
-        classes=known.classes,
+        generated=not own and DATASETS[dataset].generated,
+        classes=tuple(own["classes"]) if own else DATASETS[dataset].classes,
         vocabulary=tuple(facts["vocabulary"]),
         **{
             name: Split(*(arrays[f"{name}.{field}"] for field in ("tokens", "offsets", "labels")))
@@ -118,10 +192,10 @@ def _corpus(dataset: str, source: str, facts: dict, arrays: dict, file=None) -> 
     )
 
 
-def _cache_path(dataset: str, known: Dataset, source, split_seed: int, size: int) -> Path:
+def _cache_path(dataset: str, about: list[Any]) -> Path:
     # Lower case and white space are those of Python's Unicode tables, which grow with its versions.
-    about = [FORMAT, unicodedata.unidata_version, dataset, known.classes, known.sizes]
-    key = hashlib.sha256(json.dumps([*about, source.digest, split_seed, size]).encode()).hexdigest()
+    every = [FORMAT, unicodedata.unidata_version, *about]
+    key = hashlib.sha256(json.dumps(every).encode()).hexdigest()
     folder = Path(environ.get("LOTTERY_CACHE") or root() / ".cache")
     return folder / f"{dataset}-{key[:20]}.corpus"
 
@@ -149,136 +223,6 @@ def _fill(path: Path, say: Callable[[str], object], built: tuple[dict, dict]):
         return json.loads(json.dumps(facts)), arrays
 
 
-def _build(
-    parts: dict[str, sources.Table], known: Dataset, split_seed: int, size: int
-) -> tuple[dict, dict[str, np.ndarray]]:
-    """What the cache keeps: facts and arrays."""
-    texts = [text for table in parts.values() for text in table[0]]
-    labels = np.array([label for table in parts.values() for label in table[1]], np.int64)
-    official = np.repeat([part == "test" for part in parts], [len(t[0]) for t in parts.values()])
-    encoded = tokens.encode(texts)
-    rows = dict(
-        zip(
-            SPLITS,
-            split.divide(
-                encoded.digests,
-                labels,
-                official if known.official else None,
-                known.sizes,
-                split_seed,
-            ),
-            strict=True,
-        )
-    )
-    train = np.concatenate(encoded.rows(rows["train"]))
-    counts = np.bincount(train, minlength=len(encoded.words))
-    words = tokens.vocabulary(encoded.words, counts, size)
-    renumber = tokens.renumber(encoded.words, words)
-    arrays = {}
-    for name in SPLITS:
-        pieces = encoded.rows(rows[name])
-        arrays[f"{name}.tokens"] = renumber[np.concatenate(pieces)]
-        arrays[f"{name}.offsets"] = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
-        arrays[f"{name}.labels"] = labels[rows[name]]
-    facts = {
-        "fingerprint": _fingerprint(encoded.digests, labels, official),
-        "vocabulary": words,
-        "facts": _facts(texts, labels, official, encoded, rows, arrays, known),
-        "examples": _examples(texts, labels, encoded.digests, rows["train"], known),
-    }
-    return facts, arrays
-
-
-def _fingerprint(digests: list[bytes], labels: np.ndarray, official: np.ndarray) -> str:
-    # Over words, not characters: files that differ in no word a model reads are the same data.
-    rows = sorted(
-        digest + bytes((label, part))
-        for digest, label, part in zip(digests, labels.tolist(), official.tolist(), strict=True)
-    )
-    return hashlib.sha256(b"".join(rows)).hexdigest()
-
-
-def _facts(
-    texts: list[str],
-    labels: np.ndarray,
-    official: np.ndarray,
-    encoded: tokens.Encoded,
-    rows: dict[str, np.ndarray],
-    arrays: dict[str, np.ndarray],
-    known: Dataset,
-) -> dict:
-    """Counts for people. None depends on the order of the rows."""
-    digests = encoded.digests
-    lengths = np.diff(encoded.offsets)
-    quarter, median, three, most = np.percentile(lengths, [25, 50, 75, 95]).tolist()
-    sets = {name: {digests[row] for row in rows[name].tolist()} for name in SPLITS}
-    held = {digests[row] for row in np.flatnonzero(official).tolist()}
-    by_label: dict[bytes, Counter] = {}
-    for digest, label in zip(digests, labels.tolist(), strict=True):
-        by_label.setdefault(digest, Counter())[label] += 1
-
-    def ids(name: str) -> list[bytes]:
-        flat, cuts = arrays[f"{name}.tokens"], arrays[f"{name}.offsets"].tolist()
-        return [hashlib.sha256(flat[start:stop]).digest() for start, stop in pairwise(cuts)]
-
-    trained = set(ids("train"))
-    return {
-        "rows": {name: len(rows[name]) for name in SPLITS},
-        "labels": {
-            name: dict(
-                zip(
-                    known.classes,
-                    np.bincount(labels[rows[name]], minlength=len(known.classes)).tolist(),
-                    strict=True,
-                )
-            )
-            for name in SPLITS
-        },
-        "lengths": {
-            "mean": float(lengths.mean()),
-            "quartiles": [quarter, median, three],
-            "median": median,
-            "95 %": most,
-            "max": int(lengths.max()),
-        },
-        "tokens": {name: len(arrays[f"{name}.tokens"]) for name in SPLITS},
-        "distinct_words": len(encoded.words),
-        "unk_share": {name: float(np.mean(arrays[f"{name}.tokens"] == 1)) for name in SPLITS},
-        "repeated_texts_exact": len(texts) - len(set(texts)),  # rows beyond the first of a text
-        "repeated_texts": len(texts) - len(by_label),  # the same by their words
-        # Of the rows of a text with several labels, those not of its commonest label.
-        "repeated_other_label": sum(c.total() - max(c.values()) for c in by_label.values()),
-        # Rows outside an official test set whose text is in it: they go to validation.
-        "repeat_official_test": sum(
-            digest in held and not part
-            for digest, part in zip(digests, official.tolist(), strict=True)
-        ),
-        "shared_texts": {
-            f"{a}-{b}": len(sets[a] & sets[b])
-            for a, b in (("train", "valid"), ("train", "test"), ("valid", "test"))
-        },
-        # Different texts that are alike once rare words are `<unk>`: no split can know them.
-        "alike_to_train": {
-            name: sum(digest in trained for digest in ids(name)) for name in ("valid", "test")
-        },
-        "wordless": encoded.wordless,
-    }
-
-
-def _examples(
-    texts: list[str], labels: np.ndarray, digests: list[bytes], train: np.ndarray, known: Dataset
-) -> list[tuple[str, str]]:
-    """Two texts a class, at most 300 characters each."""
-    examples = []
-    for label, name in enumerate(known.classes):
-        rows = train[labels[train] == label].tolist()
-        for row in rows[:2]:
-            # Rows of one text may be written differently; the least does not depend on their order.
-            text = min(texts[other] for other in rows if digests[other] == digests[row])
-            examples.append((name, text if len(text) <= 300 else text[:299] + "…"))
-    return examples
-
-
 def describe(corpus: Corpus) -> str:
     """Source, sizes, labels, lengths, vocabulary and repeated texts, for a person."""
     facts = corpus.facts
@@ -294,8 +238,11 @@ def describe(corpus: Corpus) -> str:
 
     lines.append(f"  {'':<15}" + "".join(f"{name:>12}" for name in SPLITS))
     lines.append(line("rows", facts["rows"]))
-    for name in corpus.classes:
-        lines.append(line(name, {split: facts["labels"][split][name] for split in SPLITS}))
+    for name in _shown(corpus):
+        counts = {split: facts["labels"][split][name] for split in SPLITS}
+        lines.append(line(name if len(name) <= 14 else f"{name[:13]}…", counts))
+    if len(corpus.classes) > SHOWN:
+        lines.append(f"  … and {len(corpus.classes) - SHOWN:,} classes of sizes between these")
     lines.append(line("tokens", facts["tokens"]))
     lines.append(line("<unk>", facts["unk_share"], "{:.2%}"))
     length = facts["lengths"]
@@ -316,5 +263,28 @@ def describe(corpus: Corpus) -> str:
         f"                  equal to a training text once rare words are <unk>: "
         f"{alike['valid']:,} of validation, {alike['test']:,} of test",
         f"  without a word  {facts['wordless']:,} texts (each is one <unk>)",
+        *_of_own(corpus),
     ]
     return "\n".join(lines)
+
+
+def _shown(corpus: Corpus) -> list[str]:
+    """The classes; of many the largest and the smallest."""
+    if len(corpus.classes) <= SHOWN:
+        return list(corpus.classes)
+    order = sorted(corpus.classes, key=lambda name: -corpus.facts["labels"]["train"][name])
+    return order[: SHOWN // 2] + order[-SHOWN // 2 :]
+
+
+def _of_own(corpus: Corpus) -> list[str]:
+    """Imbalance and what was left out, of a corpus from outside."""
+    if not corpus.own:
+        return []
+    balance = Balance.of(corpus.classes, corpus.own["labels"])
+    lines = [
+        f"  imbalance       {balance.largest} is {balance.most:.2%} of train, {balance.smallest} "
+        f"{balance.least:.2%}; to say {balance.largest} always is right on {balance.floor:.2%} of "
+        f"test"
+    ]
+    left = ", ".join(f"{rows:,} without {lack}" for lack, rows in corpus.own["left_out"].items())
+    return [*lines, f"  left out        {left or 'no row'}"]

@@ -9,22 +9,26 @@ import numpy as np
 
 from lottery.files import UserError
 
+TRAIN, VALID, TEST = range(3)
+
 
 def divide(
-    texts: Sequence[bytes],
+    texts: Sequence[bytes] | np.ndarray,
     labels: Sequence[int],
     official: Sequence[bool] | None,
     sizes: tuple[int, int, int],
     seed: int,
+    exact: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row numbers of train, validation and test (int64 each), `sizes` rows in that order.
 
     Args:
-        texts: a digest of every row's text; rows with equal digests are one text.
+        texts: a digest of every row's text, 32 bytes; rows with equal digests are one text.
         labels: of every row; only orders rows of one text.
         official: which rows are the official test set; None if there is none.
         sizes: rows of train, validation and test.
         seed: another seed gives another split.
+        exact: are sizes that repeated texts forbid an error? Else they are as near as can be.
 
     Every text has a key, the hash of seed and text. Texts in order of their keys go, with all
     their rows, to the first of test, validation and train that has room for them. Where the test
@@ -34,44 +38,39 @@ def divide(
     Raises:
         UserError: repeated texts leave no way to these sizes.
     """
-    groups: dict[bytes, list[int]] = {}
-    for row, text in enumerate(texts):
-        groups.setdefault(text, []).append(row)
+    labels = np.asarray(labels)
+    held = np.zeros(len(labels), bool) if official is None else np.asarray(official, bool)
+    different, text = np.unique(digests(texts), return_inverse=True)
+    text = text.reshape(-1)  # numpy 2.0 keeps the shape of its input
     salt = f"lottery split {seed} ".encode()
-    keyed = sorted((hashlib.sha256(salt + text).digest(), rows) for text, rows in groups.items())
+    keys = digests([hashlib.sha256(salt + digest.tobytes()).digest() for digest in different])
+    order = np.argsort(keys)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
 
-    names, room = (
-        ("train", "valid", "test"),
-        dict(zip(("train", "valid", "test"), sizes, strict=True)),
-    )
-    found: dict[str, list[int]] = {name: [] for name in names}
-    rank = np.zeros(len(texts), np.int64)
+    is_held = np.bincount(text, held, len(different)) > 0  # texts of the official test set
+    place = np.full(len(different), VALID, np.int8)
+    counts = np.bincount(text, minlength=len(different))
+    room = dict(zip((TRAIN, VALID, TEST), sizes, strict=True))
+    room[TEST] -= int(held.sum())
+    room[VALID] -= int(counts[is_held].sum() - held.sum())
+    for free in order[~is_held[order]].tolist():
+        count = int(counts[free])
+        place[free] = to = next((to for to in (TEST, VALID) if count <= room[to]), TRAIN)
+        room[to] -= count
 
-    def put(name: str, rows: list[int]) -> None:
-        found[name] += rows
-        room[name] -= len(rows)
-
-    free = []
-    for number, (_, rows) in enumerate(keyed):
-        rank[rows] = number
-        held = [row for row in rows if official is not None and official[row]]
-        if held:
-            put("test", held)
-            put("valid", [row for row in rows if not official[row]])
-        else:
-            free.append(rows)
-    for rows in free:
-        put(next((name for name in ("test", "valid") if len(rows) <= room[name]), "train"), rows)
-
-    if any(room.values()):
-        got = " / ".join(f"{len(found[name]):,}" for name in names)
+    where = np.where(held, TEST, place[text])
+    if exact and any(room.values()):
+        got = " / ".join(f"{int((where == number).sum()):,}" for number in range(3))
         raise UserError(
-            f"{len(texts):,} rows with {len(groups):,} different texts cannot be divided "
+            f"{len(text):,} rows with {len(different):,} different texts cannot be divided "
             f"{' / '.join(f'{size:,}' for size in sizes)} without parting rows of one text "
             f"(the nearest is {got}); remove repeated rows"
         )
-    labels = np.asarray(labels)
-    orders = (
-        np.array(sorted(found[n], key=lambda r: (rank[r], labels[r])), np.int64) for n in names
-    )
-    return tuple(orders)
+    inside = np.lexsort((labels, rank[text]))
+    return tuple(inside[where[inside] == number] for number in range(3))
+
+
+def digests(found: Sequence[bytes] | np.ndarray) -> np.ndarray:
+    """32 bytes each as an array of them; they sort as bytes do."""
+    return found if isinstance(found, np.ndarray) else np.frombuffer(b"".join(found), "V32")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 
@@ -37,6 +39,18 @@ def basic_english(text: str) -> list[str]:
     return text.split()
 
 
+def characters(text: str) -> list[str]:
+    """Characters of a text, lower-cased, white space left out: for scripts without spaces."""
+    return [letter for letter in text.lower() if not letter.isspace()]
+
+
+SPLITTERS: dict[str, Callable[[str], list[str]]] = {
+    "words": basic_english,
+    "characters": characters,
+}
+BLOCK = 1 << 20  # ids that are in memory at once where they are copied
+
+
 @dataclass(frozen=True)
 class Encoded:
     """N texts as numbers; a word's number is the place of its first occurrence."""
@@ -44,12 +58,19 @@ class Encoded:
     ids: np.ndarray  # int32 (T,), text after text
     offsets: np.ndarray  # int64 (N+1,)
     words: list[str]  # the word of every id
-    digests: list[bytes]  # SHA-256 of every text's words: equal for texts no model can tell apart
+    digests: np.ndarray  # V32 (N,) SHA-256 of a text's words: equal if no model can tell them apart
     wordless: int  # texts in which the rules left no word; each became one `<unk>`
 
-    def rows(self, rows: Iterable[int]) -> list[np.ndarray]:
+    def rows(self, rows: Sequence[int]) -> list[np.ndarray]:
         """Ids of each of these texts."""
         return [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+
+    def blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Ids of these texts, text after text, about a million at a time."""
+        ends = np.cumsum(np.diff(self.offsets)[rows])
+        for part in np.split(rows, 1 + np.flatnonzero(np.diff(ends // BLOCK))):
+            if len(part):
+                yield np.concatenate(self.rows(part.tolist()))
 
 
 class _Numbers(dict):
@@ -58,23 +79,39 @@ class _Numbers(dict):
         return number
 
 
-def encode(texts: Sequence[str]) -> Encoded:
-    """Number the words of all texts in one pass, before any vocabulary is known."""
+def encode(
+    texts: Iterable[str],
+    splitter: Callable[[str], list[str]] = basic_english,
+    spill: BinaryIO | None = None,
+) -> Encoded:
+    """Number the words of all texts in one pass, before any vocabulary is known.
+
+    With `spill`, a file, the ids are written there and mapped, so that they need no memory.
+    """
     numbers = _Numbers()
-    pieces, digests, wordless = [], [], 0
+    ids, digests, wordless = bytearray(), bytearray(), 0
+    lengths = array("q")
     for text in texts:
-        words = basic_english(text)
+        words = splitter(text)
         if PAD in words:  # padding is the batch's business, never a word of a text
             words = [UNK if word == PAD else word for word in words]
         if not words:
             wordless += 1
             words = [UNK]
-        digests.append(hashlib.sha256(" ".join(words).encode()).digest())
-        pieces.append(np.fromiter(map(numbers.__getitem__, words), np.int32, len(words)))
-    offsets = np.zeros(len(pieces) + 1, np.int64)
-    np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
-    ids = np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
-    return Encoded(ids, offsets, list(numbers), digests, wordless)
+        digests += hashlib.sha256(" ".join(words).encode()).digest()
+        piece = np.fromiter(map(numbers.__getitem__, words), np.int32, len(words)).tobytes()
+        if spill is None:
+            ids += piece
+        else:
+            spill.write(piece)
+        lengths.append(len(words))
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(np.frombuffer(lengths, np.int64), out=offsets[1:])
+    if spill is not None:
+        spill.flush()
+    mapped = spill is not None and offsets[-1]
+    found = np.memmap(spill, np.int32, "r") if mapped else np.frombuffer(ids, np.int32)
+    return Encoded(found, offsets, list(numbers), np.frombuffer(digests, "V32"), wordless)
 
 
 def vocabulary(words: Sequence[str], counts: Sequence[int], size: int) -> tuple[str, ...]:

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from lottery import models
-from lottery.data import DATASETS
+from lottery import data, models
 from lottery.files import UserError
 from lottery.pruning.arms import check_arms
 from lottery.pruning.masks import check_room, prunable
@@ -33,6 +32,7 @@ class Plan:
     seeds: tuple[int, ...]
     at: tuple[float, ...]
     options: Mapping[str, Any]
+    logits: int  # outputs of a model
 
     def settings(self, model: str, arm: str, rung: int, seed: int) -> Settings:
         """The settings of one run."""
@@ -60,7 +60,7 @@ class Plan:
 
 
 def planned(
-    dataset: str,
+    dataset: str | data.Own,
     models: Iterable[str],
     ladder: Iterable[float],
     arms: Iterable[str],
@@ -72,8 +72,7 @@ def planned(
 
     A mistake shows now, not after an hour of training.
     """
-    if dataset not in DATASETS:
-        raise UserError(f"unknown dataset {dataset!r}: there are {', '.join(DATASETS)}")
+    logits = data.known(dataset).logits
     models, seeds = several("models", models), several("seeds", seeds)
     for name, value in (("models", models), ("seeds", seeds)):
         if not value:
@@ -91,17 +90,17 @@ def planned(
             raise UserError(f"unknown setting {name!r}: there are {', '.join(known)}")
         if value is not None:
             given[name] = several(name, value) if known[name].type.startswith("tuple") else value
-    plan = Plan(dataset, models, ladder, arms, seeds, at, given)
+    plan = Plan(data.name_of(dataset), models, ladder, arms, seeds, at, given, logits)
     for settings in plan.runs():
-        check(settings)
+        check(settings, logits)
     return plan
 
 
-def check(settings: Settings) -> None:
+def check(settings: Settings, logits: int) -> None:
     """UserError if a run has an unknown score, or a mask that would leave nothing to train."""
     if settings.score not in SCORES:
         raise UserError(f"unknown score {settings.score!r}: there are {', '.join(SCORES)}")
-    free = prunable(shapes(settings, settings.vocabulary_size))
+    free = prunable(shapes(settings, settings.vocabulary_size, logits))
     sizes = {n: w.numel() for n, w in free.items() if n not in settings.kept_dense}
     for name in settings.kept_dense:
         if name not in free:
@@ -117,10 +116,10 @@ def check(settings: Settings) -> None:
         check_room(sizes, settings.ladder, settings.output_rate)
 
 
-def shapes(settings: Settings, words: int) -> dict[str, torch.Tensor]:
+def shapes(settings: Settings, words: int, logits: int) -> dict[str, torch.Tensor]:
     """A model's tensors, without their memory."""
     with torch.device("meta"):
-        model = models.build(settings, words, DATASETS[settings.dataset].logits)
+        model = models.build(settings, words, logits)
     return dict(model.named_parameters())
 
 

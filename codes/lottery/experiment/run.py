@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from lottery import files, models
@@ -22,7 +23,7 @@ from lottery.runs.record import Record, pack
 from lottery.settings import Settings
 from lottery.training.epoch import Progress
 from lottery.training.resume import ResumeState
-from lottery.training.train import Diverged, advance, steps_an_epoch, train
+from lottery.training.train import Diverged, Outcome, advance, steps_an_epoch, train
 
 
 def train_ticket(
@@ -66,13 +67,23 @@ def train_ticket(
         seconds=outcome.seconds,
         vanished=vanished(outcome.weights, mask),
         words=tuple(by_frequency(outcome.weights, mask, corpus.train.tokens)),
+        by_class=_by_class(outcome, corpus),
     )
     return record, bundle(mask, outcome.weights, outcome.best)
 
 
+def _by_class(outcome: Outcome, corpus: Corpus) -> dict[str, list[int]]:
+    """Of each class how often it was said of a test text, and how often rightly."""
+    if outcome.said is None:
+        return {}
+    counts = {"said": outcome.said, "right": outcome.said[outcome.correct]}
+    size = len(corpus.classes)
+    return {name: np.bincount(some, minlength=size).tolist() for name, some in counts.items()}
+
+
 def failed(settings: Settings, corpus: Corpus, why: str) -> Record:
     """The record of a run that never came to an end."""
-    free = prunable(shapes(settings, len(corpus.vocabulary)))
+    free = prunable(shapes(settings, len(corpus.vocabulary), corpus.logits))
     sizes = {name: part.numel() for name, part in free.items()}
     pruned = {name: size for name, size in sizes.items() if name not in settings.kept_dense}
     removed = {}

@@ -290,16 +290,19 @@ class SentShelf:
         self.left = record, tensors
 
 
+def is_near(before: Record, again: Record) -> bool:
+    """Are two records of one run no further apart than rounding can explain?"""
+    if before.failed or again.failed:
+        return before.failed == again.failed
+    return (
+        abs(before.test_accuracy - again.test_accuracy) <= ACCURACY_TOLERANCE
+        and abs(before.test_loss - again.test_loss) <= LOSS_TOLERANCE
+    )
+
+
 def _hold_against(before: Record, again: Record, path: Path) -> None:
     """UserError if a run trained again is further from its record than rounding can explain."""
-    same = before.failed == again.failed and (
-        before.failed
-        or (
-            abs(before.test_accuracy - again.test_accuracy) <= ACCURACY_TOLERANCE
-            and abs(before.test_loss - again.test_loss) <= LOSS_TOLERANCE
-        )
-    )
-    if not same:
+    if not is_near(before, again):
         raise UserError(
             f"{path}: trained again, the run has {again.outcome}, but the record says "
             f"{before.outcome}; code or data changed: move the old records away"

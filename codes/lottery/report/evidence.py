@@ -105,9 +105,9 @@ def savings(records: Iterable[Record]) -> pd.DataFrame:
         if kept in seen:  # other starting weights, or another seed, in masks of the same sizes
             continue
         seen.add(kept)
-        tokens = costs.text_length(one.settings)
-        now = costs.cost(one.settings, one.layers, tokens)
-        was = costs.cost(one.settings, costs.full(one.layers), tokens)
+        about = costs.text_length(one), costs.outputs(one)
+        now = costs.cost(one.settings, one.layers, *about)
+        was = costs.cost(one.settings, costs.full(one.layers), *about)
         rows.append(
             {
                 "Arm": groups.label(one.settings),

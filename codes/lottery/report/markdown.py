@@ -7,7 +7,18 @@ from collections.abc import Sequence
 import pandas as pd
 
 # Columns of words are set from the left, figures from the right.
-LEFT = {"Model", "Pair", "Dataset", "Report", "Arm", "Differs in", "Condition", "Source", "Recipe"}
+LEFT = {
+    "Model",
+    "Pair",
+    "Dataset",
+    "Report",
+    "Arm",
+    "Differs in",
+    "Condition",
+    "Source",
+    "Recipe",
+    "Class",
+}
 LEFT |= {"Networks", "Protocol", "They report"}
 
 

@@ -10,7 +10,8 @@ from lottery.analysis import verdict
 from lottery.analysis.frame import frame
 from lottery.analysis.verdict import Pair
 from lottery.data import DATASETS
-from lottery.files import write_whole
+from lottery.data import title as corpus_title
+from lottery.files import UserError, write_whole
 from lottery.models import MODELS
 from lottery.pruning.arms import ARMS
 from lottery.report import decay, figures, grid
@@ -48,20 +49,22 @@ METHOD = (
 def write(store: Store, path: Path | None = None, say: Callable[[str], object] = print) -> Path:
     """Write the report, the tables and the figures of a store; give the report's path.
 
-    A store named `demo` holds generated corpora, with its report inside; of any other, which holds
-    real ones, the report lies beside it. Records of the other kind are named and left out.
+    A store named `demo` holds generated corpora and one with runs of a corpus from outside that
+    alone, with its report inside; of any other, which holds real ones, the report lies beside it.
+    Records of another kind are named and left out.
     """
     root = Path(store.root)
-    generated = root.name == "demo"
+    outside, generated = own_of(store), root.name == "demo"
     path = Path(path) if path else path_of(store)
     records, unread = store.records()
     for line in unread:
         say(line)
     datasets = [name for name, known in DATASETS.items() if known.generated == generated]
+    datasets = [outside] if outside else datasets
     belonging, stopped = [], []
     for record in records:
         known = record.settings.dataset in datasets
-        if known and bool(record.data["generated"]) == generated:
+        if known and (outside or bool(record.data["generated"]) == generated):
             (stopped if record.failed else belonging).append(record)
         else:
             kind = "generated" if record.data["generated"] else "real"
@@ -79,9 +82,9 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
         if figures.save(draw(own), place):
             pictures[dataset, kind] = _relative(place, path.parent)
     # Of a real store the links hold wherever the report is read in the repository's page.
-    home = _relative(root.parent.parent, path.parent) if generated else ""
+    home = _relative(root.parent.parent, path.parent) if outside or generated else ""
     write_whole(path, page(belonging, datasets, pictures, home, len(unread), stopped))
-    if not generated:
+    if not outside and not generated:
         grid.into(root.parent / "README.md", pairs_of(belonging, datasets))
     say(f"{_relative(path, Path.cwd())}: written from {len(belonging)} records")
     return path
@@ -90,7 +93,25 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
 def path_of(store: Store) -> Path:
     """Where the report of a store lies unless another place is named."""
     root = Path(store.root)
+    if own_of(store):
+        return root / "report.md"
     return (root if root.name == "demo" else root.parent) / "week9.md"
+
+
+def own_of(store: Store) -> str:
+    """The corpus from outside that a store holds; "" if it holds the project's, or nothing.
+
+    UserError if it holds several.
+    """
+    names = sorted({path.parent.parent.name for path in store.paths()})
+    if not names or any(name in DATASETS for name in names):
+        return ""
+    if len(names) > 1:
+        raise UserError(
+            f"{store.root}: holds runs of {', '.join(names)}; a corpus of your own needs a results "
+            f"folder of its own"
+        )
+    return names[0]
 
 
 def page(
@@ -107,27 +128,28 @@ def page(
     """
     records, datasets = list(records), list(datasets)
     own = {name: [r for r in records if r.settings.dataset == name] for name in datasets}
-    generated = [name for name in datasets if DATASETS[name].generated]
+    generated = [name for name in datasets if name in DATASETS and DATASETS[name].generated]
+    is_own = not any(name in DATASETS for name in datasets)
     keys = [(dataset, model) for dataset in datasets for model in MODELS]
     pairs, ladders = pairs_of(records, datasets), verdict.ladders(records)
-    lines = ["# Week 9"]
+    lines = [f"# Lottery tickets on {', '.join(datasets)}" if is_own else "# Week 9"]
     if generated:
         lines = [f"# Week 9 on generated corpora ({', '.join(generated)})", "", grid.GENERATED]
     lines += ["", grid.top(pairs), "", *(f"- {line}" for line in grid.bullets(pairs, ladders))]
-    corpora = [DATASETS[name].title for name in datasets]
-    lines += ["", "## Limits", "", grid.limits(pairs, ladders, corpora)]
+    corpora = [corpus_title(name) for name in datasets]
+    lines += ["", "## Limits", "", grid.limits(pairs, ladders, corpora, chosen=not is_own)]
     arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values())
     lines += ["", WORDS.format(home=home, margin=margin(), arms=arms)]
     lines += picture("", "forest", pictures)
     for name in datasets:
         lines += ["", *section(name, own[name], pictures, home)]
-    if any(pair.rungs for pair in pairs):
+    if any(pair.rungs for pair in pairs) and not is_own:
         lines += ["", *_recipes(records, keys)]
     if any(key in EARLIER for key in keys):
         lines += [*table("## Beside the earlier report", beside(records)), "", EARLIER_WORDS]
     for name in datasets:
         lines += evidence(name, own[name], pictures)
-    if ladders and not generated:
+    if ladders and not generated and not is_own:
         lines += ["", "## What others report", "", markdown(published())]
     if any(pair.rungs for pair in pairs):
         lines += ["", "## Method", "", METHOD.format(method=f"{home}/docs/method.md")]
@@ -140,9 +162,14 @@ def page(
 
 
 def pairs_of(records: Iterable[Record], datasets: Iterable[str]) -> list[Pair]:
-    """Every pair that the report is about, run or not."""
+    """Every pair that the report is about, run or not; of a corpus from outside those run."""
     found = {(pair.dataset, pair.model): pair for pair in verdict.pairs(records)}
-    every = [(dataset, model) for dataset in datasets for model in MODELS]
+    every = [
+        (dataset, model)
+        for dataset in datasets
+        for model in MODELS
+        if dataset in DATASETS or (dataset, model) in found
+    ]
     return [found.get(key, Pair(*key)) for key in every]
 
 

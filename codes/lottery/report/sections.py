@@ -9,13 +9,14 @@ import pandas as pd
 
 from lottery.analysis import costs, groups, verdict
 from lottery.analysis.verdict import NOT_RUN
-from lottery.data import DATASETS
+from lottery.data import DATASETS, title
+from lottery.data.balance import Balance
 from lottery.models import MODELS, label
 from lottery.pruning import arms
 from lottery.report.evidence import conditions, differences, savings
 from lottery.report.markdown import markdown
-from lottery.report.tables import after, before, other_settings, rungs
-from lottery.report.words import power
+from lottery.report.tables import after, before, models_of, other_settings, rungs
+from lottery.report.words import percent, power
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
@@ -65,17 +66,30 @@ LUCKY = (
     "and holds the truth less often."
 )
 DEFAULT_MASKS = {name: getattr(Settings("", ""), name) for name in groups.OF_MASKS}
+LISTED = 50  # classes that a table lists
+BALANCE = (
+    "The largest class, {largest}, is {most} of the training texts, the smallest, {smallest}, "
+    "{least}. To say {largest} always is right on {floor} of the test texts. Macro-F1 is the mean "
+    "of F1 over the classes of the test set, each counting alike."
+)
+BETWEEN = "The largest and the smallest; {count} classes lie between them."
+LEFT_OUT = "Rows left out of the files because they lack something: {each}."
+NONE_LEFT_OUT = "No row of the files was left out."
+DIVIDED = "{test} Texts are taken apart into {tokens}."
+GIVEN = "The test set was given, and is whole."
+DRAWN = "The test set was drawn from the texts."
 Links = dict[tuple[str, str], str]  # of dataset (empty: of all) and kind of picture
 
 
 def section(dataset: str, records: list[Record], pictures: Links, home: str) -> list[str]:
     """What was run on a dataset, in the shape its readers know."""
-    lines = [f"## {DATASETS[dataset].title}", *_facts(dataset, records)]
+    lines = [f"## {title(dataset)}", *_facts(dataset, records)]
     if dataset in NOTEBOOKS:
         book = f"{home}/notebooks/{NOTEBOOKS[dataset]}"
         for words in ("before pruning", "after random pruning", "after lt pruning"):
             anchor = words.capitalize().replace(" ", "-")
             lines.append(f"- [{words} code]({book}#{anchor})")
+    lines += _classes(records)
     lines += ["", "### Result", "", "#### Before Pruning", "", markdown(before(records))]
     for arm in ("random", "lt"):
         lines += ["", f"#### After Pruning ({arms.label(arm)})", ""]
@@ -93,12 +107,12 @@ def evidence(dataset: str, records: list[Record], pictures: Links) -> list[str]:
     compared = differences(records)
     if not len(compared):
         return []
-    lengths = sorted({costs.text_length(record.settings) for record in groups.main(records)})
+    lengths = sorted({costs.text_length(record) for record in groups.main(records)})
     found = [ladder for ladder in verdict.ladders(records) if not ladder.way]
     lucky = compared.apply(lambda column: column.str.contains("†")).to_numpy().any()
     lines = [
         "",
-        f"## Evidence: {DATASETS[dataset].title}",
+        f"## Evidence: {title(dataset)}",
         *table("### Differences", compared),
         "",
         "Test accuracy in points, means over the common seeds with 95 % intervals; p is McNemar's "
@@ -126,13 +140,43 @@ def picture(dataset: str, kind: str, pictures: Links) -> list[str]:
     if (dataset, kind) not in pictures:
         return []
     heading, shown, caption = PICTURES[kind]
-    of = f"{DATASETS[dataset].title}: " if dataset else ""
+    of = f"{title(dataset)}: " if dataset else ""
     return ["", f"### {heading}", "", f"![{of}{shown}]({pictures[dataset, kind]})", "", caption]
 
 
 def table(heading: str, frame: pd.DataFrame) -> list[str]:
     """A table under its heading; nothing if it has no row."""
     return ["", heading, "", markdown(frame)] if len(frame) else []
+
+
+def _classes(records: Sequence[Record]) -> list[str]:
+    """The classes of a corpus from outside, how uneven they are, and what was left out."""
+    of = next((record for record in groups.main(records) if record.classes), None)
+    if of is None:
+        return []
+    rows = of.data["labels"]
+    order = sorted(range(len(of.classes)), key=lambda number: -rows["train"][number])
+    shown = order if len(order) <= LISTED else order[: LISTED // 2] + order[-LISTED // 2 :]
+    share = 1 / sum(rows["train"])
+    frame = pd.DataFrame(
+        [
+            {part: f"{rows[part][number]:,}" for part in ROWS}
+            | {"share of train": percent(share * rows["train"][number])}
+            for number in shown
+        ],
+        index=[of.classes[number] for number in shown],
+    )
+    frame.columns.name = "Class"
+    balance = vars(Balance.of(of.classes, rows))
+    said = {k: percent(v) if isinstance(v, float) else v for k, v in balance.items()}
+    left = [f"{count:,} without {lack}" for lack, count in of.data["left_out"].items()]
+    words = [BALANCE.format(**said)]
+    if len(shown) < len(order):
+        words.insert(0, BETWEEN.format(count=len(order) - len(shown)))
+    given = GIVEN if of.data["given_test"] else DRAWN
+    words.append(DIVIDED.format(test=given, tokens=of.data["tokens"]))
+    words.append(LEFT_OUT.format(each=", ".join(left)) if left else NONE_LEFT_OUT)
+    return [*table("### Classes", frame), "", " ".join(words)]
 
 
 def _conditions_caption(found: Sequence[verdict.Pair]) -> str:
@@ -150,7 +194,8 @@ def _conditions_caption(found: Sequence[verdict.Pair]) -> str:
 
 def _facts(dataset: str, records: list[Record]) -> list[str]:
     """The global settings, from one record of each model's main protocol."""
-    lines = ["- 사용한 모델: " + ", ".join(f"``{label(model)}``" for model in MODELS)]
+    used = "사용한 모델" if dataset in DATASETS else "models"
+    lines = [f"- {used}: " + ", ".join(f"``{label(model)}``" for model in models_of(records))]
     lines += ["- global setting"]
     any_of = {record.settings.model: record for record in groups.main(records)}
     usual = {model: any_of[model] for model in MODELS if model in any_of}
@@ -167,7 +212,7 @@ def _facts(dataset: str, records: list[Record]) -> list[str]:
         return value(lambda record: getattr(record.settings, name))
 
     rows = [value(lambda record, part=part: record.data["rows"][part]) for part in ROWS]
-    two = len(DATASETS[dataset].classes) == 2
+    two = {costs.outputs(record) for record in usual.values()} == {1}
     criterion = "BCEWithLogitsLoss" if two else "CrossEntropyLoss"
     lines += [
         "  - " + " ".join(f"{part} {count}" for part, count in zip(ROWS, rows, strict=True)),

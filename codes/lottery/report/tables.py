@@ -19,6 +19,7 @@ from lottery.runs.record import Record
 
 FIVE = ["Train Loss (BEST)", "Train Acc. (BEST)", "Test Loss", "Test Acc."]  # beside the model
 ACCURACY_SD = "Test Acc. SD"
+F1 = "Macro-F1"  # beside accuracy, of a corpus from outside
 
 
 def before(records: Iterable[Record]) -> pd.DataFrame:
@@ -33,7 +34,8 @@ def after(records: Iterable[Record], arm: str) -> pd.DataFrame:
 
 def rungs(records: Iterable[Record]) -> pd.DataFrame:
     """One row a model, rung and arm: means over the seeds, of one dataset and its main protocol."""
-    found = groups.groups(groups.main(of_one_dataset(records)))
+    records = of_one_dataset(records)
+    found = groups.groups(groups.main(records))
     names = Counter(map(_name, found))
     rows = []
     for group in found:
@@ -48,6 +50,7 @@ def rungs(records: Iterable[Record]) -> pd.DataFrame:
                 "Valid Acc. (BEST)": percent(group.mean("valid_accuracy")),
                 "Test Loss": loss(group.mean("test_loss")),
                 "Test Acc.": percent(group.mean("test_accuracy")),
+                **_f1(records, group),
                 ACCURACY_SD: _sd(group),
                 "Seeds": str(group.seeds),
                 "Best epoch": f"{group.mean('best_epoch'):.1f}",
@@ -81,6 +84,7 @@ def other_settings(records: Iterable[Record]) -> pd.DataFrame:
                 "Sparsity": percent(group.mean("sparsity")),
                 "Test Loss": loss(group.mean("test_loss")),
                 "Test Acc.": percent(group.mean("test_accuracy")),
+                **_f1(records, group),
                 ACCURACY_SD: _sd(group),
                 "Seeds": str(group.seeds),
             }
@@ -89,19 +93,29 @@ def other_settings(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _one_row_a_model(records: Iterable[Record], arm: str) -> pd.DataFrame:
-    found = groups.groups(groups.main(of_one_dataset(records)))
+    records = of_one_dataset(records)
+    found = groups.groups(groups.main(records))
     rows = []
-    for model in MODELS:
+    names = models_of(records)
+    for model in names:
         group = groups.first_rung(found, model, arm)
         rows.append(
             {
                 **five(group),
+                **_f1(records, group),
                 "Sparsity": percent(group.mean("sparsity")) if group else NOT_RUN,
                 "Seeds": seeds_of(group),
                 ACCURACY_SD: _sd(group) if group else NOT_RUN,
             }
         )
-    return framed(rows, list(MODELS))
+    return framed(rows, names)
+
+
+def models_of(records: Iterable[Record]) -> list[str]:
+    """The models that a dataset's part is about; of a corpus from outside those that were run."""
+    records = list(records)
+    run = {record.settings.model for record in records if record.classes}
+    return [model for model in MODELS if model in run or not run]
 
 
 def five(group: Group | None) -> dict[str, str]:
@@ -114,6 +128,13 @@ def five(group: Group | None) -> dict[str, str]:
         percent(group.mean("test_accuracy")),
     )
     return dict(zip(FIVE, values, strict=True))
+
+
+def _f1(records: Iterable[Record], group: Group | None) -> dict[str, str]:
+    """A row's macro-F1, in a table of records that have one."""
+    if not any(record.by_class for record in records):
+        return {}
+    return {F1: percent(group.mean("macro_f1")) if group else NOT_RUN}
 
 
 def seeds_of(group: Group | None) -> str:

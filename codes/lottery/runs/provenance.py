@@ -35,6 +35,7 @@ def about(settings: Settings, mask: Mask, corpus: Corpus, device: str, worker: s
             "generated": corpus.generated,
             "repeated_texts": corpus.facts["repeated_texts"],
             "rows": {n: len(getattr(corpus, n)) for n in ("train", "valid", "test")},
+            **corpus.own,
         },
     }
 

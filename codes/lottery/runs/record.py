@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from lottery.data.balance import macro_f1
 from lottery.files import UserError
 from lottery.pruning.inside import Words
 from lottery.pruning.masks import EMBEDDING
 from lottery.settings import Settings
 from lottery.training.epoch import Epoch
 
-LATER = ("host", "worker", "vanished", "words")  # fields that the first records lack
+LATER = ("host", "worker", "vanished", "words", "by_class")  # fields that the first records lack
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Record:
     threads: int
     versions: dict[str, str]
     commit: str
-    data: dict[str, Any]  # source, fingerprint, generated, rows of each split
+    data: dict[str, Any]  # source, fingerprint, generated, rows of each split; `data.Corpus.own`
     best_epoch: int = 0  # the one of lowest validation loss
     test_loss: float | None = None
     test_accuracy: float | None = None
@@ -48,6 +49,9 @@ class Record:
     worker: str = ""  # of a cluster; empty for a run in the process that asked for it
     vanished: dict[str, int] = field(default_factory=dict)  # `pruning.inside.vanished`
     words: tuple[Words, ...] = ()  # `pruning.inside.by_frequency`
+    # Of each class, in the order of `data`, how often it was "said" of a test text and how often
+    # that was "right"; of a corpus from outside alone.
+    by_class: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def run(self) -> str:
@@ -74,6 +78,19 @@ class Record:
     def sparsity_without_embedding(self) -> float:
         """The same without the embedding, which holds most of the weights."""
         return _share(count for name, count in self.layers.items() if "embedding" not in name)
+
+    @property
+    def classes(self) -> list[str]:
+        """Those of a corpus from outside; of the project's own none."""
+        return self.data.get("classes", [])
+
+    @property
+    def macro_f1(self) -> float | None:
+        """On the test set, 0 to 1; None if the classes were not counted."""
+        if not self.by_class:
+            return None
+        texts = self.data["labels"]["test"]
+        return macro_f1(texts, self.by_class["said"], self.by_class["right"])
 
     @property
     def correct(self) -> np.ndarray:
@@ -161,9 +178,25 @@ class Record:
             return "'words' does not add up to what 'layers' and 'vanished' say of the embedding"
         if pack(self.correct) != self.test_correct:
             return "'test_correct' does not hold one bit for each test row"
+        if self.by_class and not self._counts_add_up():
+            return "'by_class' does not add up to the test rows and the right ones"
         if abs(self.correct.mean() - self.test_accuracy) > 1e-9:
             return "'test_accuracy' is not the mean of 'test_correct'"
         return None
+
+    def _counts_add_up(self) -> bool:
+        texts, said, right = (
+            np.array(counts)
+            for counts in (self.data["labels"]["test"], *map(self.by_class.get, ("said", "right")))
+        )
+        one = len(texts) == len(said) == len(right) == len(self.classes)
+        return bool(
+            one
+            and texts.sum() == said.sum() == len(self.correct)
+            and right.sum() == self.correct.sum()
+            and (right >= 0).all()
+            and (right <= np.minimum(texts, said)).all()
+        )
 
 
 def pack(correct: np.ndarray) -> str:

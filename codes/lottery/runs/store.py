@@ -120,5 +120,6 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     for r in (record for record in records if not record.failed):
         s, best = r.settings, r.best.valid_accuracy
         run = s.dataset, s.model, s.arm, r.sparsity, s.seed
-        rows.append((*run, best, r.test_accuracy, r.seconds))
-    return pd.DataFrame(rows, columns=COLUMNS)
+        rows.append((*run, best, r.test_accuracy, r.macro_f1, r.seconds))
+    frame = pd.DataFrame(rows, columns=[*COLUMNS[:-1], "macro_f1", COLUMNS[-1]])
+    return frame if frame["macro_f1"].notna().any() else frame[COLUMNS]

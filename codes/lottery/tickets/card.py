@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from lottery.data import DATASETS
+from lottery.data import title
 from lottery.report.words import percent
 from lottery.tickets import plain
 from lottery.tickets.folder import Contents
@@ -74,7 +74,7 @@ def card(contents: Contents) -> str:
         classes=", ".join(contents.classes),
         seed=s.seed,
         run=record.run,
-        corpus=DATASETS[s.dataset].title,
+        corpus=title(s.dataset),
         words=len(contents.vocabulary) - 2,
         kind=KINDS.get(s.dataset, "texts"),
         first=WITH_FIRST if contents.first is not None else "",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lottery import models
 from lottery.analysis import groups, verdict
-from lottery.data import DATASETS
+from lottery.data import title
 from lottery.files import UserError
 from lottery.pruning import arms
 from lottery.pruning.masks import counts
@@ -73,7 +73,7 @@ def _facts(record: Record, records: list[Record]) -> dict[str, object]:
     """What the card says beside the record."""
     s = record.settings
     removed = [sum(column) for column in zip(*record.layers.values(), strict=True)]
-    name = f"{DATASETS[s.dataset].title} {models.label(s.model)}"
+    name = f"{title(s.dataset)} {models.label(s.model)}"
     alike = [
         r for r in records
         if not r.failed and groups.identity(r) == groups.identity(record)

@@ -80,16 +80,24 @@ def train_epoch(
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, split: Split) -> tuple[float, float, np.ndarray]:
-    """Mean loss and accuracy over the examples of `split`, and for each if it was right."""
+def evaluate(
+    model: nn.Module, split: Split, guesses: np.ndarray | None = None
+) -> tuple[float, float, np.ndarray]:
+    """Mean loss and accuracy over the examples of `split`, and for each if it was right.
+
+    `guesses`, int64 (examples,), takes the class that was said of each.
+    """
     device = next(model.parameters()).device
     model.eval()
     order = by_length(split)
-    losses, right = [], []
+    losses, right, said = [], [], []
     for batch in batches(split, EVALUATION_BATCH, order, device):
         logits = model(batch)
         losses.append(criterion(logits, batch.labels, "none"))
         right.append(hits(logits, batch.labels))
+        said.append(guess(logits))
+    if guesses is not None:
+        guesses[order] = torch.cat(said).cpu().numpy()
     correct = np.empty(len(split), bool)
     correct[order] = torch.cat(right).cpu().numpy()
     loss = torch.cat(losses).cpu().double().mean()  # in double, so that the order cannot matter
@@ -106,6 +114,10 @@ def criterion(logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
-    """bool (B,): is the likeliest class the label? A lone logit of exactly 0 means class 0."""
-    guess = (logits[:, 0] > 0) if logits.shape[1] == 1 else logits.argmax(1)
-    return guess == labels
+    """bool (B,): is the likeliest class the label?"""
+    return guess(logits) == labels
+
+
+def guess(logits: Tensor) -> Tensor:
+    """The likeliest class, int64 (B,). A lone logit of exactly 0 means class 0."""
+    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)

@@ -39,6 +39,7 @@ class Outcome:
     weights: Weights  # after the last epoch, on the CPU
     best: Weights  # after the best one: those that were tested
     seconds: float  # of the epochs and of the test, without pauses between
+    said: np.ndarray | None = None  # int64 (test rows,): the class, of a corpus from outside
 
 
 def train(
@@ -83,11 +84,12 @@ def train(
     last = copied(model)
     start = time.perf_counter()
     model.load_state_dict(best)
-    test_loss, test_accuracy, correct = evaluate(model, corpus.test)
+    said = [np.empty(len(corpus.test), np.int64)] if corpus.own else []
+    test_loss, test_accuracy, correct = evaluate(model, corpus.test, *said)
     best_epoch = min(history, key=lambda e: e.valid_loss).epoch
     seconds = sum(e.seconds for e in history) + time.perf_counter() - start
     return Outcome(
-        tuple(history), best_epoch, test_loss, test_accuracy, correct, last, best, seconds
+        tuple(history), best_epoch, test_loss, test_accuracy, correct, last, best, seconds, *said
     )
 
 

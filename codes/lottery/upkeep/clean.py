@@ -54,7 +54,7 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
     root = Path(store.root)
     beside = [root, root / "figures", page.path_of(store).parent]
     for path in sorted({path for folder in beside for path in folder.glob(".*.tmp")}):
-        if re.match(r"\.(.+\.(csv|png|svg)|week9\.md|README\.md)\.", path.name):
+        if re.match(r"\.(.+\.(csv|png|svg)|week9\.md|report\.md|README\.md)\.", path.name):
             try:
                 age = time.time() - path.stat().st_mtime
             except FileNotFoundError:

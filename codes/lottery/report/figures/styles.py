@@ -6,7 +6,7 @@ import zlib
 from typing import Any
 
 from lottery.analysis import groups
-from lottery.data import DATASETS
+from lottery.data import title
 from lottery.models import MODELS, label
 from lottery.models.base import Model
 from lottery.pruning.arms import ARMS
@@ -84,7 +84,7 @@ def place(settings: Settings) -> tuple:
 
 def dataset_name(dataset: str) -> str:
     """A dataset as its pictures call it."""
-    return DATASETS[dataset].title if dataset in DATASETS else dataset
+    return title(dataset)
 
 
 def pair_name(settings: Settings) -> str:

@@ -1,0 +1,55 @@
+"""A job array's share of the runs, which needs to know nothing of the other shares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from lottery.files import UserError
+from lottery.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Share `number` of `count`, from 1.
+
+    What is shared out are chains: all runs of one dataset, model and seed, because each rung stands
+    on the one below. They go round in turn, so that shares differ by one chain at most.
+    """
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def read(cls, text: str | Shard) -> Shard:
+        """That of "2/8"; UserError if there is no such share."""
+        if isinstance(text, Shard):
+            return text
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+        number, count = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= number <= count:
+            raise UserError(f"shard {text!r} is not i/n with i from 1 to n, e.g. 1/4")
+        return cls(number, count)
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def of(self, planned: Iterable[tuple[T, list[Settings]]]) -> list[tuple[T, list[Settings]]]:
+        """This share of several plans, each with what belongs to it."""
+        places: dict[tuple[str, str, int], int] = {}
+        shares = []
+        for owner, runs in planned:
+            own = []
+            for settings in runs:
+                chain = settings.dataset, settings.model, settings.seed
+                if places.setdefault(chain, len(places)) % self.count == self.number - 1:
+                    own.append(settings)
+            shares.append((owner, own))
+        return shares
+
+
+ONLY = Shard()

@@ -1,0 +1,421 @@
+"""Files of anybody's: one clear line, or the right corpus; nothing is dropped without a count."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lottery import data
+from lottery.data import DATASETS, own, reading
+from lottery.files import UserError
+
+ROWS = [("good film", "good"), ("bad film", "bad"), ("fine", "good"), ("dull, no?", "bad")] * 5
+ROWS = [(f"{text} {number}", label) for number, (text, label) in enumerate(ROWS)]
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path / "cache"))
+
+
+def written(rows=ROWS, head=("text", "label"), delimiter=",", **options) -> str:
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=delimiter, **options).writerows([head, *rows])
+    return out.getvalue()
+
+
+@pytest.fixture
+def put(tmp_path):
+    def write(content: bytes | str) -> Path:
+        path = tmp_path / "texts.csv"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def read(path: Path, text="text", label="label", **options) -> data.Own:
+    return data.from_file(path, text=text, label=label, **{"say": [].append} | options)
+
+
+def kept(found: data.Own) -> list[tuple[str, str]]:
+    return [row for source in found.parts.values() for row in source.rows() if None not in row]
+
+
+def line(path: Path, *columns: str, **options) -> str:
+    """The one line with which a file is refused."""
+    with pytest.raises(UserError) as error:
+        read(path, *columns, **options)
+    said = str(error.value)
+    assert len(said.splitlines()) == 1 and said.isprintable() and len(said) < 400, repr(said)
+    return said
+
+
+def test_an_empty_file_and_one_of_a_header_alone(put):
+    assert line(put("")).endswith("texts.csv: the file is empty; copy it again")
+    assert line(put("text,label\n")) == ("texts.csv: no row has a text and a label (there is none)")
+
+
+def test_no_file_and_a_folder(tmp_path):
+    assert "is not there" in line(tmp_path / "none.csv")
+    assert "is a folder, not a file" in line(tmp_path)
+
+
+def test_one_class_only(put):
+    said = line(put(written([(text, "good") for text, _ in ROWS])))
+    assert said == "texts.csv: one class only ('good'); name a column of 2 to 1,000"
+
+
+def test_a_class_with_one_row_stays_and_is_said(put):
+    said: list[str] = []
+    found = read(put(written([*ROWS, ("alone", "odd")])), say=said.append)
+    assert said == ["texts: 1 classes have one row ('odd'), which is in one split and in no other"]
+    corpus = data.load(found, say=said.append)
+    assert sum(corpus.facts["labels"][part]["odd"] for part in data.SPLITS) == 1
+    lacking = corpus.facts["labels"]["train"]["odd"] == 0
+    assert ("texts: 1 classes have no training text, and cannot be learned" in said) == lacking
+
+
+def test_labels_and_texts_that_are_missing_are_counted_and_left_out(put):
+    said: list[str] = []
+    rows = [*ROWS, ("x", ""), ("y", "  "), ("", "good"), ("\t", "bad"), ("", "")]
+    found = read(put(written(rows)), say=said.append)
+    assert found.left_out == {"label": 2, "text": 3}
+    assert said == [
+        "texts: 2 rows have no label; they are left out",
+        "texts: 3 rows have no text; they are left out",
+    ]
+    assert kept(found) == ROWS
+    assert data.load(found, say=said.append).own["left_out"] == {"label": 2, "text": 3}
+
+
+def test_all_labels_missing(put):
+    said = line(put(written([(text, "") for text, _ in ROWS])))
+    assert said == "texts.csv: no row has a text and a label (20 have no label)"
+
+
+def test_a_column_that_is_not_there_with_the_nearest_names(put):
+    path = put(written(head=("review_text", "Stars")))
+    assert line(path, "reviewtext", "Stars") == (
+        "texts.csv: no column 'reviewtext'; did you mean 'review_text'? "
+        "(there: 'review_text', 'Stars')"
+    )
+    assert "did you mean 'Stars'?" in line(path, "review_text", "stars")
+    assert "did you mean" not in line(path, "review_text", "zzz")
+    many = put(",".join(f"column{n}" * 9 for n in range(100)) + "\n")
+    assert "and 92 more" in line(many, "a", "b")
+
+
+def test_a_column_of_numbers_is_no_column_of_texts(put, tmp_path):
+    rows = [(f"{n}.5", label) for n, (_, label) in enumerate(ROWS)]
+    assert line(put(written(rows))) == (
+        "texts.csv: the texts are numbers ('19.5' is one); name another column"
+    )
+    frame = pd.DataFrame({"text": range(9), "label": [n % 2 for n in range(9)]})
+    for made in (frame, datasets.Dataset.from_pandas(frame)):
+        with pytest.raises(UserError, match=r"column 'text' holds int64, not text"):
+            data.from_frame(made, text="text", label="label", name="mine")
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert "holds int64, not text" in line(tmp_path / "a.parquet", parquet=True)
+    mixed = frame.astype({"text": object}).assign(text=["a", *range(8)])
+    with pytest.raises(UserError, match="column 'text' holds int in row 1, not text"):
+        data.from_frame(mixed, text="text", label="label", name="mine")
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", ","])
+def test_the_delimiter_is_found_in_the_header(put, delimiter):
+    found = read(put(written([(f"{t}, a;b", label) for t, label in ROWS], delimiter=delimiter)))
+    assert kept(found) == [(f"{text}, a;b", label) for text, label in ROWS]
+    path = put(written(delimiter="~"))
+    assert kept(read(path, delimiter="~")) == ROWS
+    assert "no column 'text'" in line(path)
+    assert line(path, delimiter="~~") == "delimiter '~~' is not one character, e.g. ;"
+
+
+def test_latin_1_is_named_and_read_when_it_is_said(put):
+    rows = [*ROWS, ("schön", "good")]
+    path = put(written(rows).encode("latin-1"))
+    assert line(path) == "texts.csv: line 22 is not UTF-8; give its --encoding, e.g. latin-1"
+    assert kept(read(path, encoding="latin-1")) == rows
+    assert "encoding 'what' is unknown" in line(path, encoding="what")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_says_the_encoding(put, encoding):
+    rows = [*ROWS, ("schön 日本", "good")]
+    assert kept(read(put(written(rows).encode(encoding)))) == rows
+
+
+def test_duplicate_column_names(put):
+    path = put(written([(*row, "x") for row in ROWS], ("text", "label", "text")))
+    assert line(path) == "texts.csv: 2 columns 'text'; name each once"
+    other = put(written([(*row, "x", "y") for row in ROWS], ("text", "label", "no", "no")))
+    assert kept(read(other)) == ROWS  # of no matter
+    frame = pd.DataFrame(ROWS, columns=["text", "label"])
+    with pytest.raises(UserError, match="2 columns 'label'"):
+        data.from_frame(
+            pd.concat([frame, frame["label"]], axis=1), text="text", label="label", name="mine"
+        )
+
+
+def test_a_text_of_ten_megabytes(put):
+    rows = [*ROWS, ("word " * 2_000_000, "good")]
+    corpus = data.load(read(put(written(rows))), say=[].append)
+    assert corpus.facts["lengths"]["max"] == 2_000_000
+    assert sum(corpus.facts["rows"].values()) == len(rows)
+
+
+def test_a_quote_that_nobody_closed(put, monkeypatch):
+    head = written()
+    assert "close every quote" in line(put(head + '"and on,bad\n' + head))
+    monkeypatch.setattr(reading, "LONGEST", 1000)
+    said = line(put(head + '"and on,bad\n' + 100 * "plain text,good\n"))
+    assert "a field is longer than 64 MB" in said
+    assert csv.field_size_limit() > 1000  # as it was before
+
+
+def test_rows_of_another_length_and_nul_bytes(put):
+    said = line(put(written() + "a,b,c\n"))
+    assert "line 22 ends a row of 3 fields instead of 2" in said
+    assert "NUL byte in line 22" in line(put(written() + "a\0b,good\n"))
+    assert kept(read(put(written() + "\n\r\n" + "more,good\n"))) == [*ROWS, ("more", "good")]
+
+
+def test_a_thousand_classes_and_no_more(put):
+    rows = [(f"text {n}", f"class {n}") for n in range(1001)]
+    assert "more than 1,000 classes" in line(put(written(rows)))
+    parts = {
+        name: reading.Source(name, lambda some=some: iter(some))
+        for name, some in (("train", rows[:1000]), ("test", rows[1000:]))
+    }
+    with pytest.raises(UserError, match=r"'class 1000' occurs in the test set alone"):
+        own.look(parts, "mine", 0.3, 0.2, "words", [].append)
+
+
+def test_too_few_texts_to_divide(put):
+    found = read(put(written([("one", "a"), ("two", "b")])))
+    with pytest.raises(UserError, match="texts: too few different texts to divide"):
+        data.load(found, say=[].append)
+
+
+@pytest.mark.parametrize("name", [*DATASETS, "demo", "runs", "cnn", "IMDb", "", "a/b", "..", "ä"])
+def test_names_that_are_taken_or_none(name):
+    frame = pd.DataFrame(ROWS, columns=["text", "label"])
+    with pytest.raises(UserError, match=r"is taken|no name of a corpus"):
+        data.from_frame(frame, text="text", label="label", name=name)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"valid_share": 0}, "valid_share 0 is not a share"),
+        ({"test_share": 1.0}, "test_share 1.0 is not a share"),
+        ({"tokens": "letters"}, "tokens 'letters' are unknown: there are words, characters"),
+        ({"label": "text"}, "text and label are the same column"),
+    ],
+)
+def test_options_out_of_bounds(options, said):
+    frame = pd.DataFrame(ROWS, columns=["text", "label"])
+    with pytest.raises(UserError, match=said):
+        data.from_frame(frame, **{"text": "text", "label": "label", "name": "mine"} | options)
+
+
+def test_what_is_no_frame():
+    for thing in ([1], {"train": 1}, "texts.csv"):
+        with pytest.raises(UserError, match=r"is no pandas DataFrame and no datasets\.Dataset"):
+            data.from_frame(thing, text="text", label="label", name="mine")
+    bad = pd.DataFrame({"text": ["a\ud800", "b"], "label": ["x", "y"]})
+    with pytest.raises(UserError, match="not valid Unicode"):
+        data.from_frame(bad, text="text", label="label", name="mine")
+
+
+def test_a_parquet_file_that_is_none(tmp_path):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame(ROWS, columns=["text", "label"]).to_parquet(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    assert "not a whole parquet file" in line(path, parquet=True)
+    pq.write_table(pa.table({"text": ["a"], "label": [[1, 2]]}), path)
+    assert "not one class a row" in line(path, parquet=True)
+
+
+def test_a_file_that_changes_while_it_is_read(put):
+    found = read(put(written()))
+    put(written([*ROWS, ("more", "good")]))
+    with pytest.raises(UserError, match=r"texts\.csv: changed while it was read"):
+        data.load(found, say=[].append)
+
+
+def test_a_frame_that_is_changed_later_changes_nothing():
+    frame = pd.DataFrame(ROWS, columns=["text", "label"])
+    found = data.from_frame(frame, text="text", label="label", name="mine", say=[].append)
+    frame["text"] = "other"
+    assert kept(found) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        *((3, "3"), (3.0, "3"), (3.5, "3.5"), (True, "True"), (" a \n b ", "a b"), ("", None)),
+        *((None, None), (float("nan"), None), (pd.NA, None), (pd.NaT, None)),
+    ],
+)
+def test_a_label_is_the_name_of_its_class(value, name):
+    assert reading.class_name(value) == name
+
+
+# Odd files
+
+MARKS = "\n\r\t\\\"',;|#\x0b\x1a\x85\xa0\u2028\u202e\ufeff\ufffd"
+ODD = st.sampled_from([*MARKS, '""', "\r\n", "e\u0301", "\U0001f600", "text,label", "NaN", "0"])
+WORDS = st.one_of(ODD, st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8))
+TEXTS = st.lists(WORDS, max_size=6).map(" ".join)
+LABELS = st.sampled_from(["good", "bad", "so so", "日本", "1", "2.50", "", " "])
+TABLES = st.lists(st.tuples(TEXTS, LABELS), min_size=1, max_size=25)
+FUZZ = {"suppress_health_check": list(HealthCheck), "deadline": None}
+
+
+def conserved(rows, found: data.Own) -> None:
+    """Every row is in the corpus or counted as left out."""
+    good = [(t, reading.class_name(n)) for t, n in rows if t.strip() and reading.class_name(n)]
+    assert kept(found) == good
+    assert sum(found.left_out.values()) == len(rows) - len(good)
+    try:
+        corpus = data.load(found, say=[].append)
+    except UserError as error:
+        assert "too few different texts to divide" in str(error) and len(good) < 40
+        return
+    assert sum(corpus.facts["rows"].values()) == len(good)
+    for name in corpus.classes:
+        count = sum(corpus.facts["labels"][part][name] for part in data.SPLITS)
+        assert count == sum(label == name for _, label in good)
+
+
+def refused(path: Path, **options) -> data.Own | None:
+    try:
+        return read(path, **options)
+    except UserError as error:
+        said = str(error)
+        assert len(said.splitlines()) == 1 and said.isprintable() and len(said) < 500, repr(said)
+        return None
+
+
+@settings(max_examples=500, **FUZZ)
+@given(
+    rows=TABLES,
+    delimiter=st.sampled_from(reading.DELIMITERS),
+    end=st.sampled_from(["\n", "\r\n", "\r", "\n\n"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    more=st.integers(0, 3),
+)
+def test_every_style_of_csv(tmp_path_factory, rows, delimiter, end, encoding, more):
+    head = [f"column{n}" for n in range(more)]
+    table = [(*("x" * more), *row) for row in rows]
+    content = written(
+        table, (*head, "text", "label"), delimiter, lineterminator=end, quoting=csv.QUOTE_ALL
+    )
+    path = tmp_path_factory.mktemp("fuzz") / "a.csv"
+    path.write_bytes(content.encode(encoding))
+    found = refused(path)
+    good = {reading.class_name(n) for t, n in rows if t.strip()} - {None}
+    if found is None:
+        texts = [t for t, n in rows if t.strip() and n.strip()]
+        assert len(good) < 2 or all(own._is_number(text) for text in texts)
+    else:
+        conserved(rows, found)
+
+
+@settings(max_examples=500, **FUZZ)
+@given(
+    rows=TABLES,
+    cuts=st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3)), min_size=1, max_size=4),
+    delimiter=st.sampled_from(reading.DELIMITERS),
+)
+def test_damaged_files_are_refused_in_a_line_or_read(tmp_path_factory, rows, cuts, delimiter):
+    content = written(rows, delimiter=delimiter).encode()
+    for place, piece in cuts:
+        content = content[:place] + piece + content[place + 1 :]
+    path = tmp_path_factory.mktemp("fuzz") / "a.csv"
+    path.write_bytes(content)
+    found = refused(path)
+    if found is not None:
+        every = [row for source in found.parts.values() for row in source.rows()]
+        assert len(every) == len(kept(found)) + sum(found.left_out.values())
+        try:
+            corpus = data.load(found, say=[].append)
+        except UserError as error:
+            assert "too few different texts" in str(error)
+        else:
+            assert sum(corpus.facts["rows"].values()) == len(kept(found))
+
+
+# Size
+
+MEASURE = """
+import sys, threading, time
+from lottery import data
+
+def anonymous():
+    for line in open("/proc/self/status"):
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) / 1e3
+
+def corpus(path):
+    data.load(data.from_file(path, text="text", label="label", say=[].append), say=[].append)
+
+corpus(sys.argv[1])
+base, peak, run = anonymous(), 0, True
+
+def watch():
+    global peak
+    while run:
+        peak = max(peak, anonymous())
+        time.sleep(0.005)
+
+thread = threading.Thread(target=watch)
+thread.start()
+if sys.argv[3] == "whole":
+    kept = open(sys.argv[2]).read()
+corpus(sys.argv[2])
+run = False
+thread.join()
+print(peak - base)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_a_file_of_100_mb_takes_little_memory(tmp_path):
+    """Of a gigabyte a tenth at most: texts and ids lie on the disk, and rows are some bytes."""
+    small, large = tmp_path / "small.csv", tmp_path / "large.csv"
+    body = " ".join(f"word{n}" for n in range(150))
+    for path, rows in ((small, 500), (large, 100_000)):
+        with path.open("w") as file:
+            file.write("text,label\n")
+            file.writelines(f"{n} {body},{n % 3}\n" for n in range(rows))
+    assert large.stat().st_size > 100e6
+    used = {}
+    for way in ("stream", "whole"):
+        command = [sys.executable, "-c", MEASURE, str(small), str(large), way]
+        used[way] = float(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert used["stream"] < 60, used
+    assert used["whole"] > 100, used  # the measure sees a file that is held
+
+
+def test_what_is_known_of_a_corpus_is_a_dataset(put):
+    found = read(put(written()))
+    assert dataclasses.is_dataclass(found.known) and found.known.classes == ("bad", "good")
+    assert data.known(found) is found.known and data.name_of(found) == "texts"
+    with pytest.raises(UserError, match="unknown dataset 'sst2': there are imdb, agnews"):
+        data.known("sst2")

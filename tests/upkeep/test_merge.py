@@ -1,0 +1,138 @@
+"""Results folders that were filled apart come to one; nothing is lost, mixed or overwritten."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers import synthetic
+from lottery import cli
+from lottery.files import UserError
+from lottery.runs.record import Record, pack
+from lottery.runs.store import Store
+from lottery.upkeep.merge import merge
+
+
+def put(folder: Path, *records: Record) -> Store:
+    store = Store(folder)
+    for record in records:
+        store.put(record)
+    return store
+
+
+def content(store: Store) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in store.paths()}
+
+
+RECORDS = synthetic.study(seeds=(0, 1))
+
+
+def own(fingerprint: str = "f" * 64, name: str = "mine", **about) -> Record:
+    record = synthetic.record(name, fingerprint=fingerprint, **about)
+    return record
+
+
+def test_records_are_copied_byte_for_byte_and_twice_is_once(tmp_path):
+    one, two = put(tmp_path / "1", *RECORDS[:6]), put(tmp_path / "2", *RECORDS[4:])
+    into = Store(tmp_path / "into")
+    said: list[str] = []
+    counts, problems = merge(into, [one.root, two.root], said.append)
+    assert (counts, problems) == ({"new": len(RECORDS), "the same": 2}, [])
+    assert said[0] == f"{len(RECORDS)} records new"
+    assert content(into) == content(one) | content(two)
+    again, problems = merge(into, [two.root, one.root], said.append)
+    assert (again, problems) == ({"the same": len(RECORDS) + 2}, [])
+    assert content(into) == content(one) | content(two)
+
+
+def test_of_two_machines_the_first_is_kept(tmp_path):
+    record = synthetic.record(seed=3)
+    other = dataclasses.replace(record, host="other", seconds=9.0, device="cpu (arm64)")
+    near = dataclasses.replace(other, test_loss=record.test_loss + 0.01)
+    into = put(tmp_path / "into", record)
+    before = content(into)
+    assert merge(into, [put(tmp_path / "1", other).root], [].append)[0] == {"the same": 1}
+    assert merge(into, [put(tmp_path / "2", near).root], [].append)[0] == {
+        "the same but for rounding": 1
+    }
+    assert content(into) == before
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (synthetic.record(seed=3, accuracy=0.8), "one of them was made by other code or data"),
+        (synthetic.record(seed=3, fingerprint="e" * 64), "was made on other texts than"),
+    ],
+)
+def test_records_that_contradict_each_other_stay_where_they_are(tmp_path, other, said, capsys):
+    into, record = put(tmp_path / "into", synthetic.record(seed=3)), synthetic.record(seed=4)
+    before, apart = content(into), put(tmp_path / "1", other, record)
+    counts, (problem,) = merge(into, [apart.root], [].append)
+    assert said in problem and "\n" not in problem
+    assert problem.startswith(str(apart.record_path(other.settings)))
+    assert counts == {"new": 1}  # the others are merged all the same
+    assert before.items() < content(into).items()
+    words = ["merge", str(apart.root), "--results", str(into.root)]
+    assert cli.main(words) == 1
+    assert said in capsys.readouterr().out
+
+
+def test_a_damaged_record_is_named_and_left(tmp_path):
+    apart = put(tmp_path / "1", *RECORDS[:3])
+    path = apart.paths()[0]
+    path.write_bytes(path.read_bytes()[:50])
+    counts, (problem,) = merge(Store(tmp_path / "into"), [apart.root], [].append)
+    assert counts == {"new": 2} and problem.startswith(str(path))
+
+
+def test_a_folder_without_runs_is_refused_before_anything_is_done(tmp_path):
+    apart, into = put(tmp_path / "1", RECORDS[0]), Store(tmp_path / "into")
+    with pytest.raises(UserError, match="holds no runs/"):
+        merge(into, [apart.root, tmp_path / "none"], [].append)
+    assert not into.paths()
+
+
+def test_corpora_from_outside_do_not_mix(tmp_path):
+    mine = put(tmp_path / "mine", own(seed=0))
+    more = put(tmp_path / "more", own(seed=1))
+    other = put(tmp_path / "other", own("e" * 64, seed=2))
+    yours = put(tmp_path / "yours", own(name="yours"))
+    known = put(tmp_path / "known", RECORDS[0])
+    assert merge(mine, [more.root], [].append) == ({"new": 1}, [])
+    for wrong, said in (
+        (other, "was made on other texts called mine"),
+        (yours, "is of yours, and the folder belongs to mine"),
+        (known, "is of imdb, and the folder belongs to mine"),
+    ):
+        counts, (problem,) = merge(mine, [wrong.root], [].append)
+        assert counts == {} and said in problem
+    counts, (problem,) = merge(known, [mine.root], [].append)[0], merge(known, [yours.root])[1]
+    assert counts == {} and "is of yours, and the folder belongs to imdb" in problem
+    assert len(mine.paths()) == 2 and len(known.paths()) == 1
+
+
+def test_a_failed_run_beside_one_with_figures(tmp_path):
+    good = synthetic.record(seed=3)
+    bare = {"test_loss": None, "test_accuracy": None, "test_correct": "", "best_epoch": 0}
+    bad = dataclasses.replace(good, failed="the loss is nan", history=(), **bare)
+    into = put(tmp_path / "into", good)
+    _, (problem,) = merge(into, [put(tmp_path / "1", bad).root], [].append)
+    assert "the loss is nan" in problem
+
+
+def test_accuracy_alone_may_differ_by_rounding_but_not_by_more(tmp_path):
+    right = np.arange(synthetic.TEST_ROWS) < 900
+    record = synthetic.record(seed=3, correct=right)
+    for number, flips in enumerate((9, 11), 1):
+        other = right.copy()
+        other[:flips] = False
+        changed = dataclasses.replace(
+            record, test_correct=pack(other), test_accuracy=float(other.mean())
+        )
+        into = put(tmp_path / f"into{number}", record)
+        counts, problems = merge(into, [put(tmp_path / f"{number}", changed).root], [].append)
+        assert (len(problems) == 0) == (flips <= 10) == bool(counts)
