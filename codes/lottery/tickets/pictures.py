@@ -47,7 +47,7 @@ def mask(ticket: Ticket, number: int = 0) -> Picture:
     steps = list(rungs)
     chosen = sorted({round(i * (len(steps) - 1) / (RUNGS - 1)) for i in range(RUNGS)})
     is_cnn = ticket.settings.model == "cnn"
-    figure = Picture(3.6 if is_cnn else 3.7)
+    figure = Picture(4.8 if is_cnn else 3.7)
     shape = (len(chosen), 1) if is_cnn else (1, len(chosen))
     panels = figure.subplots(*shape, squeeze=False).ravel()
     for axes, place in zip(panels, chosen, strict=True):
@@ -57,7 +57,8 @@ def mask(ticket: Ticket, number: int = 0) -> Picture:
         share = f"{100 * shown.float().mean():.3g} %"
         axes.set_title(f"at {part(1 - steps[place])} of all weights: {share} kept", fontsize=10)
         if is_cnn:
-            axes.set_yticks(range(len(shown)), [f"word {n + 1}" for n in range(len(shown))])
+            names = [f"word {n + 1}" for n in range(len(shown))]
+            axes.set_yticks(range(len(shown)), names, fontsize=8)
         else:
             axes.set(xlabel="from unit", ylabel="to unit" if place == 0 else "")
     if is_cnn:
