@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import lzma
+import pickle
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +24,7 @@ from lottery.files import UserError
 from lottery.runs.store import Store
 from lottery.tickets.check import check
 from lottery.tickets.export import export, find, sizes
+from lottery.tickets.folder import _checksum
 from lottery.tickets.predict import column, lines, predict
 from lottery.tickets.tokenizer import tokenizer
 
@@ -104,10 +109,12 @@ def test_its_card_loads_it_without_this_project(folder, tmp_path):
     card = (folder / "README.md").read_text(encoding="utf-8")
     code = card.split("```python\n")[1].split("```")[0]
     texts = [
-        "Officials said the deal, worth 3 (three) billion, is off!",
-        "",
-        "a <pad> b",
-        "goal " * 900,
+        *("Officials said the deal, worth 3 (three) billion, is off!", "", "a <pad> b"),
+        *("goal " * 900, "stocks fell\x1fagain", "ΣΑΣ"),
+        *(
+            " ".join(row)
+            for row in np.random.default_rng(0).choice(ticket.contents.vocabulary, (30, 9))
+        ),
     ]
     program = (
         "import sys\n"
@@ -128,6 +135,7 @@ def test_its_card_loads_it_without_this_project(folder, tmp_path):
 def test_an_altered_bit_is_noticed(folder, tmp_path):
     random = np.random.default_rng(0)
     files = sorted(path.name for path in folder.iterdir() if path.name != "README.md")
+    before = Ticket.load(folder)
     for number in range(200):
         name = files[number % len(files)]
         copy = tmp_path / "copy"
@@ -141,7 +149,6 @@ def test_an_altered_bit_is_noticed(folder, tmp_path):
         except UserError as error:
             assert str(copy) in str(error) and "\n" not in str(error)
         else:  # white space between two values, say
-            before = Ticket.load(folder)
             assert found.contents.classes == before.contents.classes
             assert all(torch.equal(w, found.trained[n]) for n, w in before.trained.items())
 
@@ -166,6 +173,147 @@ def test_another_version_is_refused(folder, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
     with pytest.raises(UserError, match="format 2 is not 1"):
         Ticket.load(tmp_path / "copy")
+
+
+def resealed(folder, change):
+    """Change the parts of a folder as a stranger would, and give each its new checksum."""
+    config = json.loads((folder / "config.json").read_text())
+    parts = {name: (folder / name).read_bytes() for name in config["sha256"]}
+    change(config, parts)
+    for name, part in parts.items():
+        (folder / name).write_bytes(part)
+        if name in config["sha256"]:
+            config["sha256"][name] = hashlib.sha256(part).hexdigest()
+    config["checksum"] = _checksum(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def tensors(name, change):
+    """A change of the tensors of one file."""
+
+    def changed(config, parts):
+        found = safetensors.torch.load(parts[name])
+        change(found)
+        parts[name] = safetensors.torch.save(found)
+
+    return changed
+
+
+def turned(found):
+    found["embedding.weight"] ^= 1  # each last place of eight: kept where it was not
+
+
+STRANGE = {
+    "a tensor is missing": (
+        tensors("model.safetensors", lambda found: found.pop("output.bias")),
+        "output.bias has no values, and its mask keeps 4",
+    ),
+    "a tensor too short": (
+        tensors("model.safetensors", lambda f: f.update({"output.bias": torch.zeros(3)})),
+        "output.bias has 3 of torch.float32 values",
+    ),
+    "of another kind": (
+        tensors("model.safetensors", lambda f: f.update({"output.bias": f["output.bias"].half()})),
+        "output.bias has 4 of torch.float16 values",
+    ),
+    "no numbers": (
+        tensors("model.safetensors", lambda f: f["output.bias"].fill_(torch.nan)),
+        "output.bias holds values that are no numbers",
+    ),
+    "a mask of other weights": (
+        tensors("mask.safetensors", turned),
+        "masks do not keep as many weights as the record counts",
+    ),
+    "a mask too short": (
+        tensors("mask.safetensors", lambda f: f.update({"output.weight": f["output.weight"][1:]})),
+        "the mask of output.weight has",
+    ),
+    "a mask of nothing": (
+        tensors("mask.safetensors", lambda found: found.update({"more": torch.zeros(1)})),
+        "a mask of more, which there is not",
+    ),
+    "no mask": (
+        tensors("mask.safetensors", lambda found: found.pop("output.weight")),
+        "masks do not keep as many weights as the record counts",
+    ),
+    "another shape": (
+        lambda config, parts: config["shapes"].update({"output.bias": [2, 2]}),
+        r"output.bias is \(2, 2\), its model's \(4,\)",
+    ),
+    "a shape of words": (
+        lambda config, parts: config["shapes"].update({"output.bias": "long"}),
+        "output.bias is",
+    ),
+    "shapes in a list": (lambda config, parts: config.update(shapes=[]), "do not fit"),
+    "checksums in a list": (lambda config, parts: config.update(sha256=[]), "do not fit"),
+    "no record": (
+        lambda config, parts: config["sha256"].pop("record.json"),
+        "does not name record",
+    ),
+    "a file elsewhere": (
+        lambda config, parts: config["sha256"].update({"../../secret": ""}),
+        "'../../secret' is no file of a ticket",
+    ),
+    "fewer classes": (lambda config, parts: config["classes"].pop(), "are not the classes"),
+    "no facts": (lambda config, parts: config.update(facts={}), "'facts' has no 'title'"),
+    "a record of nothing": (
+        lambda config, parts: parts.update({"record.json": b"{}"}),
+        "field 'settings' is missing",
+    ),
+    "a pickle": (
+        lambda config, parts: parts.update({"model.safetensors": pickle.dumps({"a": 1})}),
+        "do not fit",
+    ),
+    "a word too many": (
+        lambda config, parts: parts.update(
+            {"tokenizer.json": parts["tokenizer.json"].replace(b'"<unk>":1', b'"<unk>":1,"x":9999')}
+        ),
+        "the ids of the tokenizer's words have holes",
+    ),
+    "no tokenizer": (
+        lambda config, parts: parts.update({"tokenizer.json": b"[]"}),
+        "do not fit",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_strangers_folder_is_refused_in_one_line(folder, tmp_path, name):
+    change, said = STRANGE[name]
+    shutil.copytree(folder, tmp_path / "copy")
+    resealed(tmp_path / "copy", change)
+    with pytest.raises(UserError, match=said) as caught:
+        Ticket.load(tmp_path / "copy")
+    assert str(tmp_path / "copy") in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_a_stranger_leaves_as_it_was_is_taken(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    resealed(tmp_path / "copy", lambda config, parts: None)
+    Ticket.load(tmp_path / "copy")
+
+
+def test_a_packed_folder_is_the_same_and_smaller(results, folder, tmp_path):
+    ticket = Ticket.load(folder)
+    taken(results, ticket.settings.model, tmp_path / "small", small=True)
+    small = Ticket.load(tmp_path / "small")
+    assert all(torch.equal(w, small.trained[name]) for name, w in ticket.trained.items())
+    assert "xz -d *.xz" in (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
+    packed = sorted((tmp_path / "small").glob("*.xz"))
+    assert sum(path.stat().st_size for path in packed) < 0.8 * sum(
+        (folder / path.stem).stat().st_size for path in packed
+    )
+    for path in packed:
+        content = lzma.decompress(path.read_bytes())
+        assert content == (folder / path.stem).read_bytes(), "as `xz -d` gives it"
+        path.write_bytes(path.read_bytes()[:-5])
+        with pytest.raises(UserError, match=f"{path.name}: is not whole|{path.name}: was altered"):
+            Ticket.load(tmp_path / "small")
+        path.write_bytes(lzma.compress(content + b" "))
+        with pytest.raises(UserError, match=f"{path.stem}: was altered"):
+            Ticket.load(tmp_path / "small")
+        path.write_bytes(lzma.compress(content))
+    Ticket.load(tmp_path / "small")
 
 
 def test_it_is_as_small_as_it_can_be(folder):
@@ -209,6 +357,9 @@ def test_predictions(folder):
     assert list(found) == ["label", *ticket.classes] and len(found) == 3
     np.testing.assert_allclose(found[list(ticket.classes)].sum(axis=1), 1, atol=1e-5)
     assert ticket.predict([]).empty
+    few, many = ["stocks fell", "", "the team won"], ["a word"] * 40
+    alone, among = ticket.probabilities(few), ticket.probabilities(few + many)
+    np.testing.assert_allclose(alone, among[:3], atol=1e-5)
     with pytest.raises(UserError, match=r"write \[text\]"):
         ticket.predict("stocks fell")
     assert "% pruned)" in ticket.report() and "test accuracy" in ticket.report()

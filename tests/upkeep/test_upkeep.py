@@ -233,6 +233,7 @@ def test_clean_removes_what_no_record_needs_and_nothing_else(tmp_path, capsys):
     made.run("dense")
     dense, lt, _ = made.plan()
     weights = made.store.weights_path(dense)
+    assert made.store.tested_path(dense).exists()
     stopped(made)
     state = made.store.state_path(lt)
     keep = {
@@ -245,7 +246,9 @@ def test_clean_removes_what_no_record_needs_and_nothing_else(tmp_path, capsys):
         made.store.state_path(dense): "states of finished runs",
         weights.with_name("0123456789ab.safetensors"): "checkpoints without a record",
         weights.with_name("0123456789ab.step5.safetensors"): "checkpoints without a record",
+        weights.with_name("0123456789ab.tested.safetensors"): "tested networks without a record",
         weights.with_name(f"{weights.name}.damaged"): "damaged files",
+        weights.with_name(f"{dense.run}.tested.safetensors.damaged"): "damaged files",
         weights.with_name(f".{state.name}.abcd.tmp"): "temporary files",
         made.store.record_path(lt).with_name(f".{lt.run}.json.x1.tmp"): "temporary files",
         tmp_path / "demo" / ".demo-news.csv.x2.tmp": "temporary files",
@@ -295,9 +298,29 @@ def test_a_finished_ladder_keeps_only_its_rungs(tmp_path):
     records = made.run()
     clean(made.store)
     left = sorted(path.name for path in (tmp_path / "checkpoints").rglob("*") if path.is_file())
-    rungs = [r.run for r in records if r.settings.arm in ("dense", "lt")]
-    assert left == sorted(f"{run}.safetensors" for run in rungs)
+    rungs = [f"{r.run}.safetensors" for r in records if r.settings.arm in ("dense", "lt")]
+    tested = [f"{r.run}.tested.safetensors" for r in records]
+    assert left == sorted(rungs + tested)
     for path in (tmp_path / "checkpoints").rglob("*.safetensors"):
         tensors, _ = files.load(path)
         weights = sum(t.numel() for n, t in tensors.items() if not n.startswith("mask/"))
         assert path.stat().st_size < 5 * weights + 3000, "no optimiser, no second copy"
+
+
+def test_tested_networks_are_as_small_as_they_can_be_and_their_size_is_said(tmp_path):
+    made = study(tmp_path, ladder=(0.5, 0.9), arms=("lt", "random"))
+    sizes = {"tested networks": 0, "weights for further rungs": 0}
+    for record in made.run():
+        path = made.store.tested_path(record.settings)
+        removed, of = (sum(column) for column in zip(*record.layers.values(), strict=True))
+        biases = sum(w.numel() for w in made.tested(record.settings)[0].values() if w.dim() < 2)
+        least = 4 * (of - removed + biases) + of / 8
+        assert least <= path.stat().st_size < 1.05 * least + 4000, "names, shapes and checksum"
+        sizes["tested networks"] += path.stat().st_size
+        if record.settings.arm != "random":
+            sizes["weights for further rungs"] += (
+                made.store.weights_path(record.settings).stat().st_size
+            )
+    said = status(made.store)[-1]
+    assert said.startswith(f"checkpoints: {sum(sizes.values()) / 1e6:,.1f} MB (")
+    assert all(f"{kind} {taken / 1e6:,.1f}" in said for kind, taken in sizes.items())

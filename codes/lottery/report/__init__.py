@@ -3,22 +3,29 @@
 What stands here is what a notebook shows of its records.
 """
 
-from lottery.report.evidence import conditions, differences, savings
-from lottery.report.figures import learning_curves
-from lottery.report.figures.accuracy import sparsity_curve
-from lottery.report.figures.words import word_curve
-from lottery.report.grid import answer
-from lottery.report.tables import after, before, rungs
+from __future__ import annotations
 
-__all__ = [
-    "after",
-    "answer",
-    "before",
-    "conditions",
-    "differences",
-    "learning_curves",
-    "rungs",
-    "savings",
-    "sparsity_curve",
-    "word_curve",
-]
+from importlib import import_module
+from typing import Any
+
+# Imported when asked for: who only wants the words of a number need not wait for matplotlib.
+_FROM = {
+    "after": "tables",
+    "answer": "grid",
+    "before": "tables",
+    "conditions": "evidence",
+    "differences": "evidence",
+    "learning_curves": "figures.learning",
+    "rungs": "tables",
+    "savings": "evidence",
+    "sparsity_curve": "figures.accuracy",
+    "word_curve": "figures.words",
+}
+
+__all__ = list(_FROM)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FROM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FROM[name]}"), name)

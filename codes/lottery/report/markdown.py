@@ -19,7 +19,7 @@ LEFT = {
     "Recipe",
     "Class",
 }
-LEFT |= {"Networks", "Protocol", "They report"}
+LEFT |= {"Network", "Networks", "Protocol", "They report"}
 
 
 def markdown(frame: pd.DataFrame) -> str:

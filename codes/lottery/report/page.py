@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from lottery.analysis import verdict
@@ -14,8 +15,9 @@ from lottery.data import title as corpus_title
 from lottery.files import UserError, write_whole
 from lottery.models import MODELS
 from lottery.pruning.arms import ARMS
-from lottery.report import decay, figures, grid
+from lottery.report import decay, figures, grid, speed
 from lottery.report.beside import beside, published
+from lottery.report.figures.speed import speed_curve
 from lottery.report.markdown import markdown
 from lottery.report.published import EARLIER
 from lottery.report.sections import Links, evidence, picture, section, table
@@ -72,7 +74,9 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
             say(f"{place}: on {kind} {record.settings.dataset}, which is not in this report")
 
     pictures: Links = {}
+    measured = speed.read(store)
     wanted = [("", kind, draw, belonging) for kind, draw in figures.ACROSS.items()]
+    wanted.append(("", "speed", partial(speed_curve, measured), belonging))
     for dataset in datasets:
         own = [record for record in belonging if record.settings.dataset == dataset]
         write_whole(root / f"{dataset}.csv", frame(own).to_csv(index=False, lineterminator="\n"))
@@ -83,7 +87,7 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
             pictures[dataset, kind] = _relative(place, path.parent)
     # Of a real store the links hold wherever the report is read in the repository's page.
     home = _relative(root.parent.parent, path.parent) if outside or generated else ""
-    write_whole(path, page(belonging, datasets, pictures, home, len(unread), stopped))
+    write_whole(path, page(belonging, datasets, pictures, home, len(unread), stopped, measured))
     if not outside and not generated:
         grid.into(root.parent / "README.md", pairs_of(belonging, datasets))
     say(f"{_relative(path, Path.cwd())}: written from {len(belonging)} records")
@@ -121,6 +125,7 @@ def page(
     home: str = "",
     unread: int = 0,
     stopped: Sequence[Record] = (),
+    measured: speed.Speed | None = None,
 ) -> str:
     """The report on `datasets` as markdown.
 
@@ -149,6 +154,9 @@ def page(
         lines += [*table("## Beside the earlier report", beside(records)), "", EARLIER_WORDS]
     for name in datasets:
         lines += evidence(name, own[name], pictures)
+    if len(rows := speed.table(measured, records)):
+        lines += [*table("## Size and speed, measured", rows), "", measured.caption]
+        lines += picture("", "speed", pictures)
     if ladders and not generated and not is_own:
         lines += ["", "## What others report", "", markdown(published())]
     if any(pair.rungs for pair in pairs):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from math import log2
 
-from lottery.analysis.verdict import MARGIN
-
 
 def points(share: float) -> str:
     """0.0012 as "+0.12"; no minus before a zero."""
@@ -50,4 +48,6 @@ def p_value(p: float) -> str:
 
 def margin() -> str:
     """The margin, as in "worse by more than 0.5 points"."""
+    from lottery.analysis.verdict import MARGIN  # SciPy takes its time
+
     return f"{100 * MARGIN:g} points"

@@ -37,13 +37,13 @@ confidence and wrongly. The network was made to study pruning, not to decide abo
 
 - `model.safetensors`: the values that the mask keeps, in the order of their places.
 - `mask.safetensors`: for each tensor its places, eight a byte, 1 where a weight is kept.
-{first}- `tokenizer.json`: for the library `tokenizers`; a text without a word is one `<unk>`, id 1.
+{more}- `tokenizer.json`: for the library `tokenizers`; a text without a word is one `<unk>`, id 1.
 - `config.json`: sizes, classes, and the SHA-256 of each file.
 
 ## Load it
 
 With this project: `lottery.Ticket.load(folder).predict(["What a film!"])`. Without it, with
-`torch`, `safetensors` and `tokenizers`:
+`torch`, `safetensors` and `tokenizers`{unpacked}:
 
 ```python
 {code}
@@ -62,11 +62,20 @@ The code is under the MIT licence.
 """
 KINDS = {"imdb": "film reviews", "agnews": "news in brief"}
 WITH_FIRST = "- `first.safetensors`: the values that training began with, likewise.\n"
+WITH_INSIDE = (
+    "- `inside.safetensors`: the rung that removed each weight of one tensor (0: none), and the "
+    "test\n  texts on which the dense network answers otherwise, with its logits.\n"
+)
+WITH_ONNX = (
+    "- `model.onnx`: (ids (texts, longest) padded with 0, lengths) to logits, for other runtimes.\n"
+)
+SMALL = ", once `xz -d *.xz` has unpacked the files"
 
 
-def card(contents: Contents) -> str:
-    """The card as markdown."""
+def card(contents: Contents, onnx: bool = False, small: bool = False) -> str:
+    """The card as markdown, of a folder with a graph or not, packed or not."""
     s, record = contents.settings, contents.record
+    more = [(contents.first is not None, WITH_FIRST), (contents.inside is not None, WITH_INSIDE)]
     return CARD.format(
         **contents.facts,
         sparsity=percent(record.sparsity),
@@ -77,7 +86,8 @@ def card(contents: Contents) -> str:
         corpus=title(s.dataset),
         words=len(contents.vocabulary) - 2,
         kind=KINDS.get(s.dataset, "texts"),
-        first=WITH_FIRST if contents.first is not None else "",
+        more="".join(words for there, words in [*more, (onnx, WITH_ONNX)] if there),
+        unpacked=SMALL if small else "",
         code=code(s.model),
         **record.data["rows"],
     )

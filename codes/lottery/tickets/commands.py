@@ -12,7 +12,10 @@ from lottery.files import UserError
 def add(commands: argparse._SubParsersAction) -> None:
     """Add `export` and `predict` to the command's parsers."""
     export = commands.add_parser(
-        "export", help="a run's tested network as a folder to take away (README, tokenizer, mask)"
+        "export",
+        help="a run's tested network as a folder to take away (README, tokenizer, mask)",
+        epilog="example:\n  lottery export imdb cnn --sparsity 0.875 --seed 0 my-ticket",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     export.add_argument("dataset", help="imdb, agnews, demo-reviews or demo-news")
     export.add_argument("model", help="cnn or lstm")
@@ -23,6 +26,18 @@ def add(commands: argparse._SubParsersAction) -> None:
     export.add_argument("--results", type=Path, help="another results folder")
     export.add_argument(
         "--without-first", action="store_true", help="leave the first values out (a third less)"
+    )
+    export.add_argument(
+        "--inside",
+        action="store_true",
+        help="store what the notebooks show of other networks, too: lower rungs of one tensor's "
+        "mask, the dense network's other answers (trained again if their weights are gone)",
+    )
+    export.add_argument(
+        "--onnx", action="store_true", help="model.onnx, too; needs this project's extra `onnx`"
+    )
+    export.add_argument(
+        "--small", action="store_true", help="pack what people do not read (`xz -d` unpacks it)"
     )
     export.set_defaults(command=_export)
 
@@ -50,10 +65,14 @@ def _export(parsed: argparse.Namespace) -> None:
     store = Store(parsed.results) if parsed.results else results_of(parsed.dataset)
     records, _ = store.records(parsed.dataset)
     record = find(records, parsed.model, parsed.arm, parsed.sparsity, parsed.seed)
-    ticket = export(store, record, parsed.folder, not parsed.without_first, _say)
+    more = {"inside": parsed.inside, "onnx": parsed.onnx, "small": parsed.small}
+    ticket = export(store, record, parsed.folder, not parsed.without_first, _say, **more)
     print(ticket.report())
-    found = sizes(ticket, parsed.folder)
-    print(f"{parsed.folder}: weights and mask {found['bytes']:,} bytes")
+    found, whole = sizes(ticket, parsed.folder), sum(w.numel() for w in ticket.trained.values())
+    print(
+        f"{parsed.folder}: weights and mask {found['bytes']:,} bytes, {4 * whole:,} if dense; "
+        f"{found['folder']:,} in all"
+    )
 
 
 def _predict(parsed: argparse.Namespace) -> int:

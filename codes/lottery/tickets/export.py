@@ -9,14 +9,18 @@ from pathlib import Path
 from lottery import models
 from lottery.analysis import groups, verdict
 from lottery.data import title
+from lottery.experiment.plan import below
 from lottery.files import UserError
 from lottery.pruning import arms
 from lottery.pruning.masks import counts
+from lottery.pruning.tickets import Weights
 from lottery.report.words import percent, points
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.study import Study
 from lottery.tickets import folder as folders
+from lottery.tickets import inside
+from lottery.tickets import onnx as graphs
 from lottery.tickets.card import card
 from lottery.tickets.folder import Contents
 from lottery.tickets.ticket import Ticket
@@ -46,11 +50,20 @@ def export(
     folder: Path,
     first: bool = True,
     say: Callable[[str], object] = print,
+    *,
+    inside: bool = False,
+    onnx: bool = False,
+    small: bool = False,
 ) -> Ticket:
     """Write the tested network of `record` to `folder`; trained again if its weights are gone.
 
-    With its first values, unless they are not to be stored or are none of this arm's own.
+    With its first values, unless they are not to be stored or are none of this arm's own. With
+    what is shown of other networks (`inside`), the model as a graph (`onnx`); `small` packs files.
+    UserError if something is there, or a graph cannot be made.
     """
+    folders.check_free(folder)
+    if onnx:
+        graphs.libraries()  # before anything is trained
     s = record.settings
     study = Study(s.dataset, [s.model], s.ladder or [0.5], ["lt"], [s.seed], store=store, say=say)
     weights, mask = study.tested(s)
@@ -64,9 +77,28 @@ def export(
         facts=_facts(record, store.records(s.dataset)[0]),
     )
     if first and s.arm not in ("finetune", "random") and not s.rewind_step:
-        contents = Contents(**vars(contents) | {"first": Ticket(contents).first})
-    folders.write(folder, contents, card(contents))
+        contents = replace(contents, first=Ticket(contents).first)
+    if inside and s.rung:
+        contents = replace(contents, inside=_inside(study, Ticket(contents)))
+    graph = graphs.graph(Ticket(contents)) if onnx else None
+    folders.write(folder, contents, card(contents, onnx, small), graph, small)
     return Ticket.load(folder)
+
+
+def _inside(study: Study, ticket: Ticket) -> Weights:
+    """Of one tensor the rung that removed each weight, and where the dense network differs."""
+    rung, masks = ticket.settings, []
+    while rung.ladder:
+        masks.append(study.tested(replace(rung, arm="lt").checked())[1])
+        rung = below(rung)
+    name = inside.shown(ticket.settings)
+    weights, mask = study.tested(rung)
+    dense = Ticket(replace(ticket.contents, record=study.shelf.record(rung), trained=weights,
+                           mask=mask))  # fmt: skip
+    texts = study.corpus.test.cut(rung.max_tokens)
+    return {f"rung/{name}": inside.removed([m[name] for m in masks[::-1]])} | inside.differ(
+        ticket.logits(texts), dense.logits(texts)
+    )
 
 
 def _facts(record: Record, records: list[Record]) -> dict[str, object]:
@@ -96,12 +128,16 @@ def _facts(record: Record, records: list[Record]) -> dict[str, object]:
 
 
 def sizes(ticket: Ticket, folder: Path) -> dict[str, int]:
-    """Bytes of weights and mask, and the least they need: 4 a kept weight and 1/8 a place."""
-    parts = (folders.MODEL, folders.MASK)
+    """Bytes of the folder, of weights and mask, and the least these need: 4 a kept weight and 1/8
+    a place.
+    """
+    names = (folders.MODEL, folders.MASK)
+    parts = [path for name in names for path in Path(folder).glob(f"{name}*")]
     kept = sum(of - gone for gone, of in counts(ticket.mask).values())
     free = sum(w.numel() for name, w in ticket.trained.items() if name not in ticket.mask)
     places = sum(part.numel() for part in ticket.mask.values())
     return {
-        "bytes": sum((Path(folder) / name).stat().st_size for name in parts),
+        "folder": sum(path.stat().st_size for path in Path(folder).iterdir()),
+        "bytes": sum(path.stat().st_size for path in parts),
         "least": 4 * (kept + free) + places // 8,
     }

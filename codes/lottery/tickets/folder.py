@@ -22,7 +22,7 @@ from lottery.pruning.masks import Mask
 from lottery.pruning.tickets import Weights
 from lottery.runs.record import Record
 from lottery.settings import Settings
-from lottery.tickets.plain import unpack
+from lottery.tickets import fit, packing
 from lottery.tickets.tokenizer import tokenizer
 
 FORMAT = 1
@@ -33,6 +33,8 @@ CONFIG, MODEL, MASK, FIRST = (
     "first.safetensors",
 )
 RECORD, TOKENIZER, CARD = "record.json", "tokenizer.json", "README.md"
+INSIDE, ONNX = "inside.safetensors", "model.onnx"
+NEEDED = (MODEL, MASK, RECORD, TOKENIZER)
 SIZES = ("embedding_size", "filters", "widths", "hidden", "layers", "directions", "pooling")
 
 
@@ -46,6 +48,7 @@ class Contents:
     trained: Weights  # of the tested epoch; zero where the mask removes
     mask: Mask
     first: Weights | None = None  # None: not in the folder
+    inside: Weights | None = None  # what `inside` shows of other networks; None: likewise
     facts: Mapping[str, Any] = field(default_factory=dict)  # JSON-able: for the card
 
     @property
@@ -63,11 +66,27 @@ def bits(mask: Mask) -> Weights:
     return {name: torch.from_numpy(np.packbits(part.numpy())) for name, part in mask.items()}
 
 
-def write(folder: Path, contents: Contents, card: str) -> None:
-    """Write the folder, whole or not at all; UserError if something is there."""
+def check_free(folder: Path) -> None:
+    """UserError if something is where a folder is to be written."""
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already; remove it or name another folder")
+
+
+def write(
+    folder: Path,
+    contents: Contents,
+    card: str,
+    onnx: bytes | None = None,
+    small: bool = False,
+) -> None:
+    """Write the folder, whole or not at all; UserError if something is there.
+
+    `onnx` is the model as a graph, if it is to lie there, too; `small` packs what is not read by
+    people.
+    """
+    folder = Path(folder)
+    check_free(folder)
     s = contents.settings
     shapes = {name: list(w.shape) for name, w in contents.trained.items()}
     outputs = 1 if len(contents.classes) == 2 else len(contents.classes)
@@ -79,6 +98,10 @@ def write(folder: Path, contents: Contents, card: str) -> None:
     }
     if contents.first is not None:
         files[FIRST] = safetensors.torch.save(pack(contents.first, contents.mask))
+    if contents.inside is not None:
+        files[INSIDE] = safetensors.torch.save(contents.inside)
+    if onnx is not None:
+        files[ONNX] = onnx
     config = {
         "format": FORMAT,
         "dataset": s.dataset,
@@ -91,6 +114,8 @@ def write(folder: Path, contents: Contents, card: str) -> None:
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
     config["checksum"] = _checksum(config)
+    if small:
+        files = {name + packing.ENDING: packing.pack(part) for name, part in files.items()}
     files |= {CONFIG: (json.dumps(config, indent=1) + "\n").encode(), CARD: card.encode()}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -117,49 +142,64 @@ def read(folder: Path) -> Contents:
     if not folder.is_dir():
         raise UserError(f"{folder}: is no folder; name one that `lottery export` wrote")
     config = _config(folder / CONFIG)
-    content = {}
-    for name, expected in config["sha256"].items():
-        path = folder / name
-        try:
-            content[name] = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror}); export it anew") from None
-        if hashlib.sha256(content[name]).hexdigest() != expected:
-            raise UserError(f"{path}: was altered or is not whole; export it anew")
     try:
-        kept, packed = (safetensors.torch.load(content[name]) for name in (MODEL, MASK))
-        shapes = {name: tuple(shape) for name, shape in config["shapes"].items()}
-        mask = unpack_masks(packed, shapes)
-        first = None
-        if FIRST in content:
-            first = unpack(safetensors.torch.load(content[FIRST]), packed, shapes)
-        vocab = json.loads(content[TOKENIZER])["model"]["vocab"]
-        return Contents(
-            record=Record.from_json(json.loads(content[RECORD])),
-            classes=tuple(config["classes"]),
-            vocabulary=tuple(sorted(vocab, key=vocab.__getitem__)),
-            trained=unpack(kept, packed, shapes),
-            mask=mask,
-            first=first,
-            facts=config["facts"],
-        )
-    except (KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(
-            f"{folder}: its parts do not fit each other ({reason}); export it anew"
-        ) from None
+        content = {name: _content(folder / name, wanted) for name, wanted in _files(config)}
+        return _contents(config, content)
+    except UserError as error:
+        raise error if str(folder) in str(error) else _misfit(folder, error) from None
+    except (
+        *(KeyError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError),
+        safetensors.SafetensorError,
+    ) as error:
+        raise _misfit(folder, error) from None
 
 
-def unpack_masks(packed: Weights, shapes: Mapping[str, tuple[int, ...]]) -> Mask:
-    """Bool tensors from their bits; ValueError if a mask does not fit its tensor."""
-    masks = {}
-    for name, part in packed.items():
-        size = int(np.prod(shapes[name]))
-        if len(part) != -(-size // 8):
-            raise ValueError(f"the mask of {name} has {len(part)} bytes for {size} weights")
-        found = np.unpackbits(part.numpy(), count=size).astype(bool)
-        masks[name] = torch.from_numpy(found).view(shapes[name])
-    return masks
+def _files(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and checksums; ValueError for a file that is none of a ticket's."""
+    for name in config["sha256"]:
+        if name not in (*NEEDED, FIRST, INSIDE, ONNX):
+            raise ValueError(f"{name!r} is no file of a ticket")
+    return [*config["sha256"].items()]
+
+
+def _content(path: Path, expected: str) -> bytes:
+    content = packing.read(path)
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise UserError(f"{path}: was altered or is not whole; export it anew")
+    return content
+
+
+def _contents(config: Mapping[str, Any], content: Mapping[str, bytes]) -> Contents:
+    for name in NEEDED:
+        if name not in content:
+            raise ValueError(f"its config does not name {name}")
+    record = Record.from_json(json.loads(content[RECORD]))
+    words = fit.vocabulary(json.loads(content[TOKENIZER])["model"]["vocab"])
+    shapes = {name: tuple(shape) for name, shape in config["shapes"].items()}
+    fit.check_facts(record, len(words), config["classes"], config["facts"])
+    fit.check_shapes(record, len(words), shapes)
+    tensors = {name: safetensors.torch.load(part) for name, part in content.items()
+               if name.endswith(".safetensors")}  # fmt: skip
+    mask = fit.masks(tensors[MASK], record, shapes)
+
+    def weights(name: str) -> Weights:
+        return fit.weights(tensors[name], tensors[MASK], mask, shapes)
+
+    return Contents(
+        record=record,
+        classes=tuple(config["classes"]),
+        vocabulary=words,
+        trained=weights(MODEL),
+        mask=mask,
+        first=weights(FIRST) if FIRST in tensors else None,
+        inside=tensors.get(INSIDE),
+        facts=config["facts"],
+    )
+
+
+def _misfit(folder: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())[:160]
+    return UserError(f"{folder}: its parts do not fit each other ({reason}); export it anew")
 
 
 def _config(path: Path) -> dict[str, Any]:

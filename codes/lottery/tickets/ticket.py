@@ -27,6 +27,7 @@ from lottery.tickets import plain
 from lottery.tickets.folder import Contents
 
 BATCH = 256
+FEW = 16  # so few texts are answered at once by PyTorch's layers: our kernels may not be compiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +117,8 @@ class Ticket:
         """(N, classes) for these texts."""
         if not len(texts):
             return np.zeros((0, len(self.classes)), np.float32)
-        logits = self.logits(self.encode(texts))
+        split = self.encode(texts)
+        logits = self._plainly(split) if len(split) <= FEW else self.logits(split)
         if self._outputs == 1:
             likely = logits.sigmoid()
             return torch.cat([1 - likely, likely], 1).numpy()
@@ -145,6 +147,11 @@ class Ticket:
     def __repr__(self) -> str:
         return self.report()
 
+    @torch.no_grad()
+    def _plainly(self, split: Split) -> Tensor:
+        ids, lengths = padded(split)
+        return self._plain(ids, lengths)
+
     @property
     def _outputs(self) -> int:
         return 1 if len(self.classes) == 2 else len(self.classes)
@@ -153,5 +160,16 @@ class Ticket:
     def _fast(self) -> Model:
         return self.model()
 
+    @cached_property
+    def _plain(self) -> nn.Module:
+        return self.to_torch()
+
     def _built(self) -> Model:
         return models.build(self.settings, len(self.contents.vocabulary), self._outputs)
+
+
+def padded(split: Split) -> tuple[Tensor, Tensor]:
+    """Texts as `to_torch` reads them: ids (B, longest), 0 after a text's end, and lengths (B,)."""
+    rows = np.split(split.tokens.astype(np.int64), split.offsets[1:-1])
+    ids = nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True)
+    return ids, torch.from_numpy(split.lengths)

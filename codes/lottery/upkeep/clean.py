@@ -16,7 +16,10 @@ from lottery.upkeep.places import checkpoints, held, place_of
 LEFT_BEHIND = 600
 # Kinds of files, as `_kind` names them, that a run with a record and one without do not need.
 NEEDLESS = ("temporary files", "damaged files", "locks", "states of finished runs")
-NEEDLESS_WITHOUT_RECORD = ("temporary files", "damaged files", "checkpoints without a record")
+NEEDLESS_WITHOUT_RECORD = (
+    *("temporary files", "damaged files"),
+    *("checkpoints without a record", "tested networks without a record"),
+)
 
 
 def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
@@ -74,4 +77,6 @@ def _kind(path: Path) -> str:
         return "locks"
     if name.endswith(".state.safetensors"):
         return "states of finished runs"
+    if name.endswith(".tested.safetensors"):
+        return "tested networks without a record"
     return "checkpoints without a record" if name.endswith(".safetensors") else "other files"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,7 +124,23 @@ def status(store: Store) -> list[str]:
                 at = "before the end of its first epoch" if run.running else "state cannot be read"
             lines.append(f"{word}: {run.name}, {at}")
         lines += [f"failed: {s.dataset} {title(r.settings)}, {r.failed}" for r in s.failed]
+    if room := size(store):
+        lines.append(room)
     return [*lines, *unread]
+
+
+def size(store: Store) -> str:
+    """What the checkpoints take of the disk, in a line; nothing where there are none."""
+    kinds = dict.fromkeys(("tested networks", "weights for further rungs", "other files"), 0)
+    for path in checkpoints(store).glob("*/*/*"):
+        kind = path.name.partition(".")[2]
+        name = {"tested.safetensors": "tested networks", "safetensors": "weights for further rungs"}
+        with suppress(FileNotFoundError):  # a run has ended meanwhile
+            kinds[name.get(kind, "other files")] += path.stat().st_size
+    if not any(kinds.values()):
+        return ""
+    parts = ", ".join(f"{kind} {taken / 1e6:,.1f}" for kind, taken in kinds.items())
+    return f"checkpoints: {sum(kinds.values()) / 1e6:,.1f} MB ({parts})"
 
 
 def clock(seconds: float) -> str:

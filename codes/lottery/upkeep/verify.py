@@ -88,6 +88,9 @@ def _written(store: Store) -> tuple[list[str], list[str]]:
         copy = Store(Path(folder) / "a" / root.resolve().name)
         if (root / "runs").is_dir():
             shutil.copytree(root / "runs", copy.root / "runs")
+        if (root / "speed.json").is_file():
+            copy.root.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / "speed.json", copy.root)
         readme = root.resolve().parent / "README.md"
         if readme.is_file() and root.name != "demo":
             shutil.copy(readme, copy.root.parent)
