@@ -139,6 +139,9 @@ class Belongs:
 CNN = Belongs("cnn", lambda s: s.model == "cnn")
 LSTM = Belongs("lstm", lambda s: s.model == "lstm")
 PRUNED = Belongs("pruned runs", lambda s: s.arm != "dense")
+GRADED = Belongs(
+    "scores other than magnitude", lambda s: s.arm != "dense" and s.score != "magnitude"
+)
 LAYER = Belongs("scope layer", lambda s: s.arm != "dense" and s.scope == "layer")
 # The first mask is scored on the dense weights, whatever the tickets are rewound to.
 REWOUND = Belongs(
@@ -200,6 +203,10 @@ class Settings:
     # Pruning
     score: str = setting(
         "magnitude", Name("a score"), "what has a low score is pruned first", PRUNED
+    )
+    # A fifth of AG-news: words that the sample lacks have no gradient
+    score_texts: int = setting(
+        16_384, Whole(1, 10**9), "training texts whose gradient a score may ask for", GRADED
     )
     scored_at: str = setting(
         "last", Choice(("last", "best")), "epoch whose weights are scored", PRUNED

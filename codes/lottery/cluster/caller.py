@@ -235,11 +235,11 @@ class Caller:
                 self._done(node)  # by another process
                 return
         sent = None
-        if settings.arm != "dense":
-            first = below(settings)
+        first, late = below(settings), rewinds(settings)
+        if first:
             shelf.check_failed(first)
-            if node.sent or folder in self.apart:
-                sent = SentShelf.of(shelf, first, settings.scored_at, rewinds(settings))
+        if (first or late) and (node.sent or folder in self.apart):
+            sent = SentShelf.of(shelf, first, settings.scored_at, late)
         device, threads = node.work.wanted
         job = Job(
             settings=settings,

@@ -11,9 +11,9 @@ import torch
 from lottery import models
 from lottery.data import DATASETS
 from lottery.files import UserError
-from lottery.pruning.arms import check_arms
+from lottery.pruning.arms import ARMS, check_arms
 from lottery.pruning.masks import check_room, prunable
-from lottery.pruning.scores import SCORES
+from lottery.pruning.scores import SCORES, check_score
 from lottery.recipes import RECIPES
 from lottery.settings import OWN, Settings, check_ladder
 
@@ -99,8 +99,7 @@ def planned(
 
 def check(settings: Settings) -> None:
     """UserError if a run has an unknown score, or a mask that would leave nothing to train."""
-    if settings.score not in SCORES:
-        raise UserError(f"unknown score {settings.score!r}: there are {', '.join(SCORES)}")
+    check_score(settings.score)
     free = prunable(shapes(settings, settings.vocabulary_size))
     sizes = {n: w.numel() for n, w in free.items() if n not in settings.kept_dense}
     for name in settings.kept_dense:
@@ -124,16 +123,21 @@ def shapes(settings: Settings, words: int) -> dict[str, torch.Tensor]:
     return dict(model.named_parameters())
 
 
-def below(settings: Settings) -> Settings:
-    """The run whose trained weights give this run's mask."""
+def below(settings: Settings) -> Settings | None:
+    """The run whose trained weights give this run's mask, or its ticket; None: it needs none."""
+    if not settings.rung or (SCORES[settings.score].of_first and not ARMS[settings.arm].tunes):
+        return None
     if settings.rung == 1:
         return replace(settings, arm="dense").checked()
     return replace(settings, arm="lt", ladder=settings.ladder[:-1]).checked()
 
 
 def rewinds(settings: Settings) -> tuple[Settings, int] | None:
-    """The dense run, and how many of its steps, that a late rewinding goes back to."""
-    if settings.arm != "lt" or not settings.rewind_step:
+    """The dense run, and how many of its steps, that a late rewinding goes back to.
+
+    What stands on rewound networks is given their θₖ, too: a score or an arm may look at it.
+    """
+    if not settings.rung or not settings.rewind_step:
         return None
     return replace(settings, arm="dense").checked(), settings.rewind_step
 
