@@ -101,7 +101,7 @@ def test_random_is_a_lot_of_the_seed_alone():
     assert one == same != other
     assert one == told("random", FIRST, seed=1), "whatever the weights are"
     values = SCORES["random"](at({"w": torch.zeros(100, 100)}, seed=3))["w"].flatten()
-    assert 0 <= values.min() and values.max() < 1 and len(values.unique()) == len(values)
+    assert values.min() >= 0 and values.max() < 1 and len(values.unique()) == len(values)
     assert abs(float(values.mean()) - 0.5) < 4 * math.sqrt(1 / 12 / len(values))
 
 
