@@ -15,8 +15,18 @@ from lottery.settings import CNN, Settings, Whole, options, setting
 
 # A module imports only from those before it.
 ROOMS = (
-    *("files", "settings", "recipes", "kernels", "data", "models", "pruning", "training", "runs"),
-    *("experiment", "cluster", "analysis", "report", "upkeep", "study", "tickets"),
+    *(
+        "files",
+        "settings",
+        "recipes",
+        "kernels",
+        "data",
+        "models",
+        "pruning",
+        "outside",
+        "training",
+    ),
+    *("runs", "experiment", "cluster", "analysis", "report", "upkeep", "study", "tickets"),
     "cli",
 )
 MODULES = {

@@ -17,7 +17,8 @@ from typing import Any
 
 from lottery.files import UserError
 
-OWN = ("dataset", "model", "arm", "ladder", "seed")  # what tells the runs of a study apart
+# What tells the runs of a study apart; nobody sets it by hand.
+OWN = ("dataset", "model", "arm", "ladder", "seed", "code")
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,11 @@ class Settings:
         0, Whole(0, 10**9), "lt starts from the weights after so many steps; 0: θ₀", REWOUND
     )
 
+    # Filled by `outside.register`: an edited rule is another run
+    code: tuple[str, ...] = setting(
+        (), Several(Name("a source"), sort=True), "what is not the package's own, with its digest"
+    )
+
     @property
     def pair(self) -> tuple[str, str]:
         """What a recipe is chosen for: dataset and model."""
@@ -276,8 +282,11 @@ class Settings:
         """Put options that cannot change this run at their defaults, so that it has one name."""
         made = replace(self, ladder=()) if self.arm == "dense" else self
         owned = [f for f in options(type(self)) if f.metadata["of"]]
-        idle = [f for f in owned if not f.metadata["of"](made)]
-        return replace(made, **{f.name: f.default for f in idle})
+        idle = {f.name: f.default for f in owned if not f.metadata["of"](made)}
+        made = replace(made, **idle)
+        used = [("model", made.model), ("arm", made.arm), ("score", made.score)]
+        code = tuple(part for part in made.code if tuple(part.split(" ")[:2]) in used)
+        return replace(made, code=code)
 
     def checked(self) -> Settings:
         """These settings, normal, or a UserError that names the first field out of bounds."""

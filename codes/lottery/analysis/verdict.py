@@ -16,6 +16,7 @@ from lottery.analysis import groups
 from lottery.analysis.intervals import Interval, interval, mcnemar, seeds_needed
 from lottery.data import DATASETS
 from lottery.models import MODELS, label
+from lottery.outside.register import coded
 from lottery.pruning.arms import ARMS
 from lottery.recipes import RECIPES, STRONGEST_DENSE, Recipes
 from lottery.runs.record import Record
@@ -160,12 +161,14 @@ def ladders(records: Iterable[Record], recipes: Recipes | None = None) -> list[P
     own: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in chosen:
         own[record.settings.pair].append(record)
-    keys = sorted(own, key=lambda key: (list(DATASETS).index(key[0]), _place(key[1])))
+    keys = sorted(own, key=place)
     return [ladder for key in keys for ladder in _of_pair(own[key], records)]
 
 
-def _place(model: str) -> int:
-    return [*MODELS, model].index(model)
+def place(pair: tuple[str, str]) -> tuple[int, int]:
+    """Where a dataset and model stand among those known."""
+    dataset, model = pair
+    return list(DATASETS).index(dataset), [*MODELS, model].index(model)
 
 
 def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
@@ -181,7 +184,7 @@ def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
 
     def rung(runs: Sequence[Record]) -> Rung:
         arms = {
-            name: like(runs, lambda s, arm=name: replace(s, arm=arm).normal())
+            name: like(runs, lambda s, arm=name: coded(replace(s, arm=arm).normal()))
             for name in ARMS
             if name != "lt"
         }

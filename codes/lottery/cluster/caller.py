@@ -33,6 +33,7 @@ from lottery.experiment.plan import below, rewinds
 from lottery.experiment.run import failed
 from lottery.experiment.shelf import Busy, Gone, SentShelf
 from lottery.files import UserError
+from lottery.outside.register import sources
 from lottery.runs.checkpoints import unpacked
 from lottery.runs.provenance import check_code, code, commit
 from lottery.runs.store import Store
@@ -253,6 +254,7 @@ class Caller:
             commit=self.commit,
             code=self.code,
             topic=self.topic,
+            sources=tuple(sources(settings)),
         )
         future = self.client.submit(
             work,

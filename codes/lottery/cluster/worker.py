@@ -29,6 +29,7 @@ from lottery.experiment.plan import below, rewinds
 from lottery.experiment.run import rewound
 from lottery.experiment.shelf import DiskShelf, Gone, SentShelf
 from lottery.files import Damaged, UserError
+from lottery.outside.register import admit
 from lottery.pruning.arms import ARMS
 from lottery.pruning.tickets import Weights
 from lottery.runs.checkpoints import packed
@@ -64,6 +65,7 @@ def _work(job: Job) -> tuple[Record | None, dict[str, Any]]:
     watch = RemoteProgress(worker, job, shared)
     with _turn(job.device):
         device = use(job.device, job.threads)
+        admit(job.sources, f"worker {worker.address}: ")
         watch.tell("begun")
         if job.step:
             return None, packed(rewound(settings, corpus, job.step, device))

@@ -61,7 +61,7 @@ def climb(
                     new_draw=partial(draw, settings.stream("new draw", settings.rung)),
                     seed=settings.stream(settings.arm),
                 )
-                ticket = ARMS[settings.arm].make(origins)
+                ticket = ARMS[settings.arm](origins)
                 with watch(settings) as progress:
                     state = shelf.state(settings)
                     record, left = train_ticket(

@@ -11,6 +11,7 @@ import torch
 from lottery import models
 from lottery.data import DATASETS
 from lottery.files import UserError
+from lottery.outside.register import named
 from lottery.pruning.arms import ARMS, check_arms
 from lottery.pruning.masks import check_room, prunable
 from lottery.pruning.scores import SCORES, check_score
@@ -37,7 +38,8 @@ class Plan:
     def settings(self, model: str, arm: str, rung: int, seed: int) -> Settings:
         """The settings of one run."""
         options = RECIPES.get((self.dataset, model), {}) | self.options
-        return Settings(self.dataset, model, arm, self.ladder[:rung], seed, **options).checked()
+        made = Settings(self.dataset, model, arm, self.ladder[:rung], seed, **options)
+        return named(made.checked())
 
     def runs(self, arms: Iterable[str] | None = None) -> list[Settings]:
         """The runs of `arms` (default: all), each after those it stands on.
@@ -120,6 +122,7 @@ def shapes(settings: Settings, words: int) -> dict[str, torch.Tensor]:
     """A model's tensors, without their memory."""
     with torch.device("meta"):
         model = models.build(settings, words, DATASETS[settings.dataset].logits)
+    models.check_form(settings.model, model, words)
     return dict(model.named_parameters())
 
 

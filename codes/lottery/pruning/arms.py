@@ -45,6 +45,17 @@ class Arm:
     climbs: bool = False  # may a further rung's mask be scored on its trained weights?
     tunes: bool = False  # does it go on from trained weights, whatever the mask is scored on?
 
+    def __call__(self, origins: Origins) -> Ticket:
+        """A ticket of the model's own tensors; UserError for anything else."""
+        made = self.make(origins)
+        if not isinstance(made, Ticket):
+            raise UserError(f"arm {self.name!r} gives {type(made).__name__}, not a Ticket")
+        for name, weight in origins.first.items():
+            if name not in made.weights or made.weights[name].shape != weight.shape:
+                shape = tuple(weight.shape)
+                raise UserError(f"arm {self.name!r} lacks {name} {shape} among its weights")
+        return made
+
 
 # Dark or light, filled or open, and each with dashes and a marker of its own: apart in grey, too.
 ARMS: dict[str, Arm] = {

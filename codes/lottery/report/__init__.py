@@ -8,6 +8,7 @@ from lottery.report.figures import learning_curves
 from lottery.report.figures.accuracy import sparsity_curve
 from lottery.report.figures.words import word_curve
 from lottery.report.grid import answer
+from lottery.report.scores import scores
 from lottery.report.tables import after, before, rungs
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "learning_curves",
     "rungs",
     "savings",
+    "scores",
     "sparsity_curve",
     "word_curve",
 ]

@@ -8,7 +8,7 @@ import pandas as pd
 
 # Columns of words are set from the left, figures from the right.
 LEFT = {"Model", "Pair", "Dataset", "Report", "Arm", "Differs in", "Condition", "Source", "Recipe"}
-LEFT |= {"Networks", "Protocol", "They report"}
+LEFT |= {"Score", "Of", "Ladder", "Networks", "Protocol", "They report"}
 
 
 def markdown(frame: pd.DataFrame) -> str:
