@@ -283,10 +283,10 @@ class Settings:
         made = replace(self, ladder=()) if self.arm == "dense" else self
         owned = [f for f in options(type(self)) if f.metadata["of"]]
         idle = {f.name: f.default for f in owned if not f.metadata["of"](made)}
-        made = replace(made, **idle)
-        used = [("model", made.model), ("arm", made.arm), ("score", made.score)]
+        used = [("model", made.model), ("arm", made.arm)]
+        used += [("score", made.score)] * (made.arm != "dense")
         code = tuple(part for part in made.code if tuple(part.split(" ")[:2]) in used)
-        return replace(made, code=code)
+        return replace(made, code=code, **idle)
 
     def checked(self) -> Settings:
         """These settings, normal, or a UserError that names the first field out of bounds."""

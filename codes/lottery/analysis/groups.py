@@ -109,7 +109,9 @@ def scored(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
 
 def _is_by_other(record: Record) -> bool:
     """Was the mask scored by another score than the recipe's?"""
-    return "score" in variant(record.settings)
+    s = record.settings
+    usual = RECIPES.get(s.pair, {}).get("score", "magnitude")
+    return s.arm != "dense" and s.score != usual
 
 
 def _without_scores(records: list[Record]) -> list[Record]:

@@ -56,6 +56,7 @@ def work(job: Job) -> tuple[Record | None, dict[str, Any]]:
 def _work(job: Job) -> tuple[Record | None, dict[str, Any]]:
     worker, settings = get_worker(), job.settings
     check_code(job.code, code(), worker.address)
+    admit(job.sources, f"worker {worker.address}: ")
     shared = job.disk.here()
     corpus = job.corpus.read() or published(job.corpus.name)
     alone = job.step or not (below(settings) or rewinds(settings))  # it stands on nothing
@@ -65,7 +66,6 @@ def _work(job: Job) -> tuple[Record | None, dict[str, Any]]:
     watch = RemoteProgress(worker, job, shared)
     with _turn(job.device):
         device = use(job.device, job.threads)
-        admit(job.sources, f"worker {worker.address}: ")
         watch.tell("begun")
         if job.step:
             return None, packed(rewound(settings, corpus, job.step, device))

@@ -100,10 +100,7 @@ def _keep(kind: str, name: str, thing: Callable, entry: Any) -> Callable:
 
 def sources(settings: Settings) -> list[Source]:
     """What this run has from outside, as it is now; UserError if it cannot be written down."""
-    kinds = [("model", settings.model)]
-    if settings.arm != "dense":
-        kinds += [("arm", settings.arm), ("score", settings.score)]
-    found = [source_of(*key, OUTSIDE[key]) for key in kinds if key in OUTSIDE]
+    found = [source_of(*key, OUTSIDE[key]) for key in _keys(settings)]
     _parts.update({(one.kind, one.name): one.part for one in found})
     return found
 
@@ -115,18 +112,27 @@ def named(settings: Settings) -> Settings:
 
 def coded(settings: Settings) -> Settings:
     """The same as `named`, of the code as it was when a run was last named: for many records."""
+    return replace(settings, code=_code(settings))
+
+
+def _code(settings: Settings) -> tuple[str, ...]:
+    keys = _keys(settings)
+    if any(key not in _parts for key in keys):
+        sources(settings)
+    return tuple(sorted(_parts[key] for key in keys))
+
+
+def _keys(settings: Settings) -> list[tuple[str, str]]:
+    """Kind and name of what a run has from outside."""
     keys = [("model", settings.model)]
     if settings.arm != "dense":
         keys += [("arm", settings.arm), ("score", settings.score)]
-    keys = [key for key in keys if key in OUTSIDE]
-    if any(key not in _parts for key in keys):
-        sources(settings)
-    return replace(settings, code=tuple(sorted(_parts[key] for key in keys)))
+    return [key for key in keys if key in OUTSIDE]
 
 
 def is_here(settings: Settings) -> bool:
     """Is what the run has from outside here, the very same?"""
-    return coded(settings).code == settings.code
+    return _code(settings) == settings.code
 
 
 def check_code(settings: Settings) -> None:

@@ -22,8 +22,8 @@ CAPTION = (
     "magnitude, other scores are in no other table, figure or count of this report."
 )
 COUNTS = (
-    "Of {asked} rows beside magnitude {up} are better, {down} worse, {same} the same within "
-    "{margin}, {open} open."
+    "Beside magnitude, of {asked} rows: better {up}, worse {down}, the same within {margin} "
+    "{same}, open {open}."
 )
 
 
