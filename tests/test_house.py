@@ -15,8 +15,9 @@ from lottery.settings import CNN, Settings, Whole, options, setting
 
 # A module imports only from those before it.
 ROOMS = (
-    *("files", "settings", "recipes", "kernels", "data", "models", "pruning", "training", "runs"),
-    *("experiment", "cluster", "analysis", "report", "upkeep", "study", "tickets", "texts"),
+    *("files", "settings", "recipes", "kernels", "data", "models", "pruning", "outside"),
+    *("training", "runs", "experiment", "cluster", "analysis", "report", "upkeep", "study"),
+    *("tickets", "texts"),
     "cli",
 )
 MODULES = {

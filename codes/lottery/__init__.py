@@ -1,4 +1,4 @@
-"""Do lottery tickets exist in text classifiers? Notebooks import `Study`, `Ticket` and `load`."""
+"""Do lottery tickets exist in text classifiers? Notebooks import what is named here."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ _FROM = {
     "Study": "lottery.study",
     "Ticket": "lottery.tickets.ticket",
     "load": "lottery.analysis.frame",
+    # To plug in what is your own (docs/extend.md)
+    "score": "lottery.outside.register",
+    "arm": "lottery.outside.register",
+    "model": "lottery.outside.register",
+    "Model": "lottery.models.base",
 }
 
 __all__ = list(_FROM)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import Field
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,6 +33,8 @@ EXAMPLES = """examples:
                                         on your own texts, with their report
   lottery run imdb --seed 0 1 2 --shard 1/3
                                         a share of the runs, for a job array
+  lottery run imdb cnn --plugin mine.py --score mine
+                                        a score of your own (docs/extend.md)
   lottery report                        records to week9.md, tables and figures
   lottery status                        what is done, running, stopped and failed
   lottery verify                        whether records, tables and report agree
@@ -39,14 +42,18 @@ EXAMPLES = """examples:
   lottery verify my-ticket              whether it scores what its record says
   lottery predict my-ticket < texts     one text a line to labels and probabilities
 """
+# As `pruning.scores` has them, which PyTorch would have to be imported for.
+BUILT_IN = ("magnitude", "movement", "magnitude_increase", "taylor", "snip", "grasp", "random")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Gives the exit status: 0; 1 if `verify` finds a lie; 2 for a mistake that
     the user can mend; 130 after Ctrl-C, 143 after SIGTERM, 141 when nobody reads any more."""
-    parsed = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with _terminable():
+            _plug(arguments)
+            parsed = _parser().parse_args(arguments)
             status = parsed.command(parsed) or 0
             sys.stdout.flush()
             return status
@@ -67,6 +74,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         return 130  # what is kept has been said
+
+
+def _plug(arguments: Sequence[str]) -> None:
+    """Run the files of --plugin, before the options are made: they name what is in them."""
+    files = [file for option, file in pairwise(arguments) if option == "--plugin"]
+    files += [word.partition("=")[2] for word in arguments if word.startswith("--plugin=")]
+    for file in files:
+        from lottery.outside.plugin import load
+
+        load(file)
+
+
+def _add_plugin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        metavar="FILE",
+        help="Python with scores, arms and models of your own (docs/extend.md); may be repeated",
+    )
+
+
+def _own(kind: str) -> str:
+    """What is plugged in, to stand behind the package's own names."""
+    found = getattr(sys.modules.get("lottery.outside.register"), "OUTSIDE", {})
+    return "".join(f", {name}" for of, name in found if of == kind)
 
 
 class Terminated(KeyboardInterrupt):
@@ -129,7 +161,8 @@ def _parser() -> argparse.ArgumentParser:
         "what",
         nargs="*",
         metavar="DATASET|MODEL",
-        help="of imdb, agnews, demo-reviews, demo-news; and of cnn, lstm (no model: both)",
+        help="of imdb, agnews, demo-reviews, demo-news; and of cnn, lstm"
+        f"{_own('model')} (no model: all)",
     )
     texts.add(run)
     run.add_argument(
@@ -152,7 +185,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=["lt", "random"],
         metavar="ARM",
-        help="lt, random, random_mask, shuffled, finetune; dense always runs (default: lt random)",
+        help=f"lt, random, random_mask, shuffled, finetune{_own('arm')}; dense always runs "
+        "(default: lt random)",
     )
     run.add_argument("--seed", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
     run.add_argument("--device", help="cpu, cuda or mps (default: the fastest that is there)")
@@ -183,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
         help="share I of N of the runs, for a job array; what shares are is models and seeds",
     )
     run.add_argument("--results", type=Path, help="another results folder")
+    _add_plugin(run)
     more = run.add_argument_group(
         "settings", "every number that can change a result; some pairs have a recipe of their own"
     )
@@ -202,6 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="records to week9.md, tables and figures")
     report.add_argument("--results", type=Path, help="another results folder")
     report.add_argument("--demo", action="store_true", help="the report of the generated corpora")
+    _add_plugin(report)
     report.set_defaults(command=_report)
 
     bench = commands.add_parser("bench", help="time training against the ways of the tutorials")
@@ -230,6 +266,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "clean":
             keeper.add_argument("--dry-run", action="store_true", help="only say it")
         if name == "verify":
+            _add_plugin(keeper)
             keeper.add_argument(
                 "tickets", nargs="*", type=Path, metavar="DIR", help="test these tickets instead"
             )
@@ -245,6 +282,8 @@ def _said(field: Field) -> str:
         for (dataset, model), recipe in RECIPES.items()
         if field.name in recipe
     ]
+    if field.name == "score":
+        words += f": {', '.join(BUILT_IN)}{_own('score')}"
     return f"{words}{f' ({owner})' if owner else ''} (default: {'; '.join([default, *chosen])})"
 
 

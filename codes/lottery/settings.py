@@ -17,7 +17,8 @@ from typing import Any
 
 from lottery.files import UserError
 
-OWN = ("dataset", "model", "arm", "ladder", "seed")  # what tells the runs of a study apart
+# What tells the runs of a study apart; nobody sets it by hand.
+OWN = ("dataset", "model", "arm", "ladder", "seed", "code")
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,9 @@ class Belongs:
 CNN = Belongs("cnn", lambda s: s.model == "cnn")
 LSTM = Belongs("lstm", lambda s: s.model == "lstm")
 PRUNED = Belongs("pruned runs", lambda s: s.arm != "dense")
+GRADED = Belongs(
+    "scores other than magnitude", lambda s: s.arm != "dense" and s.score != "magnitude"
+)
 LAYER = Belongs("scope layer", lambda s: s.arm != "dense" and s.scope == "layer")
 # The first mask is scored on the dense weights, whatever the tickets are rewound to.
 REWOUND = Belongs(
@@ -201,6 +205,10 @@ class Settings:
     score: str = setting(
         "magnitude", Name("a score"), "what has a low score is pruned first", PRUNED
     )
+    # A fifth of AG-news: words that the sample lacks have no gradient
+    score_texts: int = setting(
+        16_384, Whole(1, 10**9), "training texts whose gradient a score may ask for", GRADED
+    )
     scored_at: str = setting(
         "last", Choice(("last", "best")), "epoch whose weights are scored", PRUNED
     )
@@ -219,6 +227,11 @@ class Settings:
     )
     rewind_step: int = setting(
         0, Whole(0, 10**9), "lt starts from the weights after so many steps; 0: θ₀", REWOUND
+    )
+
+    # Filled by `outside.register`: an edited rule is another run
+    code: tuple[str, ...] = setting(
+        (), Several(Name("a source"), sort=True), "what is not the package's own, with its digest"
     )
 
     @property
@@ -269,8 +282,11 @@ class Settings:
         """Put options that cannot change this run at their defaults, so that it has one name."""
         made = replace(self, ladder=()) if self.arm == "dense" else self
         owned = [f for f in options(type(self)) if f.metadata["of"]]
-        idle = [f for f in owned if not f.metadata["of"](made)]
-        return replace(made, **{f.name: f.default for f in idle})
+        idle = {f.name: f.default for f in owned if not f.metadata["of"](made)}
+        used = [("model", made.model), ("arm", made.arm)]
+        used += [("score", made.score)] * (made.arm != "dense")
+        code = tuple(part for part in made.code if tuple(part.split(" ")[:2]) in used)
+        return replace(made, code=code, **idle)
 
     def checked(self) -> Settings:
         """These settings, normal, or a UserError that names the first field out of bounds."""

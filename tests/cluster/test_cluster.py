@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from hypothesis.extra import numpy as arrays
 from helpers import children
 from helpers.children import Child, study
 from helpers.dask_cluster import Cluster
+from helpers.plugins import ARM, MODEL, SCORE, nothing_left
 from helpers.stores import content, weights
 from lottery import cli
 from lottery.cluster import caller
@@ -28,6 +29,7 @@ from lottery.cluster.graph import Work, graph, measure, usual_seconds
 from lottery.experiment.plan import below, rewinds
 from lottery.experiment.shelf import Gone, SentShelf
 from lottery.files import UserError
+from lottery.outside.source import run
 from lottery.pruning.masks import full_mask, prunable
 from lottery.report import page as report
 from lottery.runs.checkpoints import named, packed, unpacked
@@ -472,3 +474,55 @@ def test_pruned_weights_do_not_travel():
     mask["w.weight"][0] = True
     small = packed({"w.weight": torch.ones(1000, 100)} | named(mask))
     assert sum(values.nbytes for _, values in small.values()) == 100 * 4 + 100_000 // 8
+
+
+def test_workers_get_the_source_of_what_is_from_outside(tmp_path, make):
+    """Jobs and a cluster that sees no disk of ours train what this process alone has defined."""
+    options = {"models": ("bag",), "arms": ("lt", "signs"), "score": "mine"}
+    with nothing_left():
+        for number, text in enumerate((SCORE, ARM, MODEL)):
+            run(text, f"<cell {number}>")
+        here = study(tmp_path / "here", (0.5, 0.75), **options)
+        records = here.run()
+        jobs = study(tmp_path / "jobs", (0.5, 0.75), jobs=2, **options)
+        assert {r.run for r in jobs.run()} == {r.run for r in records}
+        same(jobs.store, here.store)
+
+        apart, far = make(), Store(tmp_path / "far")
+        apart.add("--name", "far", "--no-nanny", blind=far.root)
+        apart.wait()
+        study(far.root, (0.5,), client=apart.address, **options).run()
+        # The same worker is then sent another rule by the same name.
+        run(SCORE.replace("1e-3", "2e-3"), "<cell 9>")
+        again = study(far.root, (0.5,), client=apart.address, **options)
+        again.run()
+        edited = [s for s in again.plan() if s.rung]
+        assert all(far.get(s).worker == "far" for s in edited)
+        assert len(content(far)) == 5, "dense once, each arm by both rules"
+        inside = study(tmp_path / "inside", (0.5,), **options)
+        inside.run()
+        one, other = content(far), content(inside.store)
+        for name, values in other.items():
+            for key in ELSEWHERE:
+                values.pop(key), one[name].pop(key)
+            assert values == one[name]
+
+
+def test_a_worker_refuses_another_source(tmp_path, make, monkeypatch):
+    sent = caller.sources
+
+    def lying(settings):
+        return [replace(one, text=one.text.replace("1e-3", "2e-3")) for one in sent(settings)]
+
+    monkeypatch.setattr(caller, "sources", lying)
+    cluster = make()
+    cluster.add("--name", "far", "--no-nanny")
+    cluster.wait()
+    with nothing_left():
+        run(SCORE, "<cell>")
+        made = study(tmp_path, (0.5,), ("lt",), score="mine", client=cluster.address)
+        with pytest.raises(
+            UserError, match=r"worker .*the source sent as score mine .* is another"
+        ):
+            made.run()
+    assert [r.settings.arm for r in made.store.records()[0]] == ["dense"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.scoring import at
 from lottery import files, models
 from lottery import study as studies
 from lottery.experiment import run as one
@@ -138,7 +139,7 @@ def test_arms_share_masks_first_weights_and_order(study, model, monkeypatch):
     for rung in (1, 2):
         weights, kept = checkpoint(made, below)
         assert counts(kept) == counts(mask)
-        mask = prune(magnitude(weights), mask, (0.5, 0.75)[:rung])
+        mask = prune(magnitude(at(weights)), mask, (0.5, 0.75)[:rung])
         for arm in ("lt", "random", "finetune"):
             assert all(torch.equal(tickets[arm, rung].mask[n], mask[n]) for n in mask)
         for n, part in mask.items():

@@ -7,10 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.scoring import at
 from lottery.files import UserError
 from lottery.pruning import masks
 from lottery.pruning.arms import ARMS, Origins
-from lottery.pruning.scores import SCORES, magnitude
+from lottery.pruning.scores import magnitude
 
 LADDERS = st.lists(st.floats(0.05, 0.9), min_size=1, max_size=4, unique=True).map(
     lambda s: tuple(sorted(s))
@@ -51,7 +52,7 @@ def test_a_ladder_is_what_brute_force_makes_of_it(seed, ladder, levels):
     for rung in range(1, len(ladder) + 1):
         trained = weights(seed + rung, levels)
         before, steps = mask, ladder[:rung]
-        mask = masks.prune(magnitude(trained), before, steps)
+        mask = masks.prune(magnitude(at(trained)), before, steps)
         output = 1.0
         for below, above in zip((0, *steps), steps, strict=False):
             output *= 1 - 0.5 * (1 - (1 - above) / (1 - below))
@@ -76,7 +77,7 @@ def test_global_pruning_ranks_all_layers_together(seed, sparsity, levels):
     scores = torch.cat([w.abs().flatten() for w in free.values()]).tolist()
     wanted = brute_force(scores, [True] * len(scores), int(sparsity * len(scores) + 0.5))
     try:
-        mask = masks.prune(magnitude(trained), masks.full_mask(trained), (sparsity,), "global")
+        mask = masks.prune(magnitude(at(trained)), masks.full_mask(trained), (sparsity,), "global")
     except UserError as error:
         sizes = [w.numel() for w in free.values()]
         parts = torch.tensor(wanted).split(sizes)
@@ -132,7 +133,7 @@ def test_scores_that_are_nan_are_refused():
 def test_controls_keep_each_layers_count_and_stay_nested(seed, ladder, control):
     mask, below = masks.full_mask(weights()), None
     for rung in range(1, len(ladder) + 1):
-        mask = masks.prune(magnitude(weights(seed + rung)), mask, ladder[:rung])
+        mask = masks.prune(magnitude(at(weights(seed + rung))), mask, ladder[:rung])
         first = weights(99)
         made = ARMS[control].make(Origins(first=first, mask=mask, seed=7)).mask
         assert masks.counts(made) == masks.counts(mask)
@@ -147,8 +148,8 @@ def test_nothing_depends_on_the_order_of_the_tensors():
     trained, mask = weights(1), masks.full_mask(weights())
     turned = dict(reversed(trained.items())), dict(reversed(mask.items()))
     for scope in ("layer", "global"):
-        one = masks.prune(magnitude(trained), mask, (0.3,), scope)
-        other = masks.prune(magnitude(turned[0]), turned[1], (0.3,), scope)
+        one = masks.prune(magnitude(at(trained)), mask, (0.3,), scope)
+        other = masks.prune(magnitude(at(turned[0])), turned[1], (0.3,), scope)
         assert all(torch.equal(one[n], other[n]) for n in mask)
     for control in ("random_mask", "shuffled"):
         one_mask = ARMS[control].make(Origins(trained, one, seed=1)).mask
@@ -157,7 +158,7 @@ def test_nothing_depends_on_the_order_of_the_tensors():
 
 
 def test_controls_move_the_mask():
-    mask = masks.prune(magnitude(weights(1)), masks.full_mask(weights()), (0.5,))
+    mask = masks.prune(magnitude(at(weights(1))), masks.full_mask(weights()), (0.5,))
     for control in ("random_mask", "shuffled"):
         made = [ARMS[control].make(Origins(weights(), mask, seed=s)).mask for s in (0, 0, 1)]
         assert all(torch.equal(made[0][n], made[1][n]) for n in mask)
@@ -166,7 +167,7 @@ def test_controls_move_the_mask():
 
 
 def test_arms_start_from_the_weights_they_name():
-    mask = masks.prune(magnitude(weights(1)), masks.full_mask(weights()), (0.5,))
+    mask = masks.prune(magnitude(at(weights(1))), masks.full_mask(weights()), (0.5,))
     first, trained, rewound, new = weights(2), weights(3), weights(4), weights(5)
     origins = Origins(first, mask, rewound, trained, lambda: new, seed=0)
     starts = {
@@ -186,7 +187,3 @@ def test_arms_start_from_the_weights_they_name():
             assert ticket.weights[name].data_ptr() != weight.data_ptr(), "cloned, not aliased"
     for arm in ("lt", "random", "finetune"):
         assert all(torch.equal(ARMS[arm].make(origins).mask[n], mask[n]) for n in mask)
-
-
-def test_magnitude_scores_by_hand():
-    assert SCORES["magnitude"]({"w": torch.tensor([-2.0, 0.5])})["w"].tolist() == [2.0, 0.5]

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lottery.models import MODELS
+from lottery.outside.register import is_here
 from lottery.pruning import arms
 from lottery.pruning.arms import ARMS
 from lottery.recipes import RECIPES, WITHOUT_DECAY, Recipes
@@ -79,8 +80,8 @@ def is_former(settings: Settings) -> bool:
 
 def of_recipe(records: Iterable[Record], recipes: Recipes) -> list[Record]:
     """The records of a recipe's protocol, of each pair on the texts with most of them."""
-    return _chosen(
-        r for r in records if r.settings.protocol() == protocol(r.settings.pair, recipes)
+    return _without_scores(
+        _chosen(r for r in records if r.settings.protocol() == protocol(r.settings.pair, recipes))
     )
 
 
@@ -90,11 +91,53 @@ def main(records: Iterable[Record]) -> list[Record]:
     Today's recipe once a ladder of it has begun, lest a trial with more seeds take its place; until
     then the one without weight decay; then the one with most records.
     """
-    return _chosen(records)
+    return _without_scores(_chosen(records))
+
+
+def scored(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
+    """The records of `main`'s protocols, and of them the tickets of ladders that were run by two
+    scores or more, and made by the recipe but for the score."""
+    chosen = _chosen(records)
+    tickets: dict[Any, list[Record]] = defaultdict(list)
+    for record in chosen:
+        s = record.settings
+        if s.arm == "lt" and variant(s).keys() <= {"score", "score_texts"}:
+            tickets[identity(record), s.ladder].append(record)
+    several = [own for own in tickets.values() if len({r.settings.score for r in own}) > 1]
+    return chosen, [record for own in several for record in own]
+
+
+def _is_by_other(record: Record) -> bool:
+    """Was the mask scored by another score than the recipe's?"""
+    s = record.settings
+    usual = RECIPES.get(s.pair, {}).get("score", "magnitude")
+    return s.arm != "dense" and s.score != usual
+
+
+def _without_scores(records: list[Record]) -> list[Record]:
+    """Without the runs by other scores, where there is a ladder by the recipe's, and without the
+    recipe's on ladders that were only run to stand beside them."""
+    others, usual = defaultdict(set), defaultdict(set)  # of each protocol the ladders
+    by_other = {record.run for record in records if _is_by_other(record)}
+    for record in records if by_other else ():
+        if record.settings.rung:
+            some = others if record.run in by_other else usual
+            some[identity(record)].add(record.settings.ladder)
+
+    def stays(record: Record) -> bool:
+        key, ladder = identity(record), record.settings.ladder
+        if not ladder or key not in usual or key not in others:
+            return True
+        most = max(map(len, usual[key]))
+        longest = [own for own in usual[key] if len(own) == most]
+        apart = ladder in others[key] and all(own[: len(ladder)] != ladder for own in longest)
+        return record.run not in by_other and not apart
+
+    return [record for record in records if stays(record)] if by_other else records
 
 
 def _chosen(records: Iterable[Record]) -> list[Record]:
-    records = list(records)
+    records = [record for record in records if is_here(record.settings)]
     counts = Counter(identity(record) for record in records)
     pruned = {identity(record) for record in records if record.settings.rung}
 
@@ -161,9 +204,13 @@ def variant(settings: Settings) -> dict[str, Any]:
 
 
 def differences(settings: Settings, other: Settings) -> dict[str, Any]:
-    """The fields of `settings` that differ from `other`, with their values."""
+    """The fields of `settings` that differ from `other`, with their values; but for digests."""
     base = asdict(other)
-    return {name: value for name, value in asdict(settings).items() if value != base[name]}
+    return {
+        name: value
+        for name, value in asdict(settings).items()
+        if value != base[name] and name != "code"
+    }
 
 
 def words(options: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from lottery.analysis import groups
 from lottery.analysis.intervals import Interval, interval, mcnemar, seeds_needed
 from lottery.data import DATASETS, title
 from lottery.models import MODELS, label
+from lottery.outside.register import coded
 from lottery.pruning.arms import ARMS
 from lottery.recipes import RECIPES, STRONGEST_DENSE, Recipes
 from lottery.runs.record import Record
@@ -160,12 +161,14 @@ def ladders(records: Iterable[Record], recipes: Recipes | None = None) -> list[P
     own: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in chosen:
         own[record.settings.pair].append(record)
-    keys = sorted(own, key=lambda key: (_place(key[0], DATASETS), key[0], _place(key[1], MODELS)))
+    keys = sorted(own, key=place)
     return [ladder for key in keys for ladder in _of_pair(own[key], records)]
 
 
-def _place(name: str, registry: Iterable[str]) -> int:
-    return [*registry, name].index(name)
+def place(pair: tuple[str, str]) -> tuple[int, str, int]:
+    """Where a dataset and model stand: the known ones first, in their order."""
+    dataset, model = pair
+    return [*DATASETS, dataset].index(dataset), dataset, [*MODELS, model].index(model)
 
 
 def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
@@ -181,7 +184,7 @@ def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
 
     def rung(runs: Sequence[Record]) -> Rung:
         arms = {
-            name: like(runs, lambda s, arm=name: replace(s, arm=arm).normal())
+            name: like(runs, lambda s, arm=name: coded(replace(s, arm=arm).normal()))
             for name in ARMS
             if name != "lt"
         }

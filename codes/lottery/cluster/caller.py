@@ -33,6 +33,7 @@ from lottery.experiment.plan import below, rewinds
 from lottery.experiment.run import failed
 from lottery.experiment.shelf import Busy, Gone, SentShelf
 from lottery.files import UserError
+from lottery.outside.register import sources
 from lottery.runs.checkpoints import unpacked
 from lottery.runs.provenance import check_code, code, commit
 from lottery.runs.store import Store
@@ -235,11 +236,11 @@ class Caller:
                 self._done(node)  # by another process
                 return
         sent = None
-        if settings.arm != "dense":
-            first = below(settings)
+        first, late = below(settings), rewinds(settings)
+        if first:
             shelf.check_failed(first)
-            if node.sent or folder in self.apart:
-                sent = SentShelf.of(shelf, first, settings.scored_at, rewinds(settings))
+        if (first or late) and (node.sent or folder in self.apart):
+            sent = SentShelf.of(shelf, first, settings.scored_at, late)
         device, threads = node.work.wanted
         job = Job(
             settings=settings,
@@ -253,6 +254,7 @@ class Caller:
             commit=self.commit,
             code=self.code,
             topic=self.topic,
+            sources=tuple(sources(settings)),
         )
         future = self.client.submit(
             work,

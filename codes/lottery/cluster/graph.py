@@ -81,10 +81,10 @@ def wait(nodes: dict[Key, Node], node: Node) -> None:
 
     A rung needs the `lt` run below, and that alone; rewinding late, θₖ as well.
     """
-    if node.step or node.settings.arm == "dense":
+    if node.step:
         return
     work, first, late = node.work, below(node.settings), rewinds(node.settings)
-    if not work.shelf.has_weights(first):
+    if first and not work.shelf.has_weights(first):
         node.after.add(add(nodes, work, first))
     if late and not work.shelf.has_weights(*late):
         node.after.add(add(nodes, work, *late))

@@ -14,6 +14,7 @@ import numpy as np
 from lottery.data import Corpus, reopen
 from lottery.experiment.shelf import SentShelf
 from lottery.files import write_whole
+from lottery.outside.source import Source
 from lottery.runs.store import Store
 from lottery.settings import Settings
 
@@ -92,6 +93,7 @@ class Job:
     commit: str
     code: str  # digest of the program, which must be the worker's, too
     topic: str  # where to tell how it goes
+    sources: tuple[Source, ...] = ()  # of what the run has from outside
 
 
 class Missing(Exception):

@@ -25,9 +25,11 @@ from lottery.cluster.job import Job, Missing, Unwanted
 from lottery.data import Corpus
 from lottery.data.batches import Batch
 from lottery.experiment.ladder import climb
+from lottery.experiment.plan import below, rewinds
 from lottery.experiment.run import rewound
 from lottery.experiment.shelf import DiskShelf, Gone, SentShelf
 from lottery.files import Damaged, UserError
+from lottery.outside.register import admit
 from lottery.pruning.arms import ARMS
 from lottery.pruning.tickets import Weights
 from lottery.runs.checkpoints import packed
@@ -54,9 +56,10 @@ def work(job: Job) -> tuple[Record | None, dict[str, Any]]:
 def _work(job: Job) -> tuple[Record | None, dict[str, Any]]:
     worker, settings = get_worker(), job.settings
     check_code(job.code, code(), worker.address)
+    admit(job.sources, f"worker {worker.address}: ")
     shared = job.disk.here()
     corpus = job.corpus.read() or published(job.corpus.name)
-    alone = job.step or settings.arm == "dense"  # it stands on nothing
+    alone = job.step or not (below(settings) or rewinds(settings))  # it stands on nothing
     if job.sent is None and not (shared or alone):
         raise Missing("store")
     keep_memory()

@@ -75,6 +75,21 @@ class Batch:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def ids(self) -> Tensor:
+        """Token ids, text after text, int64 (T,): what `nn.EmbeddingBag` takes with `offsets`."""
+        return self.words[self.index.long()]
+
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens of each text, int64 (B,)."""
+        return self.offsets.diff()
+
+    def padded(self) -> Tensor:
+        """Token ids, a text a row, int64 (B, longest), 0 (`<pad>`) behind its end."""
+        texts = self.ids.split(self.lengths.tolist())
+        return torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
+
     def to(self, device: torch.device | str) -> Batch:
         """Copy to `device`; to a GPU without waiting for the copy to end."""
         parts = (self.words, self.index, self.offsets, self.labels)

@@ -12,10 +12,10 @@ from lottery import models
 from lottery.data import Corpus
 from lottery.experiment.plan import below, rewinds
 from lottery.experiment.run import build, train_ticket
+from lottery.experiment.scoring import pruned
 from lottery.experiment.shelf import Busy, Shelf
 from lottery.pruning.arms import ARMS, Origins
-from lottery.pruning.masks import full_mask, prune
-from lottery.pruning.scores import SCORES
+from lottery.pruning.masks import full_mask
 from lottery.settings import Settings
 from lottery.training.epoch import Progress
 from lottery.training.train import Diverged
@@ -32,8 +32,8 @@ def climb(
 ) -> dict[Settings, Busy | Diverged]:
     """Train what is missing of `runs`; give those that could not be, and why.
 
-    Iterative magnitude pruning (Frankle & Carbin 2019, section 2): each round removes the lowest
-    scores of the trained network below, and what is left starts again from its first values.
+    Iterative pruning (Frankle & Carbin 2019, section 2): each round removes the lowest scores of
+    the trained network below, and what is left starts again from its first values.
     `runs` come from the dense network up, `lt` before the other arms of its rung.
     """
     undone: dict[Settings, Busy | Diverged] = {}
@@ -45,23 +45,23 @@ def climb(
                 model = build(settings, corpus)
                 draw = partial(models.draw, model)
                 first = draw(settings.stream("first weights"))  # θ₀, the same for all arms
-                mask, trained = full_mask(first), None
-                if settings.ladder:
-                    # The network one rung below, trained: by this function, now or long ago.
-                    trained, mask = shelf.trained(below(settings), settings.scored_at)
-                    scores = SCORES[settings.score](trained)
-                    how = settings.scope, settings.output_rate, settings.kept_dense
-                    mask = prune(scores, mask, settings.ladder, *how)
                 late = rewinds(settings)
+                rewound = shelf.rewound(*late) if late else first  # θₖ, or θ₀
+                mask, trained = full_mask(first), None
+                if under := below(settings):
+                    # The network one rung below, trained: by this function, now or long ago.
+                    trained, mask = shelf.trained(under, settings.scored_at)
+                if settings.ladder:
+                    mask = pruned(settings, corpus, model, mask, first, rewound, trained)
                 origins = Origins(
                     first=first,
                     mask=mask,
-                    rewound=shelf.rewound(*late) if late else first,  # θₖ, or θ₀
+                    rewound=rewound,
                     trained=trained,
                     new_draw=partial(draw, settings.stream("new draw", settings.rung)),
                     seed=settings.stream(settings.arm),
                 )
-                ticket = ARMS[settings.arm].make(origins)
+                ticket = ARMS[settings.arm](origins)
                 with watch(settings) as progress:
                     state = shelf.state(settings)
                     record, left = train_ticket(

@@ -10,9 +10,10 @@ import torch
 
 from lottery import data, models
 from lottery.files import UserError
-from lottery.pruning.arms import check_arms
+from lottery.outside.register import named
+from lottery.pruning.arms import ARMS, check_arms
 from lottery.pruning.masks import check_room, prunable
-from lottery.pruning.scores import SCORES
+from lottery.pruning.scores import SCORES, check_score
 from lottery.recipes import RECIPES
 from lottery.settings import OWN, Settings, check_ladder
 
@@ -37,7 +38,8 @@ class Plan:
     def settings(self, model: str, arm: str, rung: int, seed: int) -> Settings:
         """The settings of one run."""
         options = RECIPES.get((self.dataset, model), {}) | self.options
-        return Settings(self.dataset, model, arm, self.ladder[:rung], seed, **options).checked()
+        made = Settings(self.dataset, model, arm, self.ladder[:rung], seed, **options)
+        return named(made.checked())
 
     def runs(self, arms: Iterable[str] | None = None) -> list[Settings]:
         """The runs of `arms` (default: all), each after those it stands on.
@@ -98,8 +100,7 @@ def planned(
 
 def check(settings: Settings, logits: int) -> None:
     """UserError if a run has an unknown score, or a mask that would leave nothing to train."""
-    if settings.score not in SCORES:
-        raise UserError(f"unknown score {settings.score!r}: there are {', '.join(SCORES)}")
+    check_score(settings.score)
     free = prunable(shapes(settings, settings.vocabulary_size, logits))
     sizes = {n: w.numel() for n, w in free.items() if n not in settings.kept_dense}
     for name in settings.kept_dense:
@@ -120,19 +121,25 @@ def shapes(settings: Settings, words: int, logits: int) -> dict[str, torch.Tenso
     """A model's tensors, without their memory."""
     with torch.device("meta"):
         model = models.build(settings, words, logits)
+    models.check_form(settings.model, model, words)
     return dict(model.named_parameters())
 
 
-def below(settings: Settings) -> Settings:
-    """The run whose trained weights give this run's mask."""
+def below(settings: Settings) -> Settings | None:
+    """The run whose trained weights give this run's mask, or its ticket; None: it needs none."""
+    if not settings.rung or (SCORES[settings.score].of_first and not ARMS[settings.arm].tunes):
+        return None
     if settings.rung == 1:
         return replace(settings, arm="dense").checked()
     return replace(settings, arm="lt", ladder=settings.ladder[:-1]).checked()
 
 
 def rewinds(settings: Settings) -> tuple[Settings, int] | None:
-    """The dense run, and how many of its steps, that a late rewinding goes back to."""
-    if settings.arm != "lt" or not settings.rewind_step:
+    """The dense run, and how many of its steps, that a late rewinding goes back to.
+
+    What stands on rewound networks is given their θₖ, too: a score or an arm may look at it.
+    """
+    if not settings.rung or not settings.rewind_step:
         return None
     return replace(settings, arm="dense").checked(), settings.rewind_step
 

@@ -14,6 +14,7 @@ from lottery import files, models
 from lottery.data import Corpus
 from lottery.experiment.plan import shapes
 from lottery.files import UserError
+from lottery.outside.register import check_code
 from lottery.pruning.inside import by_frequency, vanished
 from lottery.pruning.masks import full_mask, prunable, removed_by_layer
 from lottery.pruning.tickets import Ticket, Weights
@@ -112,7 +113,8 @@ def check_step(settings: Settings, corpus: Corpus) -> None:
 
 
 def build(settings: Settings, corpus: Corpus) -> torch.nn.Module:
-    """The run's model, weights still arbitrary."""
+    """The run's model, weights still arbitrary; UserError if its code is no longer that here."""
+    check_code(settings)
     return models.build(settings, len(corpus.vocabulary), corpus.logits)
 
 

@@ -22,6 +22,22 @@ def build(settings: Settings, words: int, outputs: int) -> nn.Module:
     return MODELS[settings.model](settings, words, outputs)
 
 
+def check_form(name: str, model: nn.Module, words: int) -> None:
+    """UserError for a model whose weights could not be pruned and rewound."""
+    parameters = dict(model.named_parameters())
+    embedding = parameters.get("embedding.weight")
+    if embedding is None or embedding.dim() != 2 or len(embedding) != words:
+        raise UserError(
+            f"model {name!r} has no word vectors embedding.weight of {words} rows: call its "
+            f"nn.Embedding(words, ...) `embedding`"
+        )
+    if more := sorted(set(model.state_dict()) ^ set(parameters)):
+        raise UserError(
+            f"model {name!r} keeps {more[0]}, which is no parameter of its own: layers with "
+            f"buffers (as batch norm) or shared weights cannot be rewound"
+        )
+
+
 def label(name: str) -> str:
     """A model's name in tables and figures."""
     return (MODELS[name].label if name in MODELS else "") or name.upper()

@@ -23,7 +23,7 @@ class Origins:
     first: Weights  # θ₀
     mask: Mask | None = None  # the ladder's magnitude mask at this rung
     rewound: Weights | None = None  # θₖ; θ₀ when rewind_step is 0
-    trained: Weights | None = None  # those the mask was scored on
+    trained: Weights | None = None  # of the network below; None: a score of θ₀ needed none
     new_draw: Callable[[], Weights] | None = None  # another Xavier draw of every layer
     seed: int = 0  # of this arm's own random stream
 
@@ -43,6 +43,18 @@ class Arm:
     against: str | None = None  # the arm that the report compares it with
     look: dict[str, Any] = field(default_factory=dict)  # matplotlib's words for its line
     climbs: bool = False  # may a further rung's mask be scored on its trained weights?
+    tunes: bool = False  # does it go on from trained weights, whatever the mask is scored on?
+
+    def __call__(self, origins: Origins) -> Ticket:
+        """A ticket of the model's own tensors; UserError for anything else."""
+        made = self.make(origins)
+        if not isinstance(made, Ticket):
+            raise UserError(f"arm {self.name!r} gives {type(made).__name__}, not a Ticket")
+        for name, weight in origins.first.items():
+            if name not in made.weights or made.weights[name].shape != weight.shape:
+                shape = tuple(weight.shape)
+                raise UserError(f"arm {self.name!r} lacks {name} {shape} among its weights")
+        return made
 
 
 # Dark or light, filled or open, and each with dashes and a marker of its own: apart in grey, too.
@@ -102,6 +114,7 @@ ARMS: dict[str, Arm] = {
             "pruned and trained on",
             against="lt",
             look={"color": "#6a6a6a", "linestyle": (0, (6, 2)), "marker": "x", "markersize": 5.5},
+            tunes=True,
         ),
     )
 }

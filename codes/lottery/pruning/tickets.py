@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from lottery.files import UserError
 from lottery.pruning.masks import Mask
 
 Weights = dict[str, Tensor]
@@ -19,6 +21,11 @@ class Ticket:
     mask: Mask | None = None  # None: nothing is pruned
 
     def __post_init__(self) -> None:
+        if not isinstance(self.weights, Mapping):
+            raise UserError(
+                f"a ticket is made of weights, not of {type(self.weights).__name__}; an arm that "
+                f"asks for trained ones says so, tunes=True, where the score needs none"
+            )
         # Cloned: training changes weights in place, and θ₀ must survive for the other arms.
         kept = {name: weight.detach().clone() for name, weight in self.weights.items()}
         for name, part in (self.mask or {}).items():

@@ -18,6 +18,7 @@ _FROM = {
     "learning_curves": "figures.learning",
     "rungs": "tables",
     "savings": "evidence",
+    "scores": "scored",
     "sparsity_curve": "figures.accuracy",
     "word_curve": "figures.words",
 }

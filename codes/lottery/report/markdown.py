@@ -19,7 +19,7 @@ LEFT = {
     "Recipe",
     "Class",
 }
-LEFT |= {"Network", "Networks", "Protocol", "They report"}
+LEFT |= {"Score", "Of", "Ladder", "Network", "Networks", "Protocol", "They report"}
 
 
 def markdown(frame: pd.DataFrame) -> str:

@@ -14,12 +14,14 @@ from lottery.data import DATASETS
 from lottery.data import title as corpus_title
 from lottery.files import UserError, write_whole
 from lottery.models import MODELS
+from lottery.outside.register import is_here
 from lottery.pruning.arms import ARMS
 from lottery.report import decay, figures, grid, speed
 from lottery.report.beside import beside, published
 from lottery.report.figures.speed import speed_curve
 from lottery.report.markdown import markdown
 from lottery.report.published import EARLIER
+from lottery.report.scored import section as scores_section
 from lottery.report.sections import Links, evidence, picture, section, table
 from lottery.report.words import margin
 from lottery.runs.record import Record
@@ -65,6 +67,10 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
     datasets = [outside] if outside else datasets
     belonging, stopped = [], []
     for record in records:
+        if not is_here(record.settings):
+            place, parts = store.record_path(record.settings), ", ".join(record.settings.code)
+            say(f"{place}: left out, its code is not here ({parts}); give it with --plugin")
+            continue
         known = record.settings.dataset in datasets
         if known and (outside or bool(record.data["generated"]) == generated):
             (stopped if record.failed else belonging).append(record)
@@ -150,6 +156,7 @@ def page(
         lines += ["", *section(name, own[name], pictures, home)]
     if any(pair.rungs for pair in pairs) and not is_own:
         lines += ["", *_recipes(records, keys)]
+    lines += scores_section(records)
     if any(key in EARLIER for key in keys):
         lines += [*table("## Beside the earlier report", beside(records)), "", EARLIER_WORDS]
     for name in datasets:

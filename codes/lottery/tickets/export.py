@@ -65,6 +65,8 @@ def export(
     if onnx:
         graphs.libraries()  # before anything is trained
     s = record.settings
+    if s.code:
+        raise UserError(f"{', '.join(s.code)}: only what is the package's own can be exported")
     study = Study(s.dataset, [s.model], s.ladder or [0.5], ["lt"], [s.seed], store=store, say=say)
     weights, mask = study.tested(s)
     corpus = study.corpus

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lottery.data import DATASETS
 from lottery.experiment.plan import shapes
 from lottery.pruning.masks import Mask, counts
 from lottery.runs.record import Record
@@ -27,21 +28,24 @@ def vocabulary(ids: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(sorted(ids, key=ids.__getitem__))
 
 
-def check_facts(record: Record, words: int, classes: object, facts: Mapping[str, object]) -> None:
-    """Of what the record's model is made: classes, and the words of the card."""
+def check_facts(record: Record, classes: object, facts: Mapping[str, object]) -> None:
+    """Is it a finished run, of these classes, with the words of the card?"""
     if record.failed:
         raise ValueError("its run failed")
-    outputs = len(shapes(record.settings, words)["output.bias"])
-    if not isinstance(classes, list) or len(classes) != (2 if outputs == 1 else outputs):
-        raise ValueError(f"{classes!r} are not the classes of {record.settings.dataset}")
+    dataset = record.settings.dataset
+    known = DATASETS[dataset].classes if dataset in DATASETS else None
+    named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    if not named or len(classes) < 2 or (known and tuple(classes) != tuple(known)):
+        raise ValueError(f"{classes!r} are not the classes of {dataset}")
     for name, kind in FACTS.items():
         if not isinstance(facts.get(name), kind):
             raise ValueError(f"'facts' has no {name!r}")
 
 
-def check_shapes(record: Record, words: int, told: Shapes) -> None:
+def check_shapes(record: Record, words: int, classes: int, told: Shapes) -> None:
     """Are these the tensors of the record's model?"""
-    wanted = {name: tuple(w.shape) for name, w in shapes(record.settings, words).items()}
+    model = shapes(record.settings, words, 1 if classes == 2 else classes)
+    wanted = {name: tuple(w.shape) for name, w in model.items()}
     for name in sorted(wanted.keys() | told.keys()):
         if wanted.get(name) != told.get(name):
             raise ValueError(f"{name} is {told.get(name)}, its model's {wanted.get(name)}")

@@ -176,8 +176,8 @@ def _contents(config: Mapping[str, Any], content: Mapping[str, bytes]) -> Conten
     record = Record.from_json(json.loads(content[RECORD]))
     words = fit.vocabulary(json.loads(content[TOKENIZER])["model"]["vocab"])
     shapes = {name: tuple(shape) for name, shape in config["shapes"].items()}
-    fit.check_facts(record, len(words), config["classes"], config["facts"])
-    fit.check_shapes(record, len(words), shapes)
+    fit.check_facts(record, config["classes"], config["facts"])
+    fit.check_shapes(record, len(words), len(config["classes"]), shapes)
     tensors = {name: safetensors.torch.load(part) for name, part in content.items()
                if name.endswith(".safetensors")}  # fmt: skip
     mask = fit.masks(tensors[MASK], record, shapes)

@@ -67,15 +67,18 @@ def train_epoch(
     model.train()
     count = -(-len(order) // settings.batch_size)
     ready = batches(split, settings.batch_size, order, device)
-    for batch in progress.batches(ready, count, epoch):
-        logits = model(batch, noise)
-        loss = criterion(logits, batch.labels)
-        loss.backward()
-        adam.step()
-        adam.zero_grad()
-        total += loss.detach() * len(batch)
-        right += hits(logits, batch.labels).sum()
-        progress.loss(loss.detach())
+    # PyTorch's own layers (nn.Dropout) draw from its own stream, which is a notebook's, too.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(noise.initial_seed())
+        for batch in progress.batches(ready, count, epoch):
+            logits = model(batch, noise)
+            loss = criterion(logits, batch.labels)
+            loss.backward()
+            adam.step()
+            adam.zero_grad()
+            total += loss.detach() * len(batch)
+            right += hits(logits, batch.labels).sum()
+            progress.loss(loss.detach())
     return float(total) / len(order), int(right) / len(order)
 
 

@@ -1,0 +1,97 @@
+"""Tickets of one ladder by one score and another, beside dense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from lottery.analysis import groups, verdict
+from lottery.analysis.verdict import DOWN, NOT_RUN, OPEN, PLAIN, SAME, TICKET, UP, Pair
+from lottery.pruning.scores import SCORES
+from lottery.report.evidence import difference
+from lottery.report.markdown import markdown
+from lottery.report.words import margin, percent, short
+from lottery.runs.record import Record
+from lottery.settings import Settings
+
+CAPTION = (
+    "Tickets with their first values, pruned by what has the lowest score: {means}. Test accuracy "
+    "in points, means over the common seeds with 95 % intervals. {counts} Beside a ladder by "
+    "magnitude, other scores are in no other table, figure or count of this report."
+)
+COUNTS = (
+    "Beside magnitude, of {asked} rows: better {up}, worse {down}, the same within {margin} "
+    "{same}, open {open}."
+)
+
+
+def scores(records: Iterable[Record]) -> pd.DataFrame:
+    """A row a pair, ladder and score; empty where nobody has run another score than the usual."""
+    rows, names = [], []
+    for settings, usual, dense, tickets in _compared(records):
+        ours = difference(verdict.fact(TICKET, tickets, dense))
+        rows.append(
+            {
+                "Score": groups.words(groups.variant(settings)).removeprefix("score ")
+                or settings.score,
+                "Of": "first values" if _of_first(settings) else "trained",
+                "Ladder": ", ".join(map(short, settings.ladder)),
+                "Ticket Test Acc.": percent(sum(r.test_accuracy for r in tickets) / len(tickets)),
+                "less dense": ours,
+                "less magnitude": "–" if usual is tickets else _better(tickets, usual)[1],
+                "Seeds": str(len(tickets)),
+            }
+        )
+        names.append(Pair(*settings.pair).name)
+    frame = pd.DataFrame(rows, index=names)
+    frame.columns.name = "Pair"
+    return frame
+
+
+def section(records: Iterable[Record]) -> list[str]:
+    """The table under its heading, with its caption; nothing without a row."""
+    records = list(records)
+    frame = scores(records)
+    if not len(frame):
+        return []
+    found = _compared(records)
+    states = [_better(own, usual)[0] for _, usual, _, own in found if usual is not own]
+    counts = {name: states.count(name) for name in (UP, DOWN, SAME, OPEN)}
+    asked = sum(counts.values())
+    told = COUNTS.format(asked=asked, margin=margin(), **counts) if asked else ""
+    used = [name for name in SCORES if any(settings.score == name for settings, *_ in found)]
+    means = ", ".join(f"*{name}* {SCORES[name].means}" for name in used)
+    return ["", "## Scores", "", markdown(frame), "", CAPTION.format(means=means, counts=told)]
+
+
+def _compared(
+    records: Iterable[Record],
+) -> list[tuple[Settings, Sequence[Record], Sequence[Record], Sequence[Record]]]:
+    """Settings, tickets by the usual score, dense networks and tickets, for each row."""
+    found = []
+    everything, own = groups.scored([record for record in records if not record.failed])
+    by_name = {group.settings: group.records for group in groups.groups(own)}
+
+    def place(s: Settings) -> tuple:
+        return verdict.place(s.pair), s.ladder, [*SCORES, s.score].index(s.score), s.score_texts
+
+    for settings in sorted(by_name, key=place):
+        tickets = by_name[settings]
+        plain = groups.plain(settings)
+        usual = next((r for s, r in by_name.items() if replace(s, seed=plain.seed) == plain), ())
+        same = groups.identity(tickets[0])
+        dense = [r for r in everything if r.settings.arm == "dense" and groups.identity(r) == same]
+        found.append((settings, usual, dense, tickets))
+    return found
+
+
+def _of_first(settings: Settings) -> bool:
+    return settings.score in SCORES and SCORES[settings.score].of_first
+
+
+def _better(tickets: Sequence[Record], usual: Sequence[Record]) -> tuple[str, str]:
+    """State and words of tickets less those by the usual score."""
+    fact = verdict.fact(PLAIN, tickets, usual)
+    return (fact.state, difference(fact)) if usual else (NOT_RUN, NOT_RUN)
