@@ -10,13 +10,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import Field
-from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
 from lottery import texts
 from lottery.experiment.shard import ONLY, Shard
 from lottery.files import FULL, UserError, root, unwritable
+from lottery.outside import plugging
 from lottery.recipes import RECIPES
 from lottery.settings import OWN, options, told
 from lottery.tickets import commands as tickets
@@ -42,8 +42,6 @@ EXAMPLES = """examples:
   lottery verify my-ticket              whether it scores what its record says
   lottery predict my-ticket < texts     one text a line to labels and probabilities
 """
-# As `pruning.scores` has them, which PyTorch would have to be imported for.
-BUILT_IN = ("magnitude", "movement", "magnitude_increase", "taylor", "snip", "grasp", "random")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with _terminable():
-            _plug(arguments)
+            plugging.plug(arguments)
             parsed = _parser().parse_args(arguments)
             status = parsed.command(parsed) or 0
             sys.stdout.flush()
@@ -74,31 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         return 130  # what is kept has been said
-
-
-def _plug(arguments: Sequence[str]) -> None:
-    """Run the files of --plugin, before the options are made: they name what is in them."""
-    files = [file for option, file in pairwise(arguments) if option == "--plugin"]
-    files += [word.partition("=")[2] for word in arguments if word.startswith("--plugin=")]
-    for file in files:
-        from lottery.outside.plugin import load
-
-        load(file)
-
-
-def _add_plugin(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--plugin",
-        action="append",
-        metavar="FILE",
-        help="Python with scores, arms and models of your own (docs/extend.md); may be repeated",
-    )
-
-
-def _own(kind: str) -> str:
-    """What is plugged in, to stand behind the package's own names."""
-    found = getattr(sys.modules.get("lottery.outside.register"), "OUTSIDE", {})
-    return "".join(f", {name}" for of, name in found if of == kind)
 
 
 class Terminated(KeyboardInterrupt):
@@ -162,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         metavar="DATASET|MODEL",
         help="of imdb, agnews, demo-reviews, demo-news; and of cnn, lstm"
-        f"{_own('model')} (no model: all)",
+        f"{plugging.own('model')} (no model: all)",
     )
     texts.add(run)
     run.add_argument(
@@ -185,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=["lt", "random"],
         metavar="ARM",
-        help=f"lt, random, random_mask, shuffled, finetune{_own('arm')}; dense always runs "
+        help=f"lt, random, random_mask, shuffled, finetune{plugging.own('arm')}; dense always runs "
         "(default: lt random)",
     )
     run.add_argument("--seed", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
@@ -217,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
         help="share I of N of the runs, for a job array; what shares are is models and seeds",
     )
     run.add_argument("--results", type=Path, help="another results folder")
-    _add_plugin(run)
+    plugging.add(run)
     more = run.add_argument_group(
         "settings", "every number that can change a result; some pairs have a recipe of their own"
     )
@@ -237,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="records to week9.md, tables and figures")
     report.add_argument("--results", type=Path, help="another results folder")
     report.add_argument("--demo", action="store_true", help="the report of the generated corpora")
-    _add_plugin(report)
+    plugging.add(report)
     report.set_defaults(command=_report)
 
     bench = commands.add_parser("bench", help="time training against the ways of the tutorials")
@@ -266,7 +239,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "clean":
             keeper.add_argument("--dry-run", action="store_true", help="only say it")
         if name == "verify":
-            _add_plugin(keeper)
+            plugging.add(keeper)
             keeper.add_argument(
                 "tickets", nargs="*", type=Path, metavar="DIR", help="test these tickets instead"
             )
@@ -283,7 +256,7 @@ def _said(field: Field) -> str:
         if field.name in recipe
     ]
     if field.name == "score":
-        words += f": {', '.join(BUILT_IN)}{_own('score')}"
+        words += f": {', '.join(plugging.BUILT_IN)}{plugging.own('score')}"
     return f"{words}{f' ({owner})' if owner else ''} (default: {'; '.join([default, *chosen])})"
 
 
