@@ -14,7 +14,6 @@ from helpers.pictures import seen
 from lottery import Study, Ticket
 from lottery.files import UserError
 from lottery.pruning.masks import full_mask, prune
-from lottery.pruning.scores import magnitude
 from lottery.report.figures.picture import png
 from lottery.runs.store import Store
 from lottery.tickets import inside, pictures
@@ -124,7 +123,7 @@ def test_one_logit_is_half_of_each_class(ticket):
 
 def test_pictures_show_what_is_there(study, ticket):
     weights = {"w": torch.arange(-3.0, 3.0).view(2, 3)}
-    mask = prune(magnitude(weights), full_mask(weights), (0.5,))["w"]
+    mask = prune({"w": weights["w"].abs()}, full_mask(weights), (0.5,))["w"]
     figure = pictures.matrices({"score": weights["w"].abs(), "mask": mask})
     texts = [[t.get_text() for t in axes.texts] for axes in figure.axes]
     assert texts == [["3.00", "2.00", "1.00", "1.00", "2.00"], ["1"] * 3]
