@@ -28,7 +28,7 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 week9: .venv/ready
 	$(BIN)/python notebooks/execute.py notebooks/imdb.ipynb notebooks/imdb.ipynb
