@@ -234,6 +234,8 @@ def test_a_training_has_the_same_history(corpus, monkeypatch):
         ticket = Ticket({n: w * mask.get(n, True) for n, w in first.items()}, mask)
         outcomes.append(train(model, ticket, corpus, chosen))
         assert bool(model.kept[0].round_) == bool(model.kept[0].into) == (share > 0)
+        four = [f"lstm.weight_{kind}_l0{way}" for way in ("", "_reverse") for kind in ("ih", "hh")]
+        assert list(model.sparse) == (four if share > 0 else [])
     one, other = outcomes
     figures = [[(e.train_loss, e.valid_loss) for e in o.history] for o in outcomes]
     assert np.allclose(*figures, rtol=0, atol=1e-4)  # rounding, grown by Adam for three epochs

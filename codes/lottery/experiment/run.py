@@ -69,6 +69,7 @@ def train_ticket(
         vanished=vanished(outcome.weights, mask),
         words=tuple(by_frequency(outcome.weights, mask, corpus.train.tokens)),
         by_class=_by_class(outcome, corpus),
+        sparse=list(getattr(model, "sparse", ())),
     )
     return record, bundle(mask, outcome.weights, outcome.best)
 

@@ -19,6 +19,7 @@ class Model(nn.Module):
     """
 
     label: ClassVar[str] = ""  # its name in tables and figures; empty: the one it is listed by
+    sparse: tuple[str, ...] = ()  # tensors of which, as it is worn, the kept alone are computed
 
     def forward(self, batch: Batch, noise: torch.Generator | None = None) -> Tensor:
         """Logits (B, outputs). `noise` is the dropout's stream; without it nothing is dropped."""
@@ -27,7 +28,7 @@ class Model(nn.Module):
     def wear(self, mask: Mapping[str, Tensor] | None) -> None:
         """Compute as pruned by `mask`, for as long as no other is worn; None: whole.
 
-        Only to be faster: what the mask removes must be zero, and the figures are the same.
+        Only to be faster: what the mask removes must be zero, and figures agree to rounding.
         """
 
     @classmethod

@@ -34,13 +34,19 @@ class LSTM(Model):
 
     def wear(self, mask: Mapping[str, Tensor] | None) -> None:
         """Compute on the CPU with the kept weights of the LSTM's layers alone, where that pays."""
-        self.kept = None
-        if not mask:
+        self.kept, self.sparse = None, ()
+        if not mask or self.embedding.weight.device.type != "cpu":
             return
         names = [[f"lstm.{name}" for name in some[:2]] for some in self.lstm._all_weights]
         masks = [[mask.get(name) for name in some] for some in names]
         layers = [masks[i : i + self.directions] for i in range(0, len(masks), self.directions)]
         self.kept = recurrence.patterns(layers, self.lstm.weight_hh_l0.dtype)
+        self.sparse = tuple(
+            name
+            for i, some in enumerate(names)
+            for name, kept in zip(some, self.kept[i // self.directions], strict=True)
+            if kept
+        )
 
     def forward(self, batch: Batch, noise: torch.Generator | None = None) -> Tensor:
         """Logits (B, outputs). `noise` is the dropout's stream; without it nothing is dropped."""

@@ -19,7 +19,14 @@ from lottery.pruning.masks import EMBEDDING
 from lottery.settings import Settings
 from lottery.training.epoch import Epoch
 
-LATER = ("host", "worker", "vanished", "words", "by_class")  # fields that the first records lack
+LATER = (
+    "host",
+    "worker",
+    "vanished",
+    "words",
+    "by_class",
+    "sparse",
+)  # fields that the first records lack
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class Record:
     # Of each class, in the order of `data`, how often it was "said" of a test text and how often
     # that was "right"; of a corpus from outside alone.
     by_class: dict[str, list[int]] = field(default_factory=dict)
+    # Tensors of which the kept weights alone were multiplied (`models.base.Model.sparse`)
+    sparse: list[str] = field(default_factory=list)
 
     @property
     def run(self) -> str:
