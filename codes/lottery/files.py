@@ -116,10 +116,21 @@ KINDS = {
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write `tensors` and JSON-able `facts`, whole or not at all, with a checksum over both.
+    """Write `tensors` and JSON-able `facts`, whole or not at all, with a checksum over both."""
+    import safetensors.torch
 
-    The form is that of safetensors, a header and the bytes of each tensor, written one after the
-    other: what is mapped from a file takes no memory, and a full disk is an OSError.
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(facts, sort_keys=True)
+    with whole(path) as temporary:
+        metadata = {"facts": text, "sha256": digest(tensors, text)}
+        # Not save_file: its error on a full disk is no OSError.
+        temporary.write_bytes(safetensors.torch.save(tensors, metadata))
+
+
+def stream(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """The same, one tensor after the other: what is mapped from a file takes no memory.
+
+    The form is that of safetensors: the header's length, the header, and the bytes of each tensor.
     """
     import torch
 

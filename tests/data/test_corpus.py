@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lottery import data as corpus
 from lottery import files
@@ -191,10 +192,27 @@ def test_a_damaged_cache_is_noticed_and_built_again(small, tmp_path):
         assert files.load(path)
 
 
-def test_a_write_that_fails_leaves_no_file(tmp_path):
+@pytest.mark.parametrize("write", [files.save, files.stream])
+def test_a_write_that_fails_leaves_no_file(tmp_path, write):
     with pytest.raises(TypeError):
-        files.save(tmp_path / "x", {}, {"not": {1, 2}})
+        write(tmp_path / "x", {}, {"not": {1, 2}})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_streamed_file_is_the_file_written_at_once(tmp_path):
+    kinds = (torch.float32, torch.float64, torch.int8, torch.int32, torch.int64, torch.bool)
+    tensors = {f"t{n}": torch.arange(n + 3).to(kind) for n, kind in enumerate(kinds)}
+    tensors |= {"matrix": torch.ones(2, 3), "none": torch.zeros(0, dtype=torch.int32)}
+    facts = {"words": ["é", "日本"], "x": 1}
+    for write in (files.save, files.stream):
+        write(tmp_path / write.__name__, tensors, facts)
+    one, other = (files.load(tmp_path / name) for name in ("save", "stream"))
+    assert one[1] == other[1] == facts
+    assert one[0].keys() == other[0].keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert torch.equal(other[0][name], tensor) and other[0][name].dtype == tensor.dtype
+    sizes = [(tmp_path / name).stat().st_size for name in ("save", "stream")]
+    assert sizes[0] == pytest.approx(sizes[1], abs=200)
 
 
 def test_another_process_maps_the_same_file(small, tmp_path):

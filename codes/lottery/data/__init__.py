@@ -216,7 +216,7 @@ def _read(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
 def _fill(path: Path, say: Callable[[str], object], built: tuple[dict, dict]):
     facts, arrays = built
     try:
-        files.save(path, {name: torch.from_numpy(array) for name, array in arrays.items()}, facts)
+        files.stream(path, {name: torch.from_numpy(array) for name, array in arrays.items()}, facts)
         return _read(path)
     except (UserError, Damaged) as error:  # slower next time, but nothing else is different
         say(f"nothing is cached: {error}")
