@@ -49,17 +49,18 @@ def test_killed_at_twenty_random_moments_it_ends_as_if_undisturbed(tmp_path):
     same(stopped, quiet.store)
     clean(stopped)
     left = [path for path in stopped.root.rglob("*") if path.is_file()]
-    assert len(left) == 4, "two records, two checkpoints"
+    assert len(left) == 6, "two records, two checkpoints, two tested networks"
 
 
 def test_killed_while_it_writes_each_file(tmp_path):
-    """State, checkpoint and record: half written, or just there when the next thing must follow."""
+    """Each file half written, or just there when the next thing must follow."""
     options = {"arms": ("random",), "epochs": 2}
     quiet = study(tmp_path / "quiet", **options)
     quiet.run()
     stopped = Store(tmp_path / "stopped")
-    first = [1] * 3 + [2]  # two states, the checkpoint, and after that, written anew, the record
-    second = [1] * 3  # two states and the record
+    # Two states, the tested network, after that, written anew, the checkpoint, then the record
+    first = [1, 1, 1, 2, 3]
+    second = [1, 1, 1, 2]  # two states, the tested network, the record
     kinds = []
     for number, at in enumerate(first + second):
         for prepare in (children.die_half_way, children.die_after):
@@ -75,7 +76,8 @@ def test_killed_while_it_writes_each_file(tmp_path):
             assert list(stopped.root.rglob("*.tmp")) == []
     kinds = [name.rsplit(".", 2)[0] for name in kinds]
     states, record = ["state.safetensors"] * 2, ["json"] * 2  # there is a moment with two names
-    assert kinds == [*states, "safetensors", *record, *states, *record]
+    tested = "tested.safetensors"
+    assert kinds == [*states, tested, "safetensors", *record, *states, tested, *record]
     assert Child(children.run(stopped.root, **options), tmp_path / "last").wait() == 0
     assert not (tmp_path / "last.trained").exists(), "nothing was left to do"
     same(stopped, quiet.store)
