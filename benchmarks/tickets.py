@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,9 @@ def size(ticket: Ticket, place: Path, way: str) -> int:
 
 def peak(place: Path, way: str, texts: Split) -> float | None:
     """MiB that a process of its own has had when it has answered."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak, (place, way, texts))
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:  # unlike a Pool, tells if it dies
+        return pool.submit(_peak, place, way, texts).result()
 
 
 def _peak(place: Path, way: str, texts: Split) -> float | None:
