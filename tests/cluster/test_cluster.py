@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import dask
 import pytest
 import torch
 from distributed import Client
@@ -306,9 +308,12 @@ def test_mistakes_are_one_line(tmp_path):
         ({"client": str(tmp_path / "dask.json")}, "is not there"),
         ({"client": "tcp://127.0.0.1:9", "per_gpu": 0}, "per_gpu 0"),
     ):
-        with pytest.raises(UserError, match=words) as caught:
+        soon = {"distributed.comm.timeouts.connect": "2s"}
+        with dask.config.set(soon), pytest.raises(UserError, match=words) as caught:
             study(tmp_path / "demo", **more).run()
         assert "\n" not in str(caught.value)
+        # A client that nobody answered is closed, not left to the garbage collector.
+        assert "IO loop" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_dask_is_imported_by_those_alone_who_use_it(tmp_path):

@@ -64,7 +64,8 @@ def test_only_who_has_a_certificate_is_let_in(tmp_path):
         for place in (address, worker):
             plain = place.replace("tls://", "tcp://")
             for settings, where in (({}, place), ({}, plain), (strangers, place)):
-                with dask.config.set(settings), pytest.raises(UserError) as refused:
+                soon = settings | {"distributed.comm.timeouts.connect": "3s"}
+                with dask.config.set(soon), pytest.raises(UserError) as refused:
                     study(tmp_path / "none", client=where).run()
                 assert "no Dask scheduler answers" in str(refused.value)
         # Not even the handshake is granted without a certificate.

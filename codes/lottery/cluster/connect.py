@@ -9,11 +9,30 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import dask
+from dask.utils import parse_timedelta
 from distributed import Client, LocalCluster
 
 from lottery.files import UserError
 
 NOISY = ("distributed", "tornado", "asyncio")  # loggers
+PATIENCE = 15.0  # seconds for an answer, unless Dask's configuration asks for fewer
+
+
+class _Client(Client):
+    """Closed at once when nobody answers.
+
+    Dask leaves that to the garbage collector, which may run in the new thread of the next
+    client while that client waits for its thread, and both wait for each other.
+    """
+
+    def start(self, **kwargs: Any) -> None:
+        try:
+            super().start(**kwargs)
+        except BaseException:
+            self.close()
+            self._loop_runner.stop()  # a client that never ran is closed without it
+            raise
 
 
 def dask_setup(worker: Any) -> None:
@@ -61,7 +80,8 @@ def connected(
                 raise UserError(f"{client} is not there: dask scheduler --scheduler-file writes it")
             where = {"scheduler_file": client}
         try:
-            client = stack.enter_context(Client(**where, timeout=15))
+            configured = parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
+            client = stack.enter_context(_Client(**where, timeout=min(PATIENCE, configured)))
         except (OSError, ValueError) as error:
             raise UserError(
                 f"no Dask scheduler answers at {client!r} ({type(error).__name__}): start one with "
