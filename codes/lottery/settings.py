@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 from lottery.files import UserError
@@ -274,6 +275,7 @@ class Settings:
         text = "/".join(map(str, (self.seed, *names)))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
+    @cached_property
     def protocol(self) -> Settings:
         """What all runs of one comparison share: these settings without arm, ladder and seed."""
         return replace(self, arm="dense", seed=0).normal()

@@ -329,4 +329,4 @@ def test_named_settings_read_back_and_follow_the_arm(cells):
     ]
     assert [p.split()[0] for p in replace(made, arm="lt").checked().code] == ["model", "score"]
     assert [p.split()[0] for p in replace(made, arm="dense").checked().code] == ["model"]
-    assert made.protocol() == named(Settings("imdb", "bag").checked())
+    assert made.protocol == named(Settings("imdb", "bag").checked())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lottery.models import MODELS
@@ -59,7 +59,7 @@ def figure(record: Record, name: str) -> float:
 
 def identity(record: Record) -> tuple[Settings, str]:
     """What two records must share to stand in one table: the protocol and the very same texts."""
-    return record.settings.protocol(), fingerprint(record)
+    return record.settings.protocol, fingerprint(record)
 
 
 def fingerprint(record: Record) -> str:
@@ -69,19 +69,19 @@ def fingerprint(record: Record) -> str:
 
 def protocol(pair: tuple[str, str], recipes: Recipes = RECIPES) -> Settings:
     """The protocol of a (dataset, model) by its recipe; the defaults' where it has none."""
-    return Settings(*pair, **recipes.get(pair, {})).protocol()
+    return Settings(*pair, **recipes.get(pair, {})).protocol
 
 
 def is_former(settings: Settings) -> bool:
     """Is this a run by the recipe without weight decay, where today's is another?"""
-    pair, own = settings.pair, settings.protocol()
+    pair, own = settings.pair, settings.protocol
     return own == protocol(pair, WITHOUT_DECAY) != protocol(pair)
 
 
 def of_recipe(records: Iterable[Record], recipes: Recipes) -> list[Record]:
     """The records of a recipe's protocol, of each pair on the texts with most of them."""
     return _without_scores(
-        _chosen(r for r in records if r.settings.protocol() == protocol(r.settings.pair, recipes))
+        _chosen(r for r in records if r.settings.protocol == protocol(r.settings.pair, recipes))
     )
 
 
@@ -195,7 +195,7 @@ def plain(settings: Settings) -> Settings:
     recipe = recipes.get(settings.pair, {})
     made = {name: recipe[name] for name in OF_MASKS if name in recipe}
     own = {"arm": settings.arm, "ladder": settings.ladder, "seed": settings.seed}
-    return replace(settings.protocol(), **made, **own).normal()
+    return replace(settings.protocol, **made, **own).normal()
 
 
 def variant(settings: Settings) -> dict[str, Any]:
@@ -205,12 +205,8 @@ def variant(settings: Settings) -> dict[str, Any]:
 
 def differences(settings: Settings, other: Settings) -> dict[str, Any]:
     """The fields of `settings` that differ from `other`, with their values; but for digests."""
-    base = asdict(other)
-    return {
-        name: value
-        for name, value in asdict(settings).items()
-        if value != base[name] and name != "code"
-    }
+    both = ((f.name, getattr(settings, f.name), getattr(other, f.name)) for f in fields(Settings))
+    return {name: own for name, own, base in both if own != base and name != "code"}
 
 
 def words(options: dict[str, Any]) -> str:

@@ -255,17 +255,18 @@ def strongest(dense: Sequence[Record], records: Iterable[Record]) -> list[Record
         return list(dense)
     texts = groups.fingerprint(dense[0])
     own = (r for r in records if r.settings.arm == "dense" and groups.fingerprint(r) == texts)
-    return [record for record in own if record.settings.protocol() == wanted]
+    return [record for record in own if record.settings.protocol == wanted]
 
 
 def small_dense(tickets: Sequence[Record], records: Iterable[Record]) -> list[Record]:
     """Dense networks that differ from the tickets' only in width and have as many weights."""
-    usual, kept = tickets[0].settings.protocol(), _kept(tickets[0])
+    usual, kept = tickets[0].settings.protocol, _kept(tickets[0])
     found: dict[Settings, list[Record]] = defaultdict(list)
     for record in records:
-        protocol = record.settings.protocol()
-        alike = replace(protocol, **{name: getattr(usual, name) for name in SIZES}) == usual
-        if record.settings.arm != "dense" or not alike or protocol == usual:
+        protocol = record.settings.protocol
+        if record.settings.arm != "dense" or protocol == usual:
+            continue
+        if replace(protocol, **{name: getattr(usual, name) for name in SIZES}) != usual:
             continue
         same_texts = groups.fingerprint(record) == groups.fingerprint(tickets[0])
         if same_texts and abs(_kept(record) - kept) <= SAME_SIZE * kept:

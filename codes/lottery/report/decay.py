@@ -98,7 +98,7 @@ def strongest(records: Iterable[Record]) -> pd.DataFrame:
         recipes = STRONGEST_DENSE if key in STRONGEST_DENSE else RECIPES
         own = groups.of_recipe((r for r in records if r.settings.pair == key), recipes)
         dense = groups.groups(record for record in own if record.settings.arm == "dense")
-        differs = groups.differences(groups.protocol(key, recipes), pair.settings.protocol())
+        differs = groups.differences(groups.protocol(key, recipes), pair.settings.protocol)
         row = {
             "Recipe": groups.words(differs),
             "Dense": _accuracy(dense[0] if dense else None),
@@ -116,7 +116,7 @@ def owns_strongest(pair: verdict.Pair) -> bool:
     if key not in STRONGEST_DENSE:
         return not pair.is_former
     wanted = groups.protocol(key, STRONGEST_DENSE)
-    return pair.settings is not None and pair.settings.protocol() == wanted
+    return pair.settings is not None and pair.settings.protocol == wanted
 
 
 def why(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> list[str]:

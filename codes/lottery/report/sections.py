@@ -231,7 +231,7 @@ def _facts(dataset: str, records: list[Record]) -> list[str]:
     ]
     for model, record in usual.items():
         plain = Settings(dataset, model)
-        changed = groups.differences(record.settings.protocol(), plain)
+        changed = groups.differences(record.settings.protocol, plain)
         changed = {name: v for name, v in changed.items() if name not in SAID}
         usual_masks = groups.plain(replace(record.settings, arm="lt", ladder=(0.5,)))
         changed |= groups.differences(usual_masks, replace(usual_masks, **DEFAULT_MASKS))

@@ -73,7 +73,7 @@ def other_settings(records: Iterable[Record]) -> pd.DataFrame:
     for group in rest:
         usual, record = chosen[group.settings.model], group.records[0]
         differs = groups.words(
-            groups.differences(record.settings.protocol(), usual.settings.protocol())
+            groups.differences(record.settings.protocol, usual.settings.protocol)
         )
         if groups.fingerprint(record) != groups.fingerprint(usual):
             differs = ", ".join(filter(None, (differs, f"data {groups.fingerprint(record)[:12]}")))
