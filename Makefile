@@ -28,6 +28,7 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/python tests/helpers/compiled.py
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 week9: .venv/ready

@@ -4,6 +4,7 @@ LOTTERY_TEST_TRAINED  a file that takes a line for every training that begins
 LOTTERY_TEST_BLIND    a folder that the worker cannot read, as if it lay on another machine's disk
 LOTTERY_TEST_KILLER   an arm whose training kills the worker
 LOTTERY_TEST_SLOW     seconds to wait after each epoch
+LOTTERY_TEST_HOLD     a file without which no epoch ends
 LOTTERY_TEST_CODE     pretend to run other code
 """
 
@@ -22,6 +23,7 @@ trained = os.environ.get("LOTTERY_TEST_TRAINED")
 blind = os.environ.get("LOTTERY_TEST_BLIND")
 killer = os.environ.get("LOTTERY_TEST_KILLER")
 slow = float(os.environ.get("LOTTERY_TEST_SLOW", "0"))
+hold = os.environ.get("LOTTERY_TEST_HOLD")
 
 
 def no_sight(event: str, arguments: tuple) -> None:
@@ -51,6 +53,8 @@ def noted(train):
 def slowly(evaluate):
     def watched(*arguments):
         time.sleep(slow)
+        while hold and not os.path.exists(hold):
+            time.sleep(0.05)
         return evaluate(*arguments)
 
     return watched

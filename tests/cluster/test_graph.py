@@ -1,0 +1,133 @@
+"""What waits for what, and what is sent of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from helpers.children import study
+from helpers.engines import LADDER
+from lottery.cluster.graph import Work, graph, measure, usual_seconds
+from lottery.experiment.plan import below, rewinds
+from lottery.experiment.shelf import Gone, SentShelf
+from lottery.pruning.masks import full_mask, prunable
+from lottery.runs.checkpoints import named, packed, unpacked
+from lottery.study import Study
+
+# The graph
+
+
+def asked(made: Study, runs=None) -> Work:
+    return Work(made.shelf, made.plan() if runs is None else runs, made.corpus)
+
+
+def test_a_rung_waits_for_the_rung_below_and_nothing_else(tmp_path):
+    made = study(tmp_path / "demo", ladder=(0.5, 0.75, 0.9), seeds=(0, 1), arms=LADDER["arms"])
+    nodes = graph([asked(made)])
+    assert len(nodes) == 2 * (1 + 3 * 5)
+    for node in nodes.values():
+        s = node.settings
+        below = {
+            k
+            for k, n in nodes.items()
+            if n.settings.seed == s.seed
+            and n.settings.rung == s.rung - 1
+            and n.settings.arm in ("dense", "lt")
+        }
+        assert node.after == below
+        on_it = 3 - s.rung if s.arm in ("dense", "lt") else 0
+        assert node.height == 1 + on_it, "the longest chain that stands on it"
+
+
+def test_only_what_is_missing_is_in_the_graph(tmp_path):
+    made = study(tmp_path / "demo", ladder=(0.5,))
+    made.run()
+    higher = study(tmp_path / "demo", ladder=(0.5, 0.75), arms=("random",))
+    (wanted,) = [s for s in higher.plan() if not higher.shelf.is_done(s)]
+    assert len(graph([asked(higher, [wanted])])) == 1
+    lower = below(wanted)
+    made.store.weights_path(lower).unlink()
+    nodes = graph([asked(higher, [wanted])])
+    assert {n.settings.run for n in nodes.values()} == {wanted.run, lower.run}
+    made.store.weights_path(below(lower)).unlink()
+    assert len(graph([asked(higher, [wanted])])) == 3
+
+
+def test_a_slower_model_starts_first(tmp_path):
+    cnn = study(tmp_path / "demo", ladder=(0.5, 0.75))
+    lstm = study(tmp_path / "demo", models=("lstm",), ladder=(0.5,), arms=("lt",), hidden=4)
+    nodes = graph([asked(made) for made in (cnn, lstm)])
+    measure(nodes, {("demo-reviews", "cnn"): 2.0, ("demo-reviews", "lstm"): 50.0})
+    first = max(nodes.values(), key=lambda node: node.height)
+    assert (first.settings.model, first.height) == ("lstm", 100.0)
+    measure(nodes, {("demo-reviews", "cnn"): 2.0})
+    assert max(n.height for n in nodes.values()) == 3, "where one is not known, runs are counted"
+
+
+def test_records_say_how_long_a_run_takes(tmp_path):
+    made = study(tmp_path / "demo")
+    assert usual_seconds([made.store]) == {}
+    seconds = [record.seconds for record in made.run()]
+    found = usual_seconds([made.store, made.store])
+    assert found == {("demo-reviews", "cnn"): pytest.approx(sum(seconds) / 3)}
+    higher = study(tmp_path / "demo", ladder=(0.5, 0.75), arms=("lt",))
+    ((_, node),) = graph([asked(higher, higher.plan()[-1:])]).items()
+    assert node.height == found["demo-reviews", "cnn"]
+
+
+# What travels
+
+
+@given(
+    arrays.arrays("float32", st.tuples(st.integers(2, 9), st.integers(1, 9)), unique=False),
+    st.integers(0, 2**32 - 1),
+    st.floats(0, 1),
+)
+def test_what_travels_arrives(values, seed, share):
+    weight = torch.from_numpy(values)
+    tensors = {"a.weight": weight, "a.bias": weight[0].clone(), "embedding.weight": weight + 1}
+    mask = full_mask(tensors)
+    draw = torch.Generator().manual_seed(seed)
+    for part in prunable(mask).values():
+        part.copy_(torch.rand(part.shape, generator=draw) > share)
+    for name, part in mask.items():
+        tensors[name] = tensors[name].masked_fill(~part, 0.0)
+    whole = tensors | named(mask)
+    back = unpacked(packed(whole))
+    assert back.keys() == whole.keys()
+    for name, tensor in whole.items():
+        assert tensor.dtype == back[name].dtype and tensor.shape == back[name].shape
+        assert tensor.numpy().tobytes() == back[name].numpy().tobytes(), "to the bit, NaN and all"
+
+
+class OneShelf:
+    """Of a single run and its θ₃."""
+
+    def __init__(self, weights, mask):
+        self.trained = lambda settings, epoch: (weights, mask)
+        self.rewound = lambda dense, step: {"w": torch.full((2,), float(step))}
+
+
+def test_what_a_run_stands_on_is_sent_whole_and_nothing_else(tmp_path):
+    made = study(tmp_path / "demo", ladder=(0.5,), arms=("lt",), rewind_step=3)
+    dense, ticket = made.plan()
+    mask = {"a.weight": torch.tensor([[True, False], [True, True]])}
+    tensors = {"a.weight": torch.tensor([[1.0, 0.0], [2.0, 3.0]]), "a.bias": torch.ones(2)}
+    sent = SentShelf.of(OneShelf(tensors, mask), dense, "last", rewinds(ticket))
+    found, its_mask = sent.trained(dense, "last")
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert torch.equal(its_mask["a.weight"], mask["a.weight"])
+    assert torch.equal(sent.rewound(dense, 3)["w"], torch.full((2,), 3.0))
+    for missing in (lambda: sent.trained(dense, "best"), lambda: sent.rewound(dense, 4)):
+        with pytest.raises(Gone):
+            missing()
+
+
+def test_pruned_weights_do_not_travel():
+    mask = {"w.weight": torch.zeros(1000, 100, dtype=torch.bool)}
+    mask["w.weight"][0] = True
+    small = packed({"w.weight": torch.ones(1000, 100)} | named(mask))
+    assert sum(values.nbytes for _, values in small.values()) == 100 * 4 + 100_000 // 8
