@@ -26,7 +26,7 @@ from helpers.stores import content, weights
 from lottery import cli
 from lottery.cluster import caller
 from lottery.cluster.graph import Work, graph, measure, usual_seconds
-from lottery.experiment.plan import below, rewinds
+from lottery.experiment.plan import below, needs
 from lottery.experiment.shelf import Gone, SentShelf
 from lottery.files import UserError
 from lottery.outside.source import run
@@ -99,6 +99,27 @@ def test_records_do_not_depend_on_the_engine(tmp_path, make):
     assert len({r.worker for r in told}) > 1
     assert all(r.host for r in told)
     assert states(far) == []
+
+
+def test_masks_travel_by_every_engine(tmp_path, make):
+    asked = ("transferred", "transferred_weights"), "demo-news"
+    here = children.travel(tmp_path / "here", *asked)
+    here.run()
+    jobs = children.travel(tmp_path / "jobs", *asked, jobs=2)
+    jobs.run()
+    same(jobs.store, here.store)
+
+    # A worker that does not see the results, and is sent the other's texts and ticket.
+    apart, far = make(), Store(tmp_path / "far")
+    apart.add("--name", "far", "--no-nanny", blind=far.root)
+    apart.wait()
+    children.travel(far.root, *asked, client=apart.address).run()
+    same(far, here.store)
+    late = [children.travel(store.root, *asked, rewind_step=2, **more) for store, more in (
+        (here.store, {}), (far, {"client": apart.address}))]  # fmt: skip
+    for made in late:
+        made.run()
+    same(far, here.store)
 
 
 def begun(path: Path) -> Counter:
@@ -364,7 +385,7 @@ def test_a_worker_keeps_the_memory_that_a_step_frees():
 
 
 def asked(made: Study, runs=None) -> Work:
-    return Work(made.shelf, made.plan() if runs is None else runs, made.corpus)
+    return Work(made.shelf, made.plan() if runs is None else runs, made.corpora)
 
 
 def test_a_rung_waits_for_the_rung_below_and_nothing_else(tmp_path):
@@ -459,7 +480,7 @@ def test_what_a_run_stands_on_is_sent_whole_and_nothing_else(tmp_path):
     dense, ticket = made.plan()
     mask = {"a.weight": torch.tensor([[True, False], [True, True]])}
     tensors = {"a.weight": torch.tensor([[1.0, 0.0], [2.0, 3.0]]), "a.bias": torch.ones(2)}
-    sent = SentShelf.of(OneShelf(tensors, mask), dense, "last", rewinds(ticket))
+    sent = SentShelf.of(OneShelf(tensors, mask), needs(ticket), "last")
     found, its_mask = sent.trained(dense, "last")
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
     assert torch.equal(its_mask["a.weight"], mask["a.weight"])

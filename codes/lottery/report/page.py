@@ -149,7 +149,7 @@ def page(
     lines += ["", grid.top(pairs), "", *(f"- {line}" for line in grid.bullets(pairs, ladders))]
     corpora = [corpus_title(name) for name in datasets]
     lines += ["", "## Limits", "", grid.limits(pairs, ladders, corpora, chosen=not is_own)]
-    arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values())
+    arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values() if not arm.travels)
     lines += ["", WORDS.format(home=home, margin=margin(), arms=arms)]
     lines += picture("", "forest", pictures)
     for name in datasets:
