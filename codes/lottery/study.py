@@ -39,7 +39,8 @@ class Study:
     whose results go to `results/<its name>`.
 
     `options` are further fields of `Settings`; where one is missing or None, the dataset's recipe
-    holds. Nothing is read or trained before it is needed.
+    holds. Nothing is read or trained before it is needed. With `source`, the arms called
+    `transferred` take the masks of that dataset's ladder, which is trained first where it is not.
 
     With `at`, the arms are trained at these sparsities of the ladder alone, and below them only
     what they stand on.

@@ -18,6 +18,8 @@ from lottery.pruning.arms import ARMS
 from lottery.pruning.masks import EMBEDDING
 from lottery.runs.record import Record
 from lottery.study import Study
+from lottery.tickets.export import export, find
+from lottery.upkeep.verify import verify
 
 TRAVELLING = tuple(name for name, arm in ARMS.items() if arm.travels)
 
@@ -63,6 +65,16 @@ def test_records_say_what_came_from_where(there):
     assert placed[EMBEDDING][50:].sum() == own[EMBEDDING][50:].sum()
     assert torch.equal(placed["output.weight"], own["output.weight"])
     assert runs["lt"].transfer is None
+
+
+def test_results_with_foreign_masks_are_in_order_and_are_not_exported(there, tmp_path):
+    assert all("not written yet" in problem for problem in verify(there.store)[1])
+    record = by_arm(there, 2)["transferred"]
+    with pytest.raises(UserError, match="arm transferred: the mask is another dataset's"):
+        export(there.store, record, tmp_path / "ticket")
+    with pytest.raises(UserError, match="arm transferred_inner: the mask is another dataset's"):
+        find(there.store.records()[0], "cnn", "transferred_inner", 0.75, 0)
+    assert not (tmp_path / "ticket").exists()
 
 
 def test_a_record_whose_transfer_is_wrong_is_refused(there):

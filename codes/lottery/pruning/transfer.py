@@ -1,8 +1,8 @@
 """Another dataset's mask on this dataset's network. Pure functions over named tensors.
 
-Morcos et al. (2019, section 3) carry a ticket from one set of pictures to another; the layers are
-the same. Two corpora have two vocabularies, so rows of the embedding go by their words (as Desai et
-al. 2019 do between domains), and the rows of words that the other corpus lacks are kept at random.
+Morcos et al. (2019) carry tickets from one set of pictures to another, whose networks have the same
+layers. Two corpora have two vocabularies: here rows of the embedding go by their words. Of the rows
+of words that the other corpus lacks as many weights are kept as the own ticket keeps, at random.
 """
 
 from __future__ import annotations

@@ -53,10 +53,11 @@ LIMITS = (
     "{corpora} are {points} points: what travels between them need not travel elsewhere. Of a "
     "vocabulary's words {shared} are in the other, too; the rows of the rest are kept at random, "
     "as many of their weights as the own ticket keeps, and are {drawn} of the weights kept. Where "
-    "shapes differ, as in the output of other classes, the own ticket's mask stands. Networks of "
-    "one seed and vocabularies of one size draw the same first values but for the output, so that "
-    "filters and gates bring the very values on which their mask was found, and word vectors do "
-    "so only where their values travel. These are {intervals} more intervals, each 95 % by itself."
+    "shapes differ, as in the output of other classes, the own ticket's mask stands. With "
+    "vocabularies of one size a seed draws the same first values in both networks where shapes "
+    "agree: filters and gates arrive with the values on which their mask was found, and a word's "
+    "row only where its values travel, too. These are {intervals} more intervals, each 95 % by "
+    "itself."
 )
 
 
