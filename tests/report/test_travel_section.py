@@ -157,6 +157,13 @@ def replace_epochs(one):
     return replace(one, settings=replace(one.settings, batch_size=32))
 
 
+def test_one_arm_alone_is_enough_for_a_section(usual, foreign):
+    inner = [one for one in foreign if one.settings.arm == "transferred_inner"]
+    text = report.page([*usual, *inner], ["imdb", "agnews"], {})
+    assert HEADS[travel.INNER] in text and "40 of 80" in text
+    assert HEADS[travel.OWN] not in text
+
+
 def test_ladders_that_part_are_two_journeys(usual, foreign):
     parted = world({"transferred": (0.0, -1.0)}, ladder=(0.4, 0.75), source="agnews")
     found = travel.journeys([*usual, *foreign, *(one for one in parted if one.settings.rung)])

@@ -22,6 +22,11 @@ DENSE = "transferred less dense"
 VALUES = "transferred_weights less transferred"
 INNER = "transferred_inner less lt"
 ASKED = (OWN, SHUFFLED, RANDOM, DENSE, VALUES, INNER)
+# Arms that say whence a mask came, the same of all but the last: the first that was run.
+PLACED = (
+    *(TRANSFERRED, "transferred_weights", "transferred_shuffled", "transferred_random"),
+    "transferred_inner",
+)
 
 
 @dataclass(frozen=True)
@@ -98,9 +103,8 @@ def _journey(
             return [by_settings[settings] for settings in wanted if settings in by_settings]
 
         rungs.append(Rung(step, {asked: _fact(asked, of) for asked in ASKED}))
-        placed = [of(arm) for arm in (TRANSFERRED, "transferred_weights", "transferred_shuffled")]
-        some = next(filter(None, placed), of("transferred_random"))
-        transfers[step] = [record.transfer for record in some if record.transfer]
+        placed = next(filter(None, map(of, PLACED)), [])
+        transfers[step] = [record.transfer for record in placed if record.transfer]
     return Journey(source, dataset, model, way, tuple(rungs), transfers)
 
 
