@@ -221,7 +221,7 @@ def caller() -> dict[str, float]:
             found[f"{name}, CPU ms"] = 1000 * statistics.median(cpu)
             found[f"{name}, wall ms"] = 1000 * statistics.median(wall)
         tracemalloc.start()
-        nodes = graph([Work(study.shelf, study.plan(), study.corpus)])
+        nodes = graph([Work(study.shelf, study.plan(), study.corpora)])
         found["memory of the graph, kB a run"] = (
             tracemalloc.get_traced_memory()[0] / len(nodes) / 1e3
         )

@@ -25,6 +25,7 @@ def test_a_name_depends_on_every_number():
         "scored_at": "best",
         "schedule": "linear",
         "kept_dense": ("embedding.weight",),
+        "source": "agnews",
         "code": ("score other 0123456789ab",),
     }
     names = {BASE.run}

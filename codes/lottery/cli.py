@@ -158,8 +158,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=["lt", "random"],
         metavar="ARM",
-        help=f"lt, random, random_mask, shuffled, finetune{plugging.own('arm')}; dense always runs "
-        "(default: lt random)",
+        help=f"lt, random, random_mask, shuffled, finetune{plugging.own('arm')}; with a --source "
+        "transferred, … (docs/method.md); dense always runs (default: lt random)",
     )
     run.add_argument("--seed", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
     run.add_argument("--device", help="cpu, cuda or mps (default: the fastest that is there)")

@@ -145,9 +145,13 @@ GRADED = Belongs(
     "scores other than magnitude", lambda s: s.arm != "dense" and s.score != "magnitude"
 )
 LAYER = Belongs("scope layer", lambda s: s.arm != "dense" and s.scope == "layer")
+# Arms that take another dataset's mask, one's own among them, are known by their names.
+TRANSFERRED = "transferred"
+TRAVELS = Belongs(f"arms called {TRANSFERRED}", lambda s: s.arm.startswith(TRANSFERRED))
 # The first mask is scored on the dense weights, whatever the tickets are rewound to.
 REWOUND = Belongs(
-    "lt, and what stands on it", lambda s: s.arm == "lt" or (s.arm != "dense" and s.rung > 1)
+    "lt, and what stands on it",
+    lambda s: s.arm == "lt" or TRAVELS(s) or (s.arm != "dense" and s.rung > 1),
 )
 
 
@@ -229,6 +233,7 @@ class Settings:
     rewind_step: int = setting(
         0, Whole(0, 10**9), "lt starts from the weights after so many steps; 0: θ₀", REWOUND
     )
+    source: str = setting("", Name("a dataset"), "the dataset whose ladder gave the mask", TRAVELS)
 
     # Filled by `outside.register`: an edited rule is another run
     code: tuple[str, ...] = setting(
@@ -295,6 +300,11 @@ class Settings:
         ladder = check_ladder(self.ladder)
         if self.arm != "dense" and not ladder:
             raise UserError(f"arm {self.arm!r} needs a sparsity, e.g. --sparsity 0.5")
+        if TRAVELS(self) and not self.source:
+            raise UserError(
+                f"arm {self.arm!r} needs the dataset whose ladder gives its mask, e.g. "
+                f"--source agnews"
+            )
         values = {
             f.name: f.metadata["bounds"](f.name, getattr(self, f.name)) for f in options(type(self))
         }
@@ -340,7 +350,8 @@ def table() -> str:
 def title(settings: Settings) -> str:
     """A run in words, e.g. "cnn lt 0.5 seed 0"."""
     rung = f" {settings.sparsity:g}" if settings.rung else ""
-    return f"{settings.model} {settings.arm}{rung} seed {settings.seed}"
+    origin = f" from {settings.source}" if settings.source else ""
+    return f"{settings.model} {settings.arm}{origin}{rung} seed {settings.seed}"
 
 
 def check_ladder(ladder: Iterable[float]) -> tuple[float, ...]:

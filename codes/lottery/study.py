@@ -16,7 +16,7 @@ from lottery.experiment.bars import Bars
 from lottery.experiment.ladder import climb
 from lottery.experiment.plan import planned, shapes
 from lottery.experiment.run import check_step, rewound
-from lottery.experiment.shard import ONLY, Shard
+from lottery.experiment.shard import ONLY, Shard, chains
 from lottery.experiment.shelf import Busy, DiskShelf
 from lottery.files import UserError, root
 from lottery.pruning.masks import Mask, prunable
@@ -39,7 +39,8 @@ class Study:
     whose results go to `results/<its name>`.
 
     `options` are further fields of `Settings`; where one is missing or None, the dataset's recipe
-    holds. Nothing is read or trained before it is needed.
+    holds. Nothing is read or trained before it is needed. With `source`, the arms called
+    `transferred` take the masks of that dataset's ladder, which is trained first where it is not.
 
     With `at`, the arms are trained at these sparsities of the ladder alone, and below them only
     what they stand on.
@@ -82,7 +83,8 @@ class Study:
             self.device = use(device, threads)
         self.say = say
         store = store or results_of(dataset)
-        self.shelf = DiskShelf(store, lambda: self.corpus.fingerprint, say)
+        self.abroad: dict[str, Corpus] = {}  # other datasets, whose tickets give masks
+        self.shelf = DiskShelf(store, lambda settings: self.corpora(settings).fingerprint, say)
 
     @property
     def store(self) -> Store:
@@ -131,7 +133,7 @@ class Study:
 
         def again(settings: Settings, step: int) -> None:
             if step:
-                weights = rewound(settings, self.corpus, step, self.device)
+                weights = rewound(settings, self.corpora(settings), step, self.device)
                 self.shelf.keep_rewound(settings, step, weights)
                 return
             bars.more()
@@ -139,7 +141,7 @@ class Study:
                 raise why
 
         self.shelf.again = again
-        return climb(runs, self.shelf, self.corpus, self.device, bars.run, self.say)
+        return climb(runs, self.shelf, self.corpora, self.device, bars.run, self.say)
 
     def tested(self, settings: Settings) -> tuple[Weights, Mask]:
         """The network that a finished run was tested with, and its mask.
@@ -163,6 +165,16 @@ class Study:
             vocabulary_size=settings.vocabulary_size,
             say=self.say,
         )
+
+    def corpora(self, settings: Settings) -> Corpus:
+        """The texts of one of this study's runs: its own, or those of a mask's source."""
+        name = settings.dataset
+        if name == self.asked.dataset:
+            return self.corpus
+        if name not in self.abroad:
+            about = {f: getattr(settings, f) for f in ("split_seed", "vocabulary_size")}
+            self.abroad[name] = data.load(name, **about, say=self.say)
+        return self.abroad[name]
 
     def parameters(self, model: str) -> pd.DataFrame:
         """One row per tensor of a model: name, shape, weights, how many of them can be pruned."""
@@ -217,17 +229,17 @@ def run_all(
     `shard`, of its share of the runs alone.
     """
     planned = [(study, study.plan(arms or None)) for study in studies]
-    chains = {(s.dataset, s.model, s.seed) for _, runs in planned for s in runs}
+    many = {*map(chains(planned), (settings for _, runs in planned for settings in runs))}
     planned = [(study, runs) for study, runs in shard.of(planned) if runs]
     if not planned:
-        studies[0].say(NO_SHARE.format(shard=shard, chains=len(chains)))
+        studies[0].say(NO_SHARE.format(shard=shard, chains=len(many)))
     for study, _ in planned:
         study.check_folder()
     asked = [(study, [s for s in runs if not study.shelf.is_done(s)]) for study, runs in planned]
     asked = [(study, runs) for study, runs in asked if runs]
     for study, runs in asked:  # before the dense network is trained for a step it has not
         for settings in runs:
-            check_step(settings, study.corpus)
+            check_step(settings, study.corpora(settings))
     if asked and studies[0].is_elsewhere:
         try:
             from lottery.cluster import caller  # Dask is imported by those alone who use it
@@ -235,12 +247,17 @@ def run_all(
             raise UserError(f"{error}: install this project's extra `cluster`") from None
         first = studies[0]
         with stoppable(first.say):
-            work = [caller.Work(s.shelf, runs, s.corpus, s.wanted) for s, runs in asked]
+            work = [caller.Work(s.shelf, runs, s.corpora, s.wanted) for s, runs in asked]
             caller.train(work, first.jobs, first.client, first.per_gpu, first.say)
     else:
         for study, runs in asked:
             study.run_here(runs)
-    found = [study.shelf.record(settings) for study, runs in planned for settings in runs]
+    found = [
+        study.shelf.record(settings)
+        for study, runs in planned
+        for settings in runs
+        if settings.dataset == study.asked.dataset  # not those that only gave a mask
+    ]
     return [record for record in found if record is not None and not record.failed]
 
 

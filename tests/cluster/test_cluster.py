@@ -57,6 +57,27 @@ def test_records_do_not_depend_on_the_engine(tmp_path, make):
     assert states(far) == []
 
 
+def test_masks_travel_by_every_engine(tmp_path, make):
+    asked = ("transferred", "transferred_weights"), "demo-news"
+    here = children.travel(tmp_path / "here", *asked)
+    here.run()
+    jobs = children.travel(tmp_path / "jobs", *asked, jobs=2)
+    jobs.run()
+    same(jobs.store, here.store)
+
+    # A worker that does not see the results, and is sent the other's texts and ticket.
+    apart, far = make(), Store(tmp_path / "far")
+    apart.add("--name", "far", "--no-nanny", blind=far.root)
+    apart.wait()
+    children.travel(far.root, *asked, client=apart.address).run()
+    same(far, here.store)
+    late = [children.travel(store.root, *asked, rewind_step=2, **more) for store, more in (
+        (here.store, {}), (far, {"client": apart.address}))]  # fmt: skip
+    for made in late:
+        made.run()
+    same(far, here.store)
+
+
 def test_a_worker_with_other_code_is_refused(tmp_path, make):
     one = make()
     one.add("--no-nanny", code=1)

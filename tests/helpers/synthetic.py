@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from lottery.pruning.transfer import Transfer
 from lottery.runs.record import Record, pack
 from lottery.settings import Settings
 from lottery.training.epoch import Epoch
@@ -39,7 +40,7 @@ def record(
     loss: float = 0.25,
     generated: bool | None = None,
     fingerprint: str = "0123456789abcdef",
-    source: str = "data/imdb.parquet",
+    place: str = "data/imdb.parquet",
     seconds: float = 90.0,
     correct: np.ndarray | None = None,
     layers: dict[str, int] | None = None,
@@ -59,7 +60,9 @@ def record(
         for n in (1, 2, 3)
     )
     removed = {name: round(settings.sparsity * size) for name, size in layers.items()}
+    kept = {name: (size - removed[name], size) for name, size in layers.items()}
     return Record(
+        transfer=_transfer(kept) if settings.source else None,
         settings=settings,
         layers={name: (removed[name], size) for name, size in layers.items()},
         history=history,
@@ -73,12 +76,28 @@ def record(
         versions={"torch": "2.13.0", "numpy": "2.2.6"},
         commit="unknown",
         data={
-            "source": source,
+            "source": place,
             "fingerprint": fingerprint,
             "generated": dataset.startswith("demo") if generated is None else generated,
             "rows": {"train": 28000, "valid": 12000, "test": len(correct)},
             "repeated_texts": 418,
         },
+    )
+
+
+def _transfer(kept: dict[str, tuple[int, int]]) -> Transfer:
+    """Half of the words are in both vocabularies, and the output is the own ticket's."""
+    words, output = kept["embedding.weight"], kept["output.weight"]
+    half = words[0] // 2, words[1] // 2
+    inner = [count for name, count in kept.items() if name[:6] not in ("embedd", "output")]
+    return Transfer(
+        "0" * 12,
+        words=80,
+        shared=40,
+        by_word=half,
+        as_found=tuple(map(sum, zip(*inner, strict=True))),
+        at_random=(words[0] - half[0], words[1] - half[1]),
+        from_own=output,
     )
 
 

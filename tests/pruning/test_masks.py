@@ -178,7 +178,7 @@ def test_arms_start_from_the_weights_they_name():
         "random_mask": first,
         "shuffled": first,
     }
-    assert set(starts) == set(ARMS)
+    assert set(starts) == {name for name, arm in ARMS.items() if not arm.travels}
     for arm, start in starts.items():
         ticket = ARMS[arm].make(origins)
         for name, weight in start.items():

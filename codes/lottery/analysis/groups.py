@@ -94,6 +94,11 @@ def main(records: Iterable[Record]) -> list[Record]:
     return _without_scores(_chosen(records))
 
 
+def at_home(records: Iterable[Record]) -> list[Record]:
+    """Without the runs with a mask from another dataset's ladder, which have their own section."""
+    return [record for record in records if not record.settings.source]
+
+
 def scored(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
     """The records of `main`'s protocols, and of them the tickets of ladders that were run by two
     scores or more, and made by the recipe but for the score."""
@@ -137,7 +142,7 @@ def _without_scores(records: list[Record]) -> list[Record]:
 
 
 def _chosen(records: Iterable[Record]) -> list[Record]:
-    records = [record for record in records if is_here(record.settings)]
+    records = [r for r in at_home(records) if is_here(r.settings)]
     counts = Counter(identity(record) for record in records)
     pruned = {identity(record) for record in records if record.settings.rung}
 

@@ -185,8 +185,8 @@ def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
     def rung(runs: Sequence[Record]) -> Rung:
         arms = {
             name: like(runs, lambda s, arm=name: coded(replace(s, arm=arm).normal()))
-            for name in ARMS
-            if name != "lt"
+            for name, known in ARMS.items()
+            if name != "lt" and not known.travels
         }
         is_plain = not groups.variant(runs[0].settings)
         plain = [] if is_plain else like(runs, groups.plain)

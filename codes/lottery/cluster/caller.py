@@ -27,9 +27,9 @@ from lottery.cluster.connect import connected, quiet
 from lottery.cluster.graph import Key, Node, Work, graph, measure, usual_seconds, wait
 from lottery.cluster.job import CorpusRef, Job, Missing, SharedDisk
 from lottery.cluster.worker import work
-from lottery.data import title
+from lottery.data import Corpus, title
 from lottery.experiment.bars import Tally
-from lottery.experiment.plan import below, rewinds
+from lottery.experiment.plan import foreign, needs
 from lottery.experiment.run import failed
 from lottery.experiment.shelf import Busy, Gone, SentShelf
 from lottery.files import UserError
@@ -39,6 +39,7 @@ from lottery.runs.provenance import check_code, code, commit
 from lottery.runs.store import Store
 from lottery.training.train import Diverged
 
+Texts = tuple[Work, str]  # a study, and one of its datasets
 DEATHS = 4  # workers that a run may take with it before it is recorded as failed
 
 
@@ -87,8 +88,8 @@ class Caller:
         self.code, self.commit = code(), commit()
         self.disks: dict[Path, SharedDisk] = {}  # by results folder
         self.apart: set[Path] = set()  # results folders that not all workers see
-        self.corpora: dict[Work, CorpusRef] = {}
-        self.sent: dict[str, tuple[Work, Future, float]] = {}  # corpora that travel, since when
+        self.corpora: dict[Texts, tuple[Corpus, CorpusRef]] = {}
+        self.sent: dict[str, tuple[Texts, Future, float]] = {}  # corpora that travel, since when
         self.states = Counter(node.state for node in nodes.values())
         self.pushed = 0
         self.asked = -1e9  # when Dask was last asked how many can run at once
@@ -153,9 +154,16 @@ class Caller:
                 self.disks[folder] = disk = SharedDisk.of(folder)
                 if not all(self.client.run(disk.here).values()):
                     self.apart.add(folder)
-            self.corpora[own] = data = CorpusRef.of(own.corpus)
-            if data.name not in self.sent and not all(self.client.run(data.here).values()):
-                self._send(own)
+        for node in self.nodes.values():
+            for run in filter(None, (node.settings, foreign(node.settings))):
+                if (of := (node.work, run.dataset)) not in self.corpora:
+                    self._find(of, node.work.corpora(run))
+
+    def _find(self, of: Texts, corpus: Corpus) -> None:
+        """See whether all workers have a corpus on a disk, and send it if not."""
+        self.corpora[of] = corpus, (ref := CorpusRef.of(corpus))
+        if ref.name not in self.sent and not all(self.client.run(ref.here).values()):
+            self._send(of)
 
     def _await_worker(self) -> None:
         if not self.client.nthreads():
@@ -163,16 +171,17 @@ class Caller:
             while not self.client.nthreads():
                 time.sleep(0.5)
 
-    def _send(self, own: Work) -> None:
+    def _send(self, of: Texts) -> None:
         """Publish a corpus on the cluster; each worker fetches it once."""
-        name, now = self.corpora[own].name, time.monotonic()
+        corpus, ref = self.corpora[of]
+        name, now = ref.name, time.monotonic()
         if name in self.sent and now - self.sent[name][2] < 5:
             return  # several runs have missed it at once
         self._await_worker()
         self._withdraw(name)
-        (texts,) = self.client.scatter([replace(own.corpus, file=None)], hash=False)
+        (texts,) = self.client.scatter([replace(corpus, file=None)], hash=False)
         self.client.publish_dataset(texts, name=name)
-        self.sent[name] = own, texts, now
+        self.sent[name] = of, texts, now
 
     def _withdraw(self, name: str) -> None:
         if name in self.client.list_datasets():
@@ -236,11 +245,12 @@ class Caller:
                 self._done(node)  # by another process
                 return
         sent = None
-        first, late = below(settings), rewinds(settings)
-        if first:
-            shelf.check_failed(first)
-        if (first or late) and (node.sent or folder in self.apart):
-            sent = SentShelf.of(shelf, first, settings.scored_at, late)
+        stands_on = needs(settings)
+        for run, step in stands_on:
+            if not step:
+                shelf.check_failed(run)
+        if stands_on and (node.sent or folder in self.apart):
+            sent = SentShelf.of(shelf, stands_on, settings.scored_at)
         device, threads = node.work.wanted
         job = Job(
             settings=settings,
@@ -248,7 +258,10 @@ class Caller:
             sent=sent,
             store=Store(folder.resolve()),  # a worker has a working directory of its own
             disk=self.disks[folder],
-            corpus=self.corpora[node.work],
+            corpora={
+                name: self.corpora[node.work, name][1]
+                for name in filter(None, (settings.dataset, settings.source))
+            },
             device=device,
             threads=threads or 1,
             commit=self.commit,
@@ -306,8 +319,8 @@ class Caller:
         except UserError:
             raise
         except Missing as missing:  # a worker that came later, or a disk that is late
-            if missing.args == ("corpus",):
-                self._send(node.work)
+            if missing.args[0] == "corpus":
+                self._send((node.work, missing.args[1]))
             else:
                 node.sent = True
             self._push(node)
@@ -368,7 +381,7 @@ class Caller:
         why = f"its workers died {max(node.begun, node.given_up)} times"
         if not node.step:
             shelf = node.work.shelf
-            shelf.keep(failed(node.settings, node.work.corpus, why), {})
+            shelf.keep(failed(node.settings, node.work.corpora(node.settings), why), {})
             why += f"; remove {shelf.store.record_path(node.settings)} to try it again"
         self._fail(node, why)
 

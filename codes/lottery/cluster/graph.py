@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from lottery.data import Corpus
-from lottery.experiment.plan import below, rewinds
+from lottery.experiment.plan import needs
 from lottery.experiment.shelf import DiskShelf
 from lottery.runs.store import Store, table
 from lottery.settings import Settings, title
@@ -21,7 +21,7 @@ class Work:
 
     shelf: DiskShelf
     runs: Sequence[Settings]
-    corpus: Corpus
+    corpora: Callable[[Settings], Corpus]  # the texts of a run
     wanted: tuple[str | None, int | None] = (None, None)  # device and threads; None: the worker's
 
 
@@ -79,15 +79,14 @@ def add(nodes: dict[Key, Node], work: Work, settings: Settings, step: int = 0) -
 def wait(nodes: dict[Key, Node], node: Node) -> None:
     """Let a node wait for the weights that it needs and the results folder does not have.
 
-    A rung needs the `lt` run below, and that alone; rewinding late, θₖ as well.
+    A rung needs the `lt` run below, and that alone; rewinding late, θₖ as well; and with another
+    dataset's mask the ticket that has it.
     """
     if node.step:
         return
-    work, first, late = node.work, below(node.settings), rewinds(node.settings)
-    if first and not work.shelf.has_weights(first):
-        node.after.add(add(nodes, work, first))
-    if late and not work.shelf.has_weights(*late):
-        node.after.add(add(nodes, work, *late))
+    for need in needs(node.settings):
+        if not node.work.shelf.has_weights(*need):
+            node.after.add(add(nodes, node.work, *need))
     for key in node.after:
         nodes[key].above.add(node.key)
 
@@ -98,6 +97,10 @@ def measure(nodes: dict[Key, Node], seconds: Mapping[tuple[str, str], float]) ->
     pairs = [(node.settings.dataset, node.settings.model) for node in nodes.values()]
     if not all(pair in seconds for pair in pairs):
         seconds = dict.fromkeys(pairs, 1.0)
-    for node in sorted(nodes.values(), key=lambda n: (-n.settings.rung, n.step)):  # from the top
+
+    def from_the_top(node: Node) -> tuple:
+        return -node.settings.rung, not node.settings.source, node.step
+
+    for node in sorted(nodes.values(), key=from_the_top):
         own = seconds[node.settings.dataset, node.settings.model]
         node.height = own + max((nodes[key].height for key in node.above), default=0.0)

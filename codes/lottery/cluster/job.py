@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -87,7 +88,7 @@ class Job:
     sent: SentShelf | None  # what it stands on; None: the worker reads it in `store`
     store: Store
     disk: SharedDisk  # in `store`: is it this worker's, too?
-    corpus: CorpusRef
+    corpora: Mapping[str, CorpusRef]  # by dataset: its own, and that of its mask's source
     device: str | None
     threads: int
     commit: str
@@ -97,7 +98,7 @@ class Job:
 
 
 class Missing(Exception):
-    """The worker does not see what the caller thought it would: "corpus" or "store"."""
+    """The worker does not see what the caller thought it would: "corpus" and which, or "store"."""
 
 
 class Unwanted(Exception):

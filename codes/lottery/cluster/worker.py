@@ -25,7 +25,7 @@ from lottery.cluster.job import Job, Missing, Unwanted
 from lottery.data import Corpus
 from lottery.data.batches import Batch
 from lottery.experiment.ladder import climb
-from lottery.experiment.plan import below, rewinds
+from lottery.experiment.plan import needs
 from lottery.experiment.run import rewound
 from lottery.experiment.shelf import DiskShelf, Gone, SentShelf
 from lottery.files import Damaged, UserError
@@ -58,8 +58,8 @@ def _work(job: Job) -> tuple[Record | None, dict[str, Any]]:
     check_code(job.code, code(), worker.address)
     admit(job.sources, f"worker {worker.address}: ")
     shared = job.disk.here()
-    corpus = job.corpus.read() or published(job.corpus.name)
-    alone = job.step or not (below(settings) or rewinds(settings))  # it stands on nothing
+    corpora = {name: ref.read() or published(name, ref.name) for name, ref in job.corpora.items()}
+    alone = job.step or not needs(settings)  # it stands on nothing
     if job.sent is None and not (shared or alone):
         raise Missing("store")
     keep_memory()
@@ -68,12 +68,12 @@ def _work(job: Job) -> tuple[Record | None, dict[str, Any]]:
         device = use(job.device, job.threads)
         watch.tell("begun")
         if job.step:
-            return None, packed(rewound(settings, corpus, job.step, device))
-        shelf = _shelf(job, shared, corpus)
+            return None, packed(rewound(settings, corpora[settings.dataset], job.step, device))
+        shelf = _shelf(job, shared)
         try:
             climb(
-                [settings], shelf, corpus, device, lambda _: nullcontext(watch), watch.say,
-                str(worker.name),
+                [settings], shelf, lambda run: corpora[run.dataset], device,
+                lambda _: nullcontext(watch), watch.say, str(worker.name),
             )  # fmt: skip
         except Gone:  # a network disk may be late; the caller's own view decides
             raise Missing("store") from None
@@ -83,9 +83,10 @@ def _work(job: Job) -> tuple[Record | None, dict[str, Any]]:
     return replace(record, commit=job.commit), packed(tensors)
 
 
-def _shelf(job: Job, shared: bool, corpus: Corpus) -> SentShelf | CommonDisk:
+def _shelf(job: Job, shared: bool) -> SentShelf | CommonDisk:
     if shared:
-        return CommonDisk(job.store, lambda: corpus.fingerprint, sent=job.sent)
+        prints = {name: ref.fingerprint for name, ref in job.corpora.items()}
+        return CommonDisk(job.store, lambda run: prints[run.dataset], sent=job.sent)
     return job.sent or SentShelf()
 
 
@@ -147,7 +148,7 @@ def _turn(device: str | None) -> Iterator[None]:
 
 
 @lru_cache(maxsize=2)
-def published(name: str) -> Corpus:
+def published(dataset: str, name: str) -> Corpus:
     """A corpus that the caller has sent, fetched once for all runs of this process.
 
     Not as an argument of the task: Dask would drop it between two runs and fetch it again, and
@@ -156,7 +157,7 @@ def published(name: str) -> Corpus:
     for patience in (5, 15, 60, 240):  # seconds; it may be sent anew, or the network be slow
         with suppress(KeyError, CancelledError, FutureCancelledError, TimeoutError):
             return get_client().get_dataset(name).result(timeout=patience)
-    raise Missing("corpus")
+    raise Missing("corpus", dataset)
 
 
 class RemoteProgress(Progress):

@@ -10,6 +10,7 @@ import torch
 
 from lottery import models
 from lottery.data import Corpus
+from lottery.experiment.abroad import foreign_ticket
 from lottery.experiment.plan import below, rewinds
 from lottery.experiment.run import build, train_ticket
 from lottery.experiment.scoring import pruned
@@ -24,7 +25,7 @@ from lottery.training.train import Diverged
 def climb(
     runs: Iterable[Settings],
     shelf: Shelf,
-    corpus: Corpus,
+    corpora: Callable[[Settings], Corpus],
     device: torch.device,
     watch: Callable[[Settings], AbstractContextManager[Progress]],
     say: Callable[[str], object] = print,
@@ -34,7 +35,8 @@ def climb(
 
     Iterative pruning (Frankle & Carbin 2019, section 2): each round removes the lowest scores of
     the trained network below, and what is left starts again from its first values.
-    `runs` come from the dense network up, `lt` before the other arms of its rung.
+    `runs` come from the dense network up, `lt` before the other arms of its rung; `corpora` gives
+    the texts of a run.
     """
     undone: dict[Settings, Busy | Diverged] = {}
     for settings in runs:
@@ -42,6 +44,7 @@ def climb(
             with shelf.hold(settings):
                 if shelf.is_done(settings):
                     continue
+                corpus = corpora(settings)
                 model = build(settings, corpus)
                 draw = partial(models.draw, model)
                 first = draw(settings.stream("first weights"))  # θ₀, the same for all arms
@@ -60,6 +63,7 @@ def climb(
                     trained=trained,
                     new_draw=partial(draw, settings.stream("new draw", settings.rung)),
                     seed=settings.stream(settings.arm),
+                    foreign=foreign_ticket(settings, shelf, corpora),
                 )
                 ticket = ARMS[settings.arm](origins)
                 with watch(settings) as progress:

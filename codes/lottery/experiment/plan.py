@@ -15,7 +15,7 @@ from lottery.pruning.arms import ARMS, check_arms
 from lottery.pruning.masks import check_room, prunable
 from lottery.pruning.scores import SCORES, check_score
 from lottery.recipes import RECIPES
-from lottery.settings import OWN, Settings, check_ladder
+from lottery.settings import OWN, Settings, check_ladder, options
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Plan:
     def runs(self, arms: Iterable[str] | None = None) -> list[Settings]:
         """The runs of `arms` (default: all), each after those it stands on.
 
-        The dense network is always among them: every comparison starts from it.
+        The dense network is always among them: every comparison starts from it. What stands on
+        another dataset's ticket comes after that one and its ladder, which are runs of the other.
         """
         arms = self.arms if arms is None else check_arms(tuple(arms))
         runs: dict[str, Settings] = {}
@@ -57,7 +58,9 @@ class Plan:
                         for arm in sorted(arms, key="lt".__ne__)  # the next rung stands on lt
                         if arm != "dense" and step in self.at
                     ]
-                runs |= {settings.run: settings for settings in chain}
+                for settings in chain:
+                    runs |= {other.run: other for other in abroad(settings)}
+                    runs[settings.run] = settings
         return list(runs.values())
 
 
@@ -92,10 +95,32 @@ def planned(
             raise UserError(f"unknown setting {name!r}: there are {', '.join(known)}")
         if value is not None:
             given[name] = several(name, value) if known[name].type.startswith("tuple") else value
+    if given.get("source"):
+        check_source(dataset, given["source"], arms)
     plan = Plan(data.name_of(dataset), models, ladder, arms, seeds, at, given, logits)
     for settings in plan.runs():
-        check(settings, logits)
+        own = settings.dataset == plan.dataset
+        check(settings, logits if own else data.known(settings.dataset).logits)
     return plan
+
+
+def check_source(dataset: str | data.Own, source: object, arms: Iterable[str]) -> None:
+    """UserError unless a mask can come from `source`, and one of the arms takes it."""
+    known = data.DATASETS
+    if not isinstance(source, str) or source not in known:
+        raise UserError(f"unknown source {source!r}: there are {', '.join(known)}")
+    if isinstance(dataset, data.Own):
+        raise UserError(
+            f"source {source!r}: {dataset.name} is a corpus of your own, and masks travel between "
+            f"{', '.join(known)} alone"
+        )
+    if known[source].generated != known[dataset].generated:
+        raise UserError(
+            f"source {source!r}: one of it and {dataset!r} is generated, and these are not mixed"
+        )
+    takes = [name for name in ARMS if ARMS[name].travels]
+    if not any(name in takes for name in arms):
+        raise UserError(f"source {source!r}: no arm takes its mask; ask for {', '.join(takes)}")
 
 
 def check(settings: Settings, logits: int) -> None:
@@ -132,6 +157,43 @@ def below(settings: Settings) -> Settings | None:
     if settings.rung == 1:
         return replace(settings, arm="dense").checked()
     return replace(settings, arm="lt", ladder=settings.ladder[:-1]).checked()
+
+
+def foreign(settings: Settings) -> Settings | None:
+    """The `lt` run of another dataset whose mask this run takes; None: it takes none.
+
+    Of the same model, ladder and seed, by the other's own recipe; where this run departs from its
+    recipe, the other departs from its own in the same way.
+    """
+    if not settings.source:
+        return None
+    own = settings.ladder, settings.seed
+    usual = Settings(
+        *settings.pair, settings.arm, *own, source=settings.source, **RECIPES.get(settings.pair, {})
+    ).checked()
+    changed = {
+        f.name: getattr(settings, f.name)
+        for f in options()
+        if f.name not in (*OWN, "source") and getattr(settings, f.name) != getattr(usual, f.name)
+    }
+    pair = settings.source, settings.model
+    return named(Settings(*pair, "lt", *own, **(RECIPES.get(pair, {}) | changed)).checked())
+
+
+def abroad(settings: Settings) -> list[Settings]:
+    """The other dataset's runs that give this run its mask, from the dense network up."""
+    found, other = [], foreign(settings)
+    while other is not None:
+        found.append(other)
+        other = below(other)
+    return found[::-1]
+
+
+def needs(settings: Settings) -> list[tuple[Settings, int]]:
+    """All that a run stands on: (run, 0) for a trained network, (dense run, k) for its θₖ."""
+    found = [(run, 0) for run in (below(settings), foreign(settings)) if run]
+    late = [rewinds(run) for run in (settings, foreign(settings)) if run]
+    return found + [one for one in late if one]
 
 
 def rewinds(settings: Settings) -> tuple[Settings, int] | None:

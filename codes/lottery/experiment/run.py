@@ -57,7 +57,9 @@ def train_ticket(
     try:
         outcome = train(model, ticket, corpus, settings, device, progress, resume)
     except Diverged as error:
-        return Record(**facts, history=error.history, failed=str(error)), {}
+        return Record(
+            **facts, history=error.history, failed=str(error), transfer=ticket.transfer
+        ), {}
     record = Record(
         **facts,
         history=outcome.history,
@@ -70,6 +72,7 @@ def train_ticket(
         words=tuple(by_frequency(outcome.weights, mask, corpus.train.tokens)),
         by_class=_by_class(outcome, corpus),
         sparse=list(getattr(model, "sparse", ())),
+        transfer=ticket.transfer,
     )
     return record, bundle(mask, outcome.weights, outcome.best)
 
@@ -89,7 +92,7 @@ def failed(settings: Settings, corpus: Corpus, why: str) -> Record:
     sizes = {name: part.numel() for name, part in free.items()}
     pruned = {name: size for name, size in sizes.items() if name not in settings.kept_dense}
     removed = {}
-    if settings.ladder and settings.scope == "layer":
+    if settings.ladder and settings.scope == "layer" and not settings.source:
         removed = removed_by_layer(pruned, settings.ladder, settings.output_rate)
     elif settings.ladder:
         sizes = {}  # how much of each layer goes is said by a mask that nobody has made

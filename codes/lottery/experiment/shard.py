@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from lottery.files import UserError
 from lottery.settings import Settings
 
 T = TypeVar("T")
+Chain = tuple[str, str, int]  # a dataset, a model and a seed
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Shard:
     """Share `number` of `count`, from 1.
 
     What is shared out are chains: all runs of one dataset, model and seed, because each rung stands
-    on the one below. They go round in turn, so that shares differ by one chain at most.
+    on the one below; where masks travel, those of the datasets between which they do. They go round
+    in turn, so that shares differ by one chain at most.
     """
 
     number: int = 1
@@ -40,16 +42,28 @@ class Shard:
 
     def of(self, planned: Iterable[tuple[T, list[Settings]]]) -> list[tuple[T, list[Settings]]]:
         """This share of several plans, each with what belongs to it."""
-        places: dict[tuple[str, str, int], int] = {}
+        planned = list(planned)
+        chain_of = chains(planned)
+        places: dict[Chain, int] = {}
         shares = []
         for owner, runs in planned:
             own = []
             for settings in runs:
-                chain = settings.dataset, settings.model, settings.seed
-                if places.setdefault(chain, len(places)) % self.count == self.number - 1:
+                place = places.setdefault(chain_of(settings), len(places))
+                if place % self.count == self.number - 1:
                     own.append(settings)
             shares.append((owner, own))
         return shares
+
+
+def chains(planned: Iterable[tuple[object, list[Settings]]]) -> Callable[[Settings], Chain]:
+    """Of each run of these plans the name of its chain."""
+    home: dict[str, str] = {}  # of each dataset the first of those with which it exchanges masks
+    for settings in (settings for _, runs in planned for settings in runs):
+        ends = settings.dataset, settings.source or settings.dataset
+        one, other = (home.setdefault(name, name) for name in ends)
+        home |= {name: one for name, first in home.items() if first == other}
+    return lambda settings: (home[settings.dataset], settings.model, settings.seed)
 
 
 ONLY = Shard()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,14 +63,14 @@ class Shelf(Protocol):
 class DiskShelf:
     """A results folder. Several processes may use it at once.
 
-    `fingerprint` gives that of the corpus in use: weights of another are refused. `again(run,
+    `fingerprint` gives that of a run's corpus: weights of another are refused. `again(run,
     step)` is asked to train what is gone (step 0: a run; else θₖ); without it Gone is raised.
     """
 
     def __init__(
         self,
         store: Store,
-        fingerprint: Callable[[], str],
+        fingerprint: Callable[[Settings], str],
         say: Callable[[str], object] = print,
         again: Callable[[Settings, int], None] | None = None,
     ) -> None:
@@ -159,7 +159,7 @@ class DiskShelf:
         path = self.store.tested_path(settings)
         if not path.exists() and ARMS[settings.arm].climbs:  # left by an older version
             return self._trained(settings, "best")
-        tensors, facts = self._load(path, run=settings.run)
+        tensors, facts = self._load(path, settings)
         shapes = facts.get("shapes", {})
         small = {name: (shapes[name], part.numpy()) for name, part in tensors.items()}
         return unbundle(unpacked(small), "best")
@@ -175,7 +175,7 @@ class DiskShelf:
         if not self.store.record_path(settings).exists():
             raise Gone
         path = self.store.weights_path(settings)
-        tensors = self._read(path, run=settings.run)
+        tensors = self._load(path, settings)[0]
         weights, mask = unbundle(tensors, epoch)
         if not weights:
             self._set_aside(path, Damaged(f"{path} lacks the weights of the {epoch} epoch"))
@@ -184,33 +184,30 @@ class DiskShelf:
     def rewound(self, dense: Settings, step: int) -> Weights:
         path = self.store.rewound_path(dense, step)
         try:
-            return self._read(path, run=dense.run, step=step)
+            return self._load(path, dense, step=step)[0]
         except Gone:
             if self.again is None:
                 raise
         self.again(dense, step)
-        return self._read(path, run=dense.run, step=step)
+        return self._load(path, dense, step=step)[0]
 
     def keep_rewound(self, dense: Settings, step: int, weights: Weights) -> None:
         """Put θₖ of a dense run into its file."""
-        facts = {"run": dense.run, "step": step, "data": self.fingerprint()}
+        facts = {"run": dense.run, "step": step, "data": self.fingerprint(dense)}
         files.save(self.store.rewound_path(dense, step), weights, facts)
 
-    def _read(self, path: Path, **of: object) -> Weights:
-        """The tensors of a file of this run on these data; raises Gone."""
-        return self._load(path, **of)[0]
-
-    def _load(self, path: Path, **of: object) -> tuple[Weights, dict[str, Any]]:
+    def _load(self, path: Path, of: Settings, **more: object) -> tuple[Weights, dict[str, Any]]:
+        """Tensors and facts of a file of this run on these data; raises Gone."""
         if not path.exists():
             raise Gone
         try:
-            tensors, facts = files.load(path, **of)
+            tensors, facts = files.load(path, run=of.run, **more)
         except Damaged as error:
             self._set_aside(path, error)
-        if facts.get("data") != self.fingerprint():
+        if facts.get("data") != (print_ := self.fingerprint(of)):
             raise UserError(
                 f"{path}: was trained on other data ({str(facts.get('data'))[:12]}) than those of "
-                f"now ({self.fingerprint()[:12]}); use those, or another results folder"
+                f"now ({print_[:12]}); use those, or another results folder"
             )
         return tensors, facts
 
@@ -255,15 +252,15 @@ class SentShelf:
         self.left: tuple[Record, Weights] | None = None
 
     @classmethod
-    def of(cls, shelf: Shelf, trained: Settings | None, epoch: str, rewound) -> SentShelf:
-        """All that a run needs of `shelf`: the run below, and (dense run, step) for θₖ."""
+    def of(cls, shelf: Shelf, needs: Iterable[tuple[Settings, int]], epoch: str) -> SentShelf:
+        """All that a run needs of `shelf`, as `plan.needs` names it."""
         made = cls()
-        if trained is not None:
-            weights, mask = shelf.trained(trained, epoch)
-            made.packed[trained.run, epoch] = packed(weights | named(mask))
-        if rewound is not None:
-            dense, step = rewound
-            made.packed[dense.run, step] = packed(shelf.rewound(dense, step))
+        for run, step in needs:
+            if step:
+                made.packed[run.run, step] = packed(shelf.rewound(run, step))
+            else:
+                weights, mask = shelf.trained(run, epoch)
+                made.packed[run.run, epoch] = packed(weights | named(mask))
         return made
 
     def is_done(self, settings: Settings) -> bool:

@@ -14,6 +14,8 @@ import torch
 from lottery.files import UserError
 from lottery.pruning.masks import Mask, random_mask, shuffled
 from lottery.pruning.tickets import Ticket, Weights
+from lottery.pruning.transfer import Foreign, placed, rows_shuffled, values
+from lottery.settings import TRANSFERRED
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Origins:
     trained: Weights | None = None  # of the network below; None: a score of θ₀ needed none
     new_draw: Callable[[], Weights] | None = None  # another Xavier draw of every layer
     seed: int = 0  # of this arm's own random stream
+    foreign: Foreign | None = None  # another dataset's ticket, for the arms that take its mask
 
     @property
     def stream(self) -> torch.Generator:
@@ -45,6 +48,11 @@ class Arm:
     climbs: bool = False  # may a further rung's mask be scored on its trained weights?
     tunes: bool = False  # does it go on from trained weights, whatever the mask is scored on?
 
+    @property
+    def travels(self) -> bool:
+        """Does it take the mask of another dataset's ladder?"""
+        return self.name.startswith(TRANSFERRED)
+
     def __call__(self, origins: Origins) -> Ticket:
         """A ticket of the model's own tensors; UserError for anything else."""
         made = self.make(origins)
@@ -55,6 +63,17 @@ class Arm:
                 shape = tuple(weight.shape)
                 raise UserError(f"arm {self.name!r} lacks {name} {shape} among its weights")
         return made
+
+
+def _transferred(
+    o: Origins,
+    inner: bool = False,
+    first: Weights | None = None,
+    change: Callable[[Mask, torch.Generator], Mask] | None = None,
+) -> Ticket:
+    """The foreign mask, placed on this network and perhaps changed, with first values."""
+    mask, transfer = placed(o.foreign, o.mask, inner)
+    return Ticket(first or o.rewound, change(mask, o.stream) if change else mask, transfer)
 
 
 # Dark or light, filled or open, and each with dashes and a marker of its own: apart in grey, too.
@@ -115,6 +134,43 @@ ARMS: dict[str, Arm] = {
             against="lt",
             look={"color": "#6a6a6a", "linestyle": (0, (6, 2)), "marker": "x", "markersize": 5.5},
             tunes=True,
+        ),
+        Arm(
+            "transferred",
+            "transferred",
+            lambda o: _transferred(o),
+            "the mask of another dataset's ladder, word vectors by word, with this dataset's first "
+            "values",
+            look={"color": "#006d77", "linestyle": "-", "marker": "h", "markersize": 6.5},
+        ),
+        Arm(
+            "transferred_weights",
+            "transferred with values",
+            lambda o: _transferred(o, first=values(o.foreign, o.rewound)),
+            "the same with the other's first values where words and shapes agree",
+            look={"color": "#9c6615", "linestyle": "--", "marker": "*", "markersize": 8},
+        ),
+        Arm(
+            "transferred_inner",
+            "transferred but for words",
+            lambda o: _transferred(o, inner=True),
+            "the same with the word vectors' mask of this dataset's own ticket",
+            look={"color": "#5f4bb6", "linestyle": "-.", "marker": "P", "markersize": 6.5},
+        ),
+        Arm(
+            "transferred_shuffled",
+            "transferred, rows shuffled",
+            lambda o: _transferred(o, change=rows_shuffled),
+            "the transferred mask with whole rows exchanged among words, filters or units: what a "
+            "row keeps stays, and goes to the wrong one",
+            look={"color": "#b23a6b", "linestyle": ":", "marker": "v", "markersize": 6},
+        ),
+        Arm(
+            "transferred_random",
+            "transferred, at random",
+            lambda o: _transferred(o, change=random_mask),
+            "as many weights of each layer as the transferred mask keeps, in random places",
+            look={"color": "#74842a", "linestyle": (0, (5, 1)), "marker": "<", "markersize": 6},
         ),
     )
 }

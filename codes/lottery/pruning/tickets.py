@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lottery.files import UserError
 from lottery.pruning.masks import Mask
+from lottery.pruning.transfer import Transfer
 
 Weights = dict[str, Tensor]
 
@@ -19,6 +20,7 @@ class Ticket:
 
     weights: Weights
     mask: Mask | None = None  # None: nothing is pruned
+    transfer: Transfer | None = None  # where a mask from another dataset's ladder was placed
 
     def __post_init__(self) -> None:
         if not isinstance(self.weights, Mapping):

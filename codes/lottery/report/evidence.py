@@ -34,7 +34,7 @@ def differences(records: Iterable[Record]) -> pd.DataFrame:
     for ladder in verdict.ladders(of_one_dataset(records)):
         for rung in ladder.rungs:
             facts = [rung[question] for question in asked.values()]
-            needed = [_needed(rung[question]) for question in verdict.HEADLINE]
+            decide = [needed(rung[question]) for question in verdict.HEADLINE]
             counts = sorted({fact.seeds for fact in facts if fact.seeds}, reverse=True)
             rows.append(
                 {
@@ -42,7 +42,7 @@ def differences(records: Iterable[Record]) -> pd.DataFrame:
                     "Sparsity": short(rung.sparsity),
                     **dict(zip(asked, map(difference, facts), strict=True)),
                     "Seeds": " or ".join(map(str, counts)) or "0",
-                    "Seeds to decide": "; ".join(needed),
+                    "Seeds to decide": "; ".join(decide),
                 }
             )
             models.append(ladder.model)
@@ -63,7 +63,7 @@ def difference(fact: Fact) -> str:
     return f"{points(given.mean)} ({points(given.low)} to {points(given.high)}){p}{mark}"
 
 
-def _needed(fact: Fact) -> str:
+def needed(fact: Fact) -> str:
     """How many seeds decide it: "3", "about 7", "never" if no number does, "–" if not known."""
     if fact.is_decided:
         return str(fact.needed)

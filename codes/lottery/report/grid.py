@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from lottery.analysis import verdict
+from lottery.analysis.travel import Journey
 from lottery.analysis.verdict import Fact, Pair, Rung
 from lottery.files import write_whole
 from lottery.report.markdown import markdown
@@ -139,7 +140,7 @@ def grid(found: Sequence[Pair]) -> pd.DataFrame:
         ):
             rung = pair.sparsest
             row[head] = cell(rung[question], f", at {part(rung.sparsity)}") if rung else "–"
-        rows.append(row | {"Seeds": _range(_seeds([pair]))})
+        rows.append(row | {"Seeds": span(_seeds([pair]))})
     ways = [f" ({pair.way})" if pair.way else "" for pair in found]
     names = [f"{p.name}{FORMER * p.is_former}{way}" for p, way in zip(found, ways, strict=True)]
     frame = pd.DataFrame(rows, index=names)
@@ -167,9 +168,9 @@ def bullets(found: Sequence[Pair], ladders: Iterable[Pair]) -> list[str]:
     lines = [f"{first} {FOUND_LATE.format(where=', '.join(late))}" if late else first]
     lines.append(NOT_FOUND.format(**counts))
     for template, question in ((FIRST, verdict.FIRST_VALUES), (LEARNED, verdict.PLACES)):
-        states = _states(found, question)
-        if states["run"]:
-            lines.append(template.format(**states, margin=margin()))
+        standings = states(found, question)
+        if standings["run"]:
+            lines.append(template.format(**standings, margin=margin()))
     return [*lines, SURE.format(**counts)]
 
 
@@ -193,16 +194,23 @@ def limits(
 
 def counted(found: Sequence[Pair]) -> dict[str, object]:
     """What the templates ask for. A rung that a pair lacks counts as asked and not run."""
-    facts = _headline(found)
-    tickets = _states(found, verdict.TICKET)
-    open_ = [fact for fact in facts if fact.state == verdict.OPEN and fact.seeds > 1]
-    return {
+    tickets = states(found, verdict.TICKET)
+    return standing(_headline(found)) | {
         "pairs": len(found),
         "rungs": len(_steps(found)),
         "found": sum(pair.sparsest is not None for pair in found),
         "run": tickets["run"],
         "no": tickets[verdict.NO],
         "open": tickets[verdict.OPEN],
+        "seeds": span(_seeds(found)),
+        "margin": margin(),
+    }
+
+
+def standing(facts: Sequence[Fact]) -> dict[str, int]:
+    """How many facts were asked for, are decided, and would be by how many seeds."""
+    open_ = [fact for fact in facts if fact.state == verdict.OPEN and fact.seeds > 1]
+    return {
         "asked": len(facts),
         "decided": sum(fact.is_decided for fact in facts),
         "soon": sum(fact.needed is not None and fact.needed <= SOON for fact in open_),
@@ -211,8 +219,6 @@ def counted(found: Sequence[Pair]) -> dict[str, object]:
         "single": sum(fact.state == verdict.OPEN and fact.seeds == 1 for fact in facts),
         "unrun": sum(fact.state == verdict.NOT_RUN for fact in facts),
         "few": SOON,
-        "seeds": _range(_seeds(found)),
-        "margin": margin(),
     }
 
 
@@ -245,7 +251,7 @@ def _different(rung: Rung) -> list[Fact]:
     return list(facts.values())
 
 
-def _states(found: Iterable[Pair], question: str) -> dict[str, int]:
+def states(found: Iterable[Pair | Journey], question: str) -> dict[str, int]:
     """How many rungs are in each state, and how many were run."""
     states = [rung[question].state for pair in found for rung in pair.rungs]
     counts = {state: states.count(state) for state in SYMBOLS}
@@ -269,7 +275,7 @@ def _seeds(found: Iterable[Pair]) -> set[int]:
     return {f.seeds for p in found for r in p.rungs for q in verdict.HEADLINE if (f := r[q]).seeds}
 
 
-def _range(numbers: set[int]) -> str:
+def span(numbers: set[int]) -> str:
     """{3} as "3", {3, 5} as "3 to 5"."""
     ends = sorted({min(numbers), max(numbers)}) if numbers else [0]
     return " to ".join(map(str, ends))

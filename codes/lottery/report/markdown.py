@@ -19,7 +19,17 @@ LEFT = {
     "Recipe",
     "Class",
 }
-LEFT |= {"Score", "Of", "Ladder", "Network", "Networks", "Protocol", "They report"}
+LEFT |= {
+    "Score",
+    "Of",
+    "Ladder",
+    "Network",
+    "Networks",
+    "Protocol",
+    "They report",
+    "From → to",
+    "Difference",
+}
 
 
 def markdown(frame: pd.DataFrame) -> str:

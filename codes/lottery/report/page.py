@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from lottery.analysis import verdict
+from lottery.analysis import groups, verdict
 from lottery.analysis.frame import frame
 from lottery.analysis.verdict import Pair
 from lottery.data import DATASETS
@@ -16,7 +16,7 @@ from lottery.files import UserError, write_whole
 from lottery.models import MODELS
 from lottery.outside.register import is_here
 from lottery.pruning.arms import ARMS
-from lottery.report import decay, figures, grid, speed
+from lottery.report import decay, figures, grid, speed, travel
 from lottery.report.beside import beside, published
 from lottery.report.figures.speed import speed_curve
 from lottery.report.markdown import markdown
@@ -138,7 +138,8 @@ def page(
     `pictures` links to the picture of a dataset and kind; `home` is the repository's folder.
     """
     records, datasets = list(records), list(datasets)
-    own = {name: [r for r in records if r.settings.dataset == name] for name in datasets}
+    staying = groups.at_home(records)
+    own = {name: [r for r in staying if r.settings.dataset == name] for name in datasets}
     generated = [name for name in datasets if name in DATASETS and DATASETS[name].generated]
     is_own = not any(name in DATASETS for name in datasets)
     keys = [(dataset, model) for dataset in datasets for model in MODELS]
@@ -149,14 +150,14 @@ def page(
     lines += ["", grid.top(pairs), "", *(f"- {line}" for line in grid.bullets(pairs, ladders))]
     corpora = [corpus_title(name) for name in datasets]
     lines += ["", "## Limits", "", grid.limits(pairs, ladders, corpora, chosen=not is_own)]
-    arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values())
+    arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values() if not arm.travels)
     lines += ["", WORDS.format(home=home, margin=margin(), arms=arms)]
     lines += picture("", "forest", pictures)
     for name in datasets:
         lines += ["", *section(name, own[name], pictures, home)]
     if any(pair.rungs for pair in pairs) and not is_own:
         lines += ["", *_recipes(records, keys)]
-    lines += scores_section(records)
+    lines += scores_section(records) + travel.section(records, pictures)
     if any(key in EARLIER for key in keys):
         lines += [*table("## Beside the earlier report", beside(records)), "", EARLIER_WORDS]
     for name in datasets:

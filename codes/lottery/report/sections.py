@@ -60,6 +60,12 @@ PICTURES = {
         "Test accuracy of each ticket less its dense network's, with 95 % intervals over seeds and "
         "test examples, and the margin as a band.",
     ),
+    "travel": (
+        "Foreign masks beside their controls",
+        "foreign masks less own mask, shuffled rows and dense, with intervals",
+        "Test accuracy of the foreign mask less that of the network named, with 95 % intervals "
+        "over seeds and test examples, and the margin as a band.",
+    ),
     "speed": (
         "Accuracy over milliseconds",
         "test accuracy over the milliseconds of an answer",
@@ -263,6 +269,11 @@ def _ran(records: list[Record]) -> list[str]:
     for source, repeated, mark in sorted({_data(record) for record in records}):
         repeats = f", {repeated} repeated texts" if repeated else ""
         lines.append(f"- data: {source}{repeats}; fingerprint ``{mark[:12]}``")
+    return [*lines, spent(records)]
+
+
+def spent(records: Sequence[Record]) -> str:
+    """How many runs and hours, on which devices, by which versions."""
     devices = sorted({record.device for record in records})
     versions: dict[str, set[str]] = {}
     for record in records:
@@ -270,10 +281,7 @@ def _ran(records: list[Record]) -> list[str]:
             versions.setdefault(name, set()).add(version)
     used = ", ".join(f"{name} {' and '.join(sorted(versions[name]))}" for name in sorted(versions))
     hours = sum(record.seconds for record in records) / 3600
-    lines.append(
-        f"- {len(records)} runs, {hours:.2f} hours in all, on {' and '.join(devices)}; {used}"
-    )
-    return lines
+    return f"- {len(records)} runs, {hours:.2f} hours in all, on {' and '.join(devices)}; {used}"
 
 
 def _data(record: Record) -> tuple[str, str, str]:

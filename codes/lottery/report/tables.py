@@ -66,7 +66,7 @@ def other_settings(records: Iterable[Record]) -> pd.DataFrame:
     chosen = {record.settings.model: record for record in groups.main(records)}
     rest = groups.groups(
         record
-        for record in records
+        for record in groups.at_home(records)
         if groups.identity(record) != groups.identity(chosen[record.settings.model])
     )
     rows = []

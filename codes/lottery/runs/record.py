@@ -16,6 +16,7 @@ from lottery.data.balance import macro_f1
 from lottery.files import UserError
 from lottery.pruning.inside import Words
 from lottery.pruning.masks import EMBEDDING
+from lottery.pruning.transfer import Transfer
 from lottery.settings import Settings
 from lottery.training.epoch import Epoch
 
@@ -26,7 +27,9 @@ LATER = (
     "words",
     "by_class",
     "sparse",
+    "transfer",
 )  # fields that the first records lack
+READ = ("settings", "layers", "history", "words", "transfer")  # fields that are no JSON values
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Record:
     by_class: dict[str, list[int]] = field(default_factory=dict)
     # Tensors of which the kept weights alone were multiplied (`models.base.Model.sparse`)
     sparse: list[str] = field(default_factory=list)
+    transfer: Transfer | None = None  # of a run with a mask from another dataset's ladder
 
     @property
     def run(self) -> str:
@@ -134,10 +138,11 @@ class Record:
                 layers={k: (int(a), int(b)) for k, (a, b) in values["layers"].items()},
                 history=tuple(Epoch(**epoch) for epoch in values["history"]),
                 words=tuple(Words(**some) for some in values.get("words", ())),
+                transfer=Transfer.from_json(values.get("transfer")),
                 **{
                     name: values[name]
                     for name in cls.__dataclass_fields__
-                    if name in values and name not in ("settings", "layers", "history", "words")
+                    if name in values and name not in READ
                 },
             )
             problem = record._problem(values)
@@ -161,6 +166,8 @@ class Record:
                 return f"field {name!r} is missing"
             if values[name] != value:
                 return f"{name!r} does not match the settings and the counts in 'layers'"
+        if problem := self._problem_of_transfer():
+            return problem
         if self.failed:
             figures = (self.test_loss, self.test_accuracy, self.test_correct, self.best_epoch)
             return None if figures == (None, None, "", 0) else "it failed, and yet has figures"
@@ -191,6 +198,17 @@ class Record:
             return "'by_class' does not add up to the test rows and the right ones"
         if abs(self.correct.mean() - self.test_accuracy) > 1e-9:
             return "'test_accuracy' is not the mean of 'test_correct'"
+        return None
+
+    def _problem_of_transfer(self) -> str | None:
+        if self.transfer is None:
+            wanted = self.settings.source and not self.failed
+            return "'transfer' is missing, though the mask came from elsewhere" if wanted else None
+        removed = sum(gone for gone, _ in self.layers.values())
+        parts = all(0 <= kept <= of for kept, of in self.transfer.counts)
+        words = 0 <= self.transfer.shared <= self.transfer.words
+        if not self.settings.source or not parts or not words or self.transfer.removed != removed:
+            return "'transfer' does not add up to what 'layers' says"
         return None
 
     def _counts_add_up(self) -> bool:

@@ -17,6 +17,7 @@ from lottery.pruning.tickets import Weights
 from lottery.report.words import percent, points
 from lottery.runs.record import Record
 from lottery.runs.store import Store
+from lottery.settings import TRANSFERRED
 from lottery.study import Study
 from lottery.tickets import folder as folders
 from lottery.tickets import inside
@@ -25,12 +26,18 @@ from lottery.tickets.card import card
 from lottery.tickets.folder import Contents
 from lottery.tickets.ticket import Ticket
 
+ELSEWHERE = (
+    "arm {arm}: the mask is another dataset's; what can be exported was pruned on its own texts, "
+    "e.g. --arm lt"
+)
 DENSE = "its dense network of the same seed has {accuracy}"
 DIFFERENCE = "; over {seeds} seeds such tickets are {mean} points from dense ({low} to {high})"
 
 
 def find(records: Iterable[Record], model: str, arm: str, sparsity: float, seed: int) -> Record:
     """The run of today's recipe; UserError that names what there is."""
+    if arm.startswith(TRANSFERRED):
+        raise UserError(ELSEWHERE.format(arm=arm))
     own = [
         r for r in groups.main(records)
         if not r.failed and (r.settings.model, r.settings.arm) == (model, arm)
@@ -59,12 +66,14 @@ def export(
 
     With its first values, unless they are not to be stored or are none of this arm's own. With
     what is shown of other networks (`inside`), the model as a graph (`onnx`); `small` packs files.
-    UserError if something is there, or a graph cannot be made.
+    UserError if something is there, a graph cannot be made, or the mask is another dataset's.
     """
     folders.check_free(folder)
     if onnx:
         graphs.libraries()  # before anything is trained
     s = record.settings
+    if s.source:
+        raise UserError(ELSEWHERE.format(arm=s.arm))
     if s.code:
         raise UserError(f"{', '.join(s.code)}: only what is the package's own can be exported")
     study = Study(s.dataset, [s.model], s.ladder or [0.5], ["lt"], [s.seed], store=store, say=say)

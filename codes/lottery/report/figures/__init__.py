@@ -13,6 +13,7 @@ from lottery.report.figures.forest import forest
 from lottery.report.figures.layers import density_curve
 from lottery.report.figures.learning import learning_curves
 from lottery.report.figures.picture import Picture, is_whole, png, save, svg
+from lottery.report.figures.travel import travel_forest
 from lottery.report.figures.words import word_curve
 from lottery.runs.record import Record
 
@@ -28,4 +29,4 @@ PICTURES: dict[str, Draw] = {
     "densities": density_curve,
 }
 # Of all records.
-ACROSS: dict[str, Draw] = {"forest": forest}
+ACROSS: dict[str, Draw] = {"forest": forest, "travel": travel_forest}

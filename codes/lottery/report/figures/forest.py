@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lottery.analysis import verdict
-from lottery.analysis.verdict import Fact, Pair, Rung
+from lottery.analysis.verdict import Fact, Pair
 from lottery.models import label
 from lottery.report.figures.axes import grid, legend, parts
 from lottery.report.figures.picture import Picture
@@ -18,6 +18,7 @@ from lottery.runs.record import Record
 
 MARGIN = 100 * verdict.MARGIN  # points
 FURTHEST = 10.0  # points; what lies beyond is an arrow, and its number stands beside it
+Row = tuple[str, Fact]  # its name, and what is drawn
 SAID = {
     verdict.YES: f"yes: no worse by more than {MARGIN:g} points",
     verdict.NO: f"no: worse by more than {MARGIN:g} points",
@@ -34,23 +35,39 @@ def forest(records: Iterable[Record]) -> Picture | None:
 
     A rung is a row, from the most weights to the fewest; pairs without such a rung are left out.
     """
-    found = [(pair, _rows(pair)) for pair in verdict.pairs(records)]
-    found = [(pair, rows) for pair, rows in found if rows]
+    found = [
+        (f"{dataset_name(pair.dataset)}, {label(pair.model)}", _rows(pair))
+        for pair in verdict.pairs(records)
+    ]
+    return panels(found, "Test accuracy of the ticket less that of dense (points)", SAID, STATES)
+
+
+def panels(
+    found: Iterable[tuple[str, Sequence[Row]]],
+    axis: str,
+    said: Mapping[str, str],
+    looks: Mapping[str, Look],
+) -> Picture | None:
+    """Rows of facts under titles, a panel each; None if there is no row.
+
+    `axis` names what is drawn, `said` the states in the legend, `looks` how each is marked.
+    """
+    found = [(title, rows) for title, rows in found if rows]
     if not found:
         return None
     tall = [len(rows) + 0.6 for _, rows in found]
     figure = Picture(1.1 + sum(0.2 * rows + 0.3 for rows in tall))
-    panels = figure.subplots(
+    drawn = figure.subplots(
         len(found), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": tall}
     )[:, 0]
-    facts = [rung[verdict.TICKET] for _, rows in found for rung in rows]
+    facts = [fact for _, rows in found for _, fact in rows]
     limits = _limits(facts)
-    for axes, (pair, rows) in zip(panels, found, strict=True):
+    for axes, (title, rows) in zip(drawn, found, strict=True):
         axes.set_xlim(limits)
-        _draw(axes, rows)
-        axes.set_title(f"{dataset_name(pair.dataset)}, {label(pair.model)}", loc="left", size=10)
+        _draw(axes, rows, looks)
+        axes.set_title(title, loc="left", size=10)
     for words, aside, side in (("points [95 % interval]", *VALUES), ("seeds", *SEEDS)):
-        panels[0].annotate(
+        drawn[0].annotate(
             words,
             (1, 1),
             xycoords="axes fraction",
@@ -59,17 +76,24 @@ def forest(records: Iterable[Record]) -> Picture | None:
             color="0.3",
             **BESIDE,
         )
-    panels[-1].set_xlabel("Test accuracy of the ticket less that of dense (points)")
+    drawn[-1].set_xlabel(axis)
     seen = {fact.state for fact in facts}
     handles: dict[str, object] = {
-        said: Line2D([], [], **_look(state)) for state, said in SAID.items() if state in seen
+        words: Line2D([], [], **_look(looks[state]))
+        for state, words in said.items()
+        if state in seen
     }
     legend(figure, handles | {f"± {MARGIN:g} points": Patch(**BAND)})
     return figure
 
 
-def _rows(pair: Pair) -> list[Rung]:
-    return [rung for rung in pair.rungs if rung[verdict.TICKET].interval is not None]
+def _rows(pair: Pair) -> list[Row]:
+    found = [rung for rung in pair.rungs if rung[verdict.TICKET].interval is not None]
+    names = parts([1 - rung.sparsity for rung in found])
+    return [
+        (f"{name} of the weights", rung[verdict.TICKET])
+        for name, rung in zip(names, found, strict=True)
+    ]
 
 
 def _limits(facts: list[Fact]) -> tuple[float, float]:
@@ -80,17 +104,15 @@ def _limits(facts: list[Fact]) -> tuple[float, float]:
     return low - 0.04 * (high - low), high + 0.04 * (high - low)
 
 
-def _draw(axes: Axes, rows: list[Rung]) -> None:
-    """Draw one pair's rungs from top to bottom, their numbers at the right."""
+def _draw(axes: Axes, rows: Sequence[Row], looks: Mapping[str, Look]) -> None:
+    """Draw one panel's rows from top to bottom, their numbers at the right."""
     axes.axvspan(-MARGIN, MARGIN, zorder=0, **BAND)
     axes.axvline(0, color="0.35", linewidth=1, zorder=1)
     grid(axes, "x")
-    names = parts([1 - rung.sparsity for rung in rows])
     left, right = axes.get_xlim()
-    for y, rung in enumerate(rows):
-        fact = rung[verdict.TICKET]
+    for y, (name, fact) in enumerate(rows):
         mean, low, high = (100 * end for end in _ends(fact))
-        look = _look(fact.state)
+        look = _look(looks[fact.state])
         # What lies beyond an end is drawn at it, with an arrow.
         first, last = left + 0.03 * (right - left), right - 0.03 * (right - left)
         ends = min(max(low, left), last), max(min(high, right), first)
@@ -98,7 +120,7 @@ def _draw(axes: Axes, rows: list[Rung]) -> None:
         for end, beyond, arrow in ((left, low < left, "<"), (right, high > right, ">")):
             if beyond:
                 axes.plot(end, y, arrow, color=look["color"], markersize=6, clip_on=False)
-        axes.plot(min(max(mean, first), last), y, label=names[y], **look)
+        axes.plot(min(max(mean, first), last), y, label=name, **look)
         numbers = f"{_points(mean)} [{_points(low)} to {_points(high)}]"
         for words, aside, side in ((numbers, *VALUES), (str(fact.seeds), *SEEDS)):
             axes.annotate(
@@ -110,7 +132,7 @@ def _draw(axes: Axes, rows: list[Rung]) -> None:
                 va="center",
                 **BESIDE,
             )
-    axes.set_yticks(range(len(rows)), [f"{name} of the weights" for name in names], fontsize=9)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=9)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
 
@@ -119,8 +141,8 @@ def _ends(fact: Fact) -> tuple[float, float, float]:
     return fact.interval.mean, fact.interval.low, fact.interval.high
 
 
-def _look(state: str) -> Look:
-    return {"linestyle": "", "markeredgewidth": 1.3, "zorder": 4} | STATES[state]
+def _look(own: Look) -> Look:
+    return {"linestyle": "", "markeredgewidth": 1.3, "zorder": 4} | own
 
 
 def _points(value: float) -> str:

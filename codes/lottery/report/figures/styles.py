@@ -49,6 +49,12 @@ STATES: dict[str, Look] = {
     "no": {"color": "#c0392b", "marker": "X", "markersize": 7.5, "markerfacecolor": "#c0392b"},
     "open": {"color": "#7d7d7d", "marker": "D", "markersize": 6, "markerfacecolor": "white"},
 }
+# Which is better: a triangle up or down, a square where they are the same.
+BETTER: dict[str, Look] = {
+    "up": {"color": "#0b5394", "marker": "^", "markersize": 7, "markerfacecolor": "#0b5394"},
+    "down": {"color": "#c0392b", "marker": "v", "markersize": 7, "markerfacecolor": "#c0392b"},
+    "same": {"color": "#3d3d3d", "marker": "s", "markersize": 5.5, "markerfacecolor": "#3d3d3d"},
+}
 WAYS = {"rewind_step": "rewound to step", "scope global": "global pruning"}  # said and shown
 
 

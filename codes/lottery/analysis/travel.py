@@ -1,0 +1,114 @@
+"""Do tickets travel? Records of foreign masks to facts, by source, dataset and model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from lottery.analysis import groups, verdict
+from lottery.analysis.verdict import Fact, Rung
+from lottery.data import DATASETS, title
+from lottery.models import label
+from lottery.outside.register import coded, is_here
+from lottery.pruning.transfer import Transfer
+from lottery.runs.record import Record
+from lottery.settings import TRANSFERRED, Settings
+
+OWN = "transferred less lt"
+SHUFFLED = "transferred less transferred_shuffled"
+RANDOM = "transferred less transferred_random"
+DENSE = "transferred less dense"
+VALUES = "transferred_weights less transferred"
+INNER = "transferred_inner less lt"
+ASKED = (OWN, SHUFFLED, RANDOM, DENSE, VALUES, INNER)
+# Arms that say whence a mask came, the same of all but the last: the first that was run.
+PLACED = (
+    *(TRANSFERRED, "transferred_weights", "transferred_shuffled", "transferred_random"),
+    "transferred_inner",
+)
+
+
+@dataclass(frozen=True)
+class Journey:
+    """The tickets of one source, dataset and model, of one ladder."""
+
+    source: str
+    dataset: str
+    model: str
+    way: str = ""  # how these tickets are not the recipe's plain ones
+    rungs: tuple[Rung, ...] = ()  # of the questions in ASKED
+    # Of each rung's sparsity what travelled, for every seed
+    transfers: dict[float, list[Transfer]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        way = f" ({self.way})" if self.way else ""
+        return f"{title(self.source)} → {title(self.dataset)} {label(self.model)}{way}"
+
+
+def journeys(records: Iterable[Record]) -> list[Journey]:
+    """Every source, dataset and model of which a foreign mask was run by the main protocol.
+
+    Known datasets and models first, in their order.
+    """
+    records = [r for r in records if not r.failed and is_here(r.settings)]
+    main = {groups.identity(record) for record in groups.main(records)}
+    by_settings = {r.settings: r for r in records if groups.identity(r) in main}
+    found: dict[tuple[str, str, str, str], dict[Settings, None]] = defaultdict(dict)
+    for settings in by_settings:
+        if settings.source:
+            way = {k: v for k, v in groups.variant(settings).items() if k != "source"}
+            key = *settings.pair, settings.source, groups.words(way)
+            found[key][_with(settings, TRANSFERRED)] = None
+
+    def place(key: tuple[str, str, str, str]) -> tuple:
+        dataset, model, source, way = key
+        return verdict.place((dataset, model)), [*DATASETS, source].index(source), source, way
+
+    return [
+        _journey(key, ladder, own, by_settings)
+        for key in sorted(found, key=place)
+        for ladder, own in _ladders(found[key])
+    ]
+
+
+def _with(settings: Settings, arm: str) -> Settings:
+    """The same run by another arm."""
+    return coded(replace(settings, arm=arm).normal())
+
+
+def _ladders(runs: Iterable[Settings]) -> list[tuple[tuple[float, ...], list[Settings]]]:
+    """The runs by the longest ladder that begins as theirs."""
+    found: dict[tuple[float, ...], list[Settings]] = {}
+    for settings in sorted(runs, key=lambda s: (-s.rung, s.ladder, s.seed)):
+        begun = [top for top in found if top[: settings.rung] == settings.ladder]
+        found.setdefault(begun[0] if begun else settings.ladder, []).append(settings)
+    return list(found.items())
+
+
+def _journey(
+    key: tuple[str, str, str, str],
+    ladder: tuple[float, ...],
+    own: list[Settings],
+    by_settings: dict[Settings, Record],
+) -> Journey:
+    dataset, model, source, way = key
+    rungs, transfers = [], {}
+    for step in sorted({settings.sparsity for settings in own}):
+        runs = [settings for settings in own if settings.sparsity == step]
+
+        def of(arm: str, runs: list[Settings] = runs) -> list[Record]:
+            wanted = (_with(settings, arm) for settings in runs)
+            return [by_settings[settings] for settings in wanted if settings in by_settings]
+
+        rungs.append(Rung(step, {asked: _fact(asked, of) for asked in ASKED}))
+        placed = next(filter(None, map(of, PLACED)), [])
+        transfers[step] = [record.transfer for record in placed if record.transfer]
+    return Journey(source, dataset, model, way, tuple(rungs), transfers)
+
+
+def _fact(asked: str, of) -> Fact:
+    """Two arms of a rung; beside dense it is asked whether one is as good."""
+    first, second = asked.split(" less ")
+    return verdict.fact(verdict.TICKET if asked == DENSE else asked, of(first), of(second))

@@ -1,0 +1,168 @@
+"""Do tickets travel? The section of tickets with a mask from another dataset's ladder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+import pandas as pd
+
+from lottery.analysis import travel, verdict
+from lottery.analysis.travel import Journey
+from lottery.data import title
+from lottery.pruning.arms import ARMS
+from lottery.report.evidence import needed
+from lottery.report.grid import cell, span, standing, states
+from lottery.report.markdown import markdown
+from lottery.report.sections import Links, picture, spent
+from lottery.report.words import margin, part, percent
+from lottery.runs.record import Record
+
+HEADS = {
+    travel.OWN: "foreign mask less own mask",
+    travel.SHUFFLED: "less its rows shuffled",
+    travel.RANDOM: "less random places",
+    travel.DENSE: "less dense",
+    travel.VALUES: "with the other's values less without",
+    travel.INNER: "foreign but for words less own mask",
+}
+LEGEND = (
+    "Marks, differences and intervals as in the answer's grid: ✓ and ✗ beside dense, else ↑, ↓ "
+    "and =; ? is open, and last stands how many seeds would probably decide each rung. {arms}"
+)
+BESIDE_OWN = (
+    "**Beside the own mask**, the foreign one is better at {up} of {run} rungs, worse at {down}, "
+    "the same within {margin} at {same}, open at {open}."
+)
+CONTROLS = (
+    "**Beside its controls**, it is better than its rows shuffled at {up} of {run} rungs and worse "
+    "at {down}; better than as many random places at {drawn_up} of {drawn_run} and worse at "
+    "{drawn_down}; the rest is open or the same within {margin}."
+)
+BESIDE_DENSE = (
+    "**Beside dense**, it is as good within {margin} at {yes} of {run} rungs, worse at {no}, open "
+    "at {open}."
+)
+SURE = (
+    "**How sure.** {decided} of {asked} comparisons are decided, with {seeds} seeds. Of the open "
+    "ones {soon} would probably be decided by {few} seeds, {late} by more, and {never} by no "
+    "number of seeds on these test sets; {single} rest on one seed, which decides nothing, and "
+    "{unrun} were not run."
+)
+LIMITS = (
+    "{corpora} are {points} points: what travels between them need not travel elsewhere. Of a "
+    "vocabulary's words {shared} are in the other, too; the rows of the rest are kept at random, "
+    "as many of their weights as the own ticket keeps, and are {drawn} of the weights kept. Where "
+    "shapes differ, as in the output of other classes, the own ticket's mask stands. With "
+    "vocabularies of one size a seed draws the same first values in both networks where shapes "
+    "agree: filters and gates arrive with the values on which their mask was found, and a word's "
+    "row only where its values travel, too. These are {intervals} more intervals, each 95 % by "
+    "itself."
+)
+
+
+def travelled(records: Iterable[Record]) -> pd.DataFrame:
+    """A row a journey and comparison, a column a rung; empty where no foreign mask was run."""
+    found = travel.journeys(records)
+    steps = sorted({rung.sparsity for journey in found for rung in journey.rungs})
+    rows, names = [], []
+    for journey in found:
+        by_step = {rung.sparsity: rung for rung in journey.rungs}
+        for asked, head in HEADS.items():
+            facts = [by_step.get(step, verdict.Rung(step))[asked] for step in steps]
+            if not any(fact.seeds for fact in facts):
+                continue
+            cells = {part(step): cell(fact) for step, fact in zip(steps, facts, strict=True)}
+            seeds = span({fact.seeds for fact in facts if fact.seeds})
+            decide = "; ".join(needed(fact) for fact in facts)
+            rows.append({"Difference": head} | cells | {"Seeds": seeds, "Seeds to decide": decide})
+            names.append(journey.name)
+    frame = pd.DataFrame(rows, index=names)
+    frame.columns.name = "From → to"
+    return frame
+
+
+def origins(found: Iterable[Journey]) -> pd.DataFrame:
+    """Where the kept weights of the foreign masks come from, means over the seeds."""
+    rows, names = [], []
+    for journey in found:
+        for step, placed in journey.transfers.items():
+            if not placed:
+                continue
+            one = placed[0]
+            rows.append(
+                {
+                    "Weights": part(step),
+                    "Words in both": f"{one.shared:,} of {one.words:,}",
+                    "Kept": f"{fmean(sum(kept for kept, _ in t.counts) for t in placed):,.0f}",
+                    "Words' rows": _share(placed, "by_word"),
+                    "Other layers": _share(placed, "as_found"),
+                    "At random": _share(placed, "at_random"),
+                    "Own ticket's": _share(placed, "from_own"),
+                }
+            )
+            names.append(journey.name)
+    frame = pd.DataFrame(rows, index=names)
+    frame.columns.name = "From → to"
+    return frame
+
+
+def section(records: Iterable[Record], pictures: Links) -> list[str]:
+    """Grid, sentences, figure and limits; nothing without a comparison."""
+    records = list(records)
+    frame = travelled(records)
+    if not len(frame):
+        return []
+    found = travel.journeys(records)
+    used = [r for r in records if r.settings.source and not r.failed]
+    arms = [arm for arm in ARMS.values() if any(r.settings.arm == arm.name for r in used)]
+    legend = LEGEND.format(arms=" ".join(f"*{arm.label}*: {arm.means}." for arm in arms))
+    lines = ["", "## Do tickets travel?", "", markdown(frame), "", legend, ""]
+    lines += [f"- {line}" for line in bullets(found)]
+    lines += ["", markdown(origins(found)), "", limits(found)]
+    return [*lines, *picture("", "travel", pictures), "", spent(used)]
+
+
+def bullets(found: Sequence[Journey]) -> list[str]:
+    """What was found beside the own mask, the controls and dense, and how sure."""
+    drawn = {f"drawn_{state}": n for state, n in states(found, travel.RANDOM).items()}
+    facts = _facts(found)
+    seeds = span({fact.seeds for fact in facts if fact.seeds})
+    return [
+        BESIDE_OWN.format(**states(found, travel.OWN), margin=margin()),
+        CONTROLS.format(**states(found, travel.SHUFFLED), **drawn, margin=margin()),
+        BESIDE_DENSE.format(**states(found, travel.DENSE), margin=margin()),
+        SURE.format(**standing(facts), seeds=seeds),
+    ]
+
+
+def limits(found: Sequence[Journey]) -> str:
+    """What a careful reader should hold against these journeys."""
+    corpora = list(dict.fromkeys(name for one in found for name in (one.dataset, one.source)))
+    placed = [one for journey in found for each in journey.transfers.values() for one in each]
+    return LIMITS.format(
+        corpora=" and ".join(map(title, corpora)),
+        points=len(corpora),
+        shared=_ends(one.shared / one.words for one in placed),
+        drawn=_ends(_part(one, "at_random") for one in placed),
+        intervals=sum(fact.seeds > 1 for fact in _facts(found)),
+    )
+
+
+def _facts(found: Iterable[Journey]) -> list[verdict.Fact]:
+    return [rung[asked] for one in found for rung in one.rungs for asked in travel.ASKED]
+
+
+def _part(one: travel.Transfer, name: str) -> float:
+    """The share of the kept weights that come from somewhere."""
+    return getattr(one, name)[0] / sum(kept for kept, _ in one.counts)
+
+
+def _share(placed: Sequence[travel.Transfer], name: str) -> str:
+    return percent(fmean(_part(one, name) for one in placed))
+
+
+def _ends(shares: Iterable[float]) -> str:
+    """Shares in percent: the least to the greatest, or the one that there is."""
+    found = sorted(shares) or [0.0]
+    return " to ".join(dict.fromkeys(map(percent, (found[0], found[-1]))))

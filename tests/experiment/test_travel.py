@@ -1,0 +1,190 @@
+"""Tickets from dataset to dataset: what is trained before, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from helpers.children import travel
+from lottery import cli, data
+from lottery.experiment.plan import below, foreign, needs, planned
+from lottery.experiment.run import failed
+from lottery.experiment.shard import Shard
+from lottery.files import UserError
+from lottery.pruning.arms import ARMS
+from lottery.pruning.masks import EMBEDDING
+from lottery.runs.record import Record
+from lottery.study import Study
+from lottery.tickets.export import export, find
+from lottery.upkeep.verify import verify
+
+TRAVELLING = tuple(name for name, arm in ARMS.items() if arm.travels)
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory) -> Study:
+    made = travel(tmp_path_factory.mktemp("travel") / "demo", ("lt", *TRAVELLING))
+    made.run()
+    return made
+
+
+def by_arm(made: Study, rung: int) -> dict[str, Record]:
+    records, _ = made.store.records("demo-reviews")
+    return {r.settings.arm: r for r in records if r.settings.rung == rung}
+
+
+def test_the_others_ladder_is_trained_first_and_is_its_own(there, tmp_path):
+    names = [(s.dataset, s.arm, s.rung) for s in there.plan()]
+    for settings in there.plan():
+        for run, step in needs(settings):
+            assert step == 0
+            key = run.dataset, run.arm, run.rung
+            assert names.index(key) < names.index((settings.dataset, settings.arm, settings.rung))
+    records, _ = there.store.records("demo-news")
+    assert [(r.settings.arm, r.settings.rung) for r in records] == [
+        ("dense", 0), ("lt", 1), ("lt", 2)
+    ]  # fmt: skip
+    assert {r.data["fingerprint"] for r in records} == {"1" * 64}
+    assert {r.run for r in there.run()} == {r.run for r in there.store.records("demo-reviews")[0]}
+
+
+def test_records_say_what_came_from_where(there):
+    _, mask = there.shelf.trained(foreign(there.settings("cnn", "transferred", 2, 0)), "last")
+    runs = by_arm(there, 2)
+    own = there.shelf.trained(runs["lt"].settings, "last")[1]
+    for arm in TRAVELLING:
+        settings, transfer = runs[arm].settings, runs[arm].transfer
+        assert settings.source == "demo-news" and transfer.run == foreign(settings).run
+        assert (transfer.words, transfer.shared) == (59, 49)
+        assert Record.from_json(runs[arm].to_json()) == runs[arm]
+    placed = there.tested(runs["transferred"].settings)[1]
+    assert torch.equal(placed[EMBEDDING][:50], mask[EMBEDDING]), "these words have the same rows"
+    assert placed[EMBEDDING][50:].sum() == own[EMBEDDING][50:].sum()
+    assert torch.equal(placed["output.weight"], own["output.weight"])
+    assert runs["lt"].transfer is None
+
+
+def test_results_with_foreign_masks_are_in_order_and_are_not_exported(there, tmp_path):
+    assert all("not written yet" in problem for problem in verify(there.store)[1])
+    record = by_arm(there, 2)["transferred"]
+    with pytest.raises(UserError, match="arm transferred: the mask is another dataset's"):
+        export(there.store, record, tmp_path / "ticket")
+    with pytest.raises(UserError, match="arm transferred_inner: the mask is another dataset's"):
+        find(there.store.records()[0], "cnn", "transferred_inner", 0.75, 0)
+    assert not (tmp_path / "ticket").exists()
+
+
+def test_a_record_whose_transfer_is_wrong_is_refused(there):
+    values = by_arm(there, 1)["transferred"].to_json()
+    for wrong in (None, values["transfer"] | {"at_random": [0, 0]}):
+        with pytest.raises(UserError, match="'transfer'"):
+            Record.from_json(values | {"transfer": wrong})
+
+
+@pytest.mark.parametrize("options", [{}, {"rewind_step": 2, "scope": "global"}])
+def test_a_ticket_sent_to_its_own_dataset_is_the_ticket_itself_to_the_bit(tmp_path, options):
+    arms = ("lt", "transferred", "transferred_weights")
+    made = travel(tmp_path / "demo", arms, "demo-reviews", **options)
+    made.run()
+    for rung in (1, 2):
+        runs = by_arm(made, rung)
+        lt = runs["lt"]
+        for arm in arms[1:]:
+            one = runs[arm]
+            assert (one.test_correct, one.layers) == (lt.test_correct, lt.layers)
+            bare = [[replace(e, seconds=0) for e in r.history] for r in (one, lt)]
+            assert bare[0] == bare[1]
+            for mine, theirs in zip(*map(made.tested, (one.settings, lt.settings)), strict=True):
+                assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+            assert one.transfer.run == lt.run
+
+
+def test_weights_that_are_gone_are_trained_again(there):
+    settings = there.settings("cnn", "transferred", 2, 0)
+    gone = [there.store.weights_path(foreign(settings)), there.store.tested_path(settings)]
+    mask = there.tested(settings)[1]
+    for path in gone:
+        path.unlink()
+    again = there.tested(settings)[1]
+    assert all(torch.equal(mask[name], again[name]) for name in mask)
+    assert all(path.exists() for path in gone)
+
+
+def test_the_source_has_its_own_recipe_and_what_the_user_changed():
+    (*_, plain) = planned("imdb", ["lstm"], [0.5], ["transferred"], [3], None, {"source": "agnews"}
+                          ).runs()  # fmt: skip
+    other = foreign(plain)
+    assert (other.dataset, other.arm, other.seed, other.ladder) == ("agnews", "lt", 3, (0.5,))
+    assert (plain.dropout, other.dropout) == (0.1, 0.3), "each its recipe's"
+    assert (plain.max_tokens, other.max_tokens) == (5_000, 400)
+    changed = foreign(replace(plain, dropout=0.2, epochs=2, rewind_step=7).checked())
+    assert (changed.dropout, changed.epochs, changed.rewind_step) == (0.2, 2, 7)
+    assert changed.max_tokens == 400 and changed.source == ""
+    usual = planned("agnews", ["lstm"], [0.5], ["lt"], [3], None, {}).runs()[-1]
+    assert other == usual, "the very run of the other's own study"
+    assert foreign(usual) is None and foreign(below(plain)) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "arms", "words"),
+    [
+        ("agnws", ["transferred"], "unknown source 'agnws': there are imdb, agnews"),
+        ("agnews", ["lt"], "source 'agnews': no arm takes its mask; ask for transferred"),
+        ("demo-news", ["transferred"], "source 'demo-news': one of it and 'imdb' is generated"),
+        (None, ["transferred"], "arm 'transferred' needs the dataset .* --source agnews"),
+        ("", ["transferred_random"], "arm 'transferred_random' needs the dataset"),
+        (3, ["transferred"], "unknown source 3"),
+    ],
+)
+def test_what_cannot_travel_is_one_clear_line(source, arms, words):
+    with pytest.raises(UserError, match=words) as caught:
+        planned("imdb", ["cnn"], [0.5], arms, [0], None, {"source": source})
+    assert "\n" not in str(caught.value)
+
+
+def test_own_texts_take_no_mask():
+    columns = {"text": "text", "label": "label", "name": "my"}
+    rows = [(f"word{n % 7} text {n}", n % 2) for n in range(40)]
+    own = data.from_frame(pd.DataFrame(rows, columns=["text", "label"]), **columns)
+    with pytest.raises(UserError, match="my is a corpus of your own"):
+        Study(own, ["cnn"], source="imdb", arms=["transferred"])
+
+
+def test_the_source_is_known_to_the_command(capsys):
+    assert cli.main(["run", "imdb", "cnn", "--arm", "transferred", "--source", "nowhere"]) == 2
+    assert "unknown source 'nowhere'" in capsys.readouterr().err
+
+
+def test_shares_keep_tickets_that_travel_together():
+    ways = (("imdb", "agnews"), ("agnews", "imdb"))
+    plans = [
+        (here, planned(here, ["cnn"], [0.5], ["lt", "transferred"], range(3), None,
+                       {"source": there}).runs())
+        for here, there in ways
+    ]  # fmt: skip
+    for number in (1, 2):
+        share = {s.run: s for _, runs in Shard(number, 2).of(plans) for s in runs}
+        for settings in share.values():
+            assert all(run.run in share for run, _ in needs(settings))
+
+
+def test_old_runs_keep_their_names():
+    plain = planned("imdb", ["cnn"], [0.5], ["lt", "random"], [0], None, {}).runs()
+    also = planned("imdb", ["cnn"], [0.5], ["lt", "random", "transferred"], [0], None,
+                   {"source": "agnews"}).runs()  # fmt: skip
+    assert {s.run for s in plain} < {s.run for s in also}
+    assert all("source" not in s.spoken() for s in also if s.arm != "transferred")
+
+
+def test_a_stopped_source_stops_what_stands_on_it(tmp_path):
+    made = travel(tmp_path / "demo", ("transferred",), epochs=1)
+    other = foreign(made.settings("cnn", "transferred", 1, 0))
+    made.store.put(failed(other, made.corpora(other), "it died"))
+    lines: list[str] = []
+    made.say = lines.append
+    assert {r.settings.arm for r in made.run()} == {"dense"}
+    first = next(line for line in lines if "transferred" in line)
+    assert "stands on" in first and "lt 0.5 seed 0: it died" in first

@@ -1,0 +1,170 @@
+"""The section of tickets that travel, by hand; the rest of the report knows nothing of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers.pictures import named
+from helpers.synthetic import record, world
+from lottery.analysis import groups, travel, verdict
+from lottery.analysis.frame import frame
+from lottery.analysis.intervals import interval
+from lottery.report import page as report
+from lottery.report import travelled
+from lottery.report.evidence import differences
+from lottery.report.figures import ACROSS, styles
+from lottery.report.figures.accuracy import sparsity_curve
+from lottery.report.tables import other_settings, rungs
+from lottery.report.travel import HEADS, bullets, limits, origins
+from lottery.runs.store import Store
+
+LADDER = (0.5, 0.75, 0.875)
+# Points above dense at 75 and 87.5 %; at 50 % nothing travelled.
+FOREIGN = {
+    "transferred": (None, -0.1, -2.0),
+    "transferred_shuffled": (None, -1.5, -2.0),
+    "transferred_random": (None, -2.0, -4.0),
+    "transferred_weights": (None, 0.4, -2.0),
+    "transferred_inner": (None, -0.1, None),
+}
+LT = (0.1, -0.1, -0.3)
+
+
+@pytest.fixture(scope="module")
+def usual():
+    return world({"lt": LT, "random": (0, -0.4, -0.6)})
+
+
+@pytest.fixture(scope="module")
+def foreign():
+    made = world(FOREIGN, source="agnews")
+    return [one for one in made if one.settings.rung]
+
+
+def test_a_row_a_comparison_by_hand(usual, foreign):
+    made = travelled([*usual, *foreign])
+    assert made.columns.name == "From → to" and set(made.index) == {"AG-news → IMDb CNN"}
+    assert list(made["Difference"]) == list(HEADS.values())
+    assert list(made.columns) == ["Difference", "1/4", "1/8", "Seeds", "Seeds to decide"]
+    firsts = {"less own mask": "lt", "less its rows shuffled": "transferred_shuffled",
+              "less random places": "transferred_random"}  # fmt: skip
+    heights = FOREIGN | {"lt": LT}
+    found = {(r.settings.arm, r.settings.rung, r.settings.seed): r for r in [*usual, *foreign]}
+    for row in made.itertuples(index=False):
+        arm = next((arm for end, arm in firsts.items() if row[0].endswith(end)), None)
+        if not arm or row[0].startswith("foreign but"):
+            continue
+        for cell, rung in ((row[1], 2), (row[2], 3)):
+            both = [np.array([found[one, rung, seed].correct for seed in range(5)])
+                    for one in ("transferred", arm)]  # fmt: skip
+            given = interval(both[0].astype(np.int8) - both[1])
+            assert cell.split()[1] == f"{100 * given.mean:+.2f}".replace("-", "−").replace(
+                "+0.00", "0.00"
+            ).replace("−0.00", "0.00")
+            assert abs(100 * given.mean - heights["transferred"][rung - 1]
+                       + heights[arm][rung - 1]) < 0.2  # fmt: skip
+    marks = {row[0]: (row[1][0], row[2][0]) for row in made.itertuples(index=False)}
+    assert marks[HEADS[travel.SHUFFLED]] == ("↑", "=")
+    assert marks[HEADS[travel.DENSE]] == ("✓", "✗")
+    assert marks[HEADS[travel.RANDOM]] == ("↑", "↑")
+    assert marks[HEADS[travel.OWN]][1] == "↓"
+    assert made["1/8"].iloc[-1] == verdict.NOT_RUN
+    assert set(made["Seeds"]) == {"5"}
+
+
+def test_sentences_count_what_the_grid_holds(usual, foreign):
+    found = travel.journeys([*usual, *foreign])
+    own, controls, dense, sure = bullets(found)
+    assert "better at 0 of 2 rungs, worse at 1, the same within 0.5 points at 1, open at 0" in own
+    assert "than its rows shuffled at 1 of 2 rungs and worse at 0" in controls
+    assert "random places at 2 of 2 and worse at 0" in controls
+    assert "as good within 0.5 points at 1 of 2 rungs, worse at 1" in dense
+    assert "of 12 comparisons are decided, with 5 seeds" in sure and "1 were not run" in sure
+    said = limits(found)
+    assert said.startswith("IMDb and AG-news are 2 points") and "50.00 %" in said
+    (name, *_), table = (found[0].name,), origins(found)
+    assert set(table.index) == {name} and list(table["Words in both"]) == ["40 of 80"] * 2
+
+
+def test_without_a_foreign_mask_there_is_nothing(usual):
+    assert len(travelled([])) == 0 and len(travelled(usual)) == 0
+    assert ACROSS["travel"](usual) is None
+    assert "Do tickets travel" not in report.page(usual, ["imdb", "agnews"], {})
+
+
+def test_the_figure_shows_the_facts(usual, foreign):
+    records = [*usual, *foreign]
+    (axes,) = ACROSS["travel"](records).axes
+    (journey,) = travel.journeys(records)
+    asked = (travel.OWN, travel.SHUFFLED, travel.DENSE)
+    facts = [rung[question] for rung in journey.rungs for question in asked]
+    looks = styles.STATES | styles.BETTER
+    assert len({look["marker"] for look in looks.values()}) == len(looks), "apart in grey"
+    for y, (line, fact) in enumerate(zip(named(axes).values(), facts, strict=True)):
+        assert line.get_xydata()[0] == pytest.approx([100 * fact.interval.mean, y])
+        assert line.get_marker() == looks[fact.state]["marker"]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names[:3] == ["1/4 less own mask", "1/4 less rows shuffled", "1/4 less dense"]
+
+
+def test_the_rest_of_the_report_is_the_same_to_the_byte(usual, foreign, tmp_path):
+    plain, mixed = Store(tmp_path / "a" / "results"), Store(tmp_path / "b" / "results")
+    more = [*foreign, record("imdb", "cnn", "transferred", (0.5,), 0, source="agnews", epochs=3)]
+    for store, records in ((plain, usual), (mixed, [*usual, *more])):
+        for one in records:
+            store.put(one)
+        report.write(store, say=[].append)
+    one, other = (report.path_of(store).read_text() for store in (plain, mixed))
+    start, end = other.index("\n## Do tickets travel?\n"), other.index("\n## Beside the earlier")
+    assert other[:start] + other[end:] == one
+    assert "![foreign masks less own mask" in other[start:end] and "26 runs" not in other[:start]
+    pictures = {path.name for path in (mixed.root / "figures").iterdir()}
+    assert pictures - {path.name for path in (plain.root / "figures").iterdir()} == {
+        "travel.png", "travel.svg"
+    }  # fmt: skip
+    for path in (plain.root / "figures").glob("*.png"):
+        assert path.read_bytes() == (mixed.root / "figures" / path.name).read_bytes(), path.name
+
+
+def test_neither_grid_nor_curve_nor_tables_know_of_them(usual, foreign):
+    both = [*usual, *foreign]
+    assert groups.main(both) == groups.main(usual)
+    assert verdict.ladders(both) == verdict.ladders(usual)
+    assert differences(both).equals(differences(usual))
+    assert rungs(both).equals(rungs(usual)) and len(other_settings(both)) == 0
+    labels = {line.get_label() for axes in sparsity_curve(both).axes for line in axes.lines}
+    assert not any("transferred" in label for label in labels)
+    seen = frame(both)
+    assert not seen[seen.source == "agnews"].in_report.any()
+    assert seen[seen.source != "agnews"].in_report.all() and len(seen) == len(both)
+
+
+def test_other_protocols_seeds_and_directions_stand_apart(usual, foreign):
+    other = world({"lt": LT, "transferred": FOREIGN["transferred"]}, dataset="agnews",
+                  source="imdb", seeds=(0,))  # fmt: skip
+    loose = [replace_epochs(one) for one in foreign]
+    found = travel.journeys([*usual, *foreign, *other, *loose])
+    assert [one.name for one in found] == ["AG-news → IMDb CNN", "IMDb → AG-news CNN"]
+    assert found[0] == travel.journeys([*usual, *foreign])[0]
+    single = found[1].rungs[0][travel.OWN]
+    assert (single.state, single.seeds) == (verdict.OPEN, 1)
+
+
+def replace_epochs(one):
+    return replace(one, settings=replace(one.settings, batch_size=32))
+
+
+def test_one_arm_alone_is_enough_for_a_section(usual, foreign):
+    inner = [one for one in foreign if one.settings.arm == "transferred_inner"]
+    text = report.page([*usual, *inner], ["imdb", "agnews"], {})
+    assert HEADS[travel.INNER] in text and "40 of 80" in text
+    assert HEADS[travel.OWN] not in text
+
+
+def test_ladders_that_part_are_two_journeys(usual, foreign):
+    parted = world({"transferred": (0.0, -1.0)}, ladder=(0.4, 0.75), source="agnews")
+    found = travel.journeys([*usual, *foreign, *(one for one in parted if one.settings.rung)])
+    assert [[rung.sparsity for rung in one.rungs] for one in found] == [[0.75, 0.875], [0.4, 0.75]]
