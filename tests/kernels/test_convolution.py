@@ -71,12 +71,22 @@ def test_outputs_and_gradients_are_those_of_torch_layers(lengths, words, functio
         ([1, 400, 2, 37] * 75, {"words": 500}),  # more words than one block of rows
         ([3, 1, 8], {"widths": (1, 2, 9)}),
         ([30, 40], {"filters": 100, "size": 100, "words": 192}),
+        ([1, 50, 4], {"filters": 33}),  # some together, and one that is left
     ],
 )
 @pytest.mark.parametrize("function", [conv_max, conv_max_reference])
 def test_shapes_at_the_edges(lengths, shape, function):
     given_ = problem(lengths, **shape)
     assert_all_close(gradients(function, *given_), gradients(text_by_text, *given_))
+
+
+def test_each_width_may_have_filters_of_its_own_number():
+    table, index, offsets, weights, biases = problem([9, 1, 60], filters=40)
+    counts = 40, 3, 17
+    weights = [w.detach()[:n].requires_grad_() for w, n in zip(weights, counts, strict=True)]
+    biases = [b.detach()[:n].requires_grad_() for b, n in zip(biases, counts, strict=True)]
+    given_ = table, index, offsets, weights, biases
+    assert_all_close(gradients(conv_max, *given_), gradients(text_by_text, *given_))
 
 
 def test_gradcheck_in_double_precision():

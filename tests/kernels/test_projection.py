@@ -30,7 +30,9 @@ def product(table, width, seed):
     rows = arrange(table)
     out = np.full((len(rows.whole) + len(rows.some) + 1, width * side), np.nan, table.dtype)
     flat = weights.astype(table.dtype)
-    multiply_rows(table, rows, flat.reshape(-1), out)
+    multiply_rows(table[rows.whole].reshape(-1), table.reshape(-1), rows.some, rows.counts,
+                  rows.features.reshape(-1), table.shape[1], flat.reshape(-1), 0, out.shape[1],
+                  out.reshape(-1), 0)  # fmt: skip
     return rows, out[rows.places], flat.transpose(1, 0, 2).reshape(table.shape[1], -1)
 
 

@@ -271,10 +271,10 @@ def test_evaluation_stores_nothing_for_a_backward_pass(corpus, monkeypatch):
     monkeypatch.setattr(
         convolution, "_respond", lambda *a: stored.append(len(a[-1]) > 0) or respond(*a)
     )
-    for name, calls in (("lstm", 1), ("cnn", 3)):
+    for name in ("lstm", "cnn"):
         model, _ = built(small(name))
         stored.clear()
         training.evaluate(model, corpus.test)
-        assert stored == [False] * calls
+        assert stored == [False]
         model(next(batches(corpus.test, 8)))
-        assert stored[calls:] == [True] * calls
+        assert stored == [False, True]

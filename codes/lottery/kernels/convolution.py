@@ -12,13 +12,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 from torch import Tensor
 from torch.nn import functional
 
 from lottery.kernels.buffers import buffers
 from lottery.kernels.projection import arrange, multiply_rows
-from lottery.kernels.vectors import columns
+from lottery.kernels.vectors import columns, lanes_of
+from lottery.kernels.windows import best_window, together, together_of
 
 
 def conv_max(
@@ -79,25 +80,22 @@ class _ConvMax(torch.autograd.Function):
         weights, biases = parameters[: len(parameters) // 2], parameters[len(parameters) // 2 :]
         learning = any(ctx.needs_input_grad)
         words, places, bounds = _arrays(table, index, offsets)
-        shape = len(bounds) - 1, sum(len(bias) for bias in biases)
+        filters = np.array([len(bias) for bias in biases])
+        widths = np.array([weight.shape[2] for weight in weights])
+        shape = len(bounds) - 1, int(filters.sum())
         pooled = np.empty(shape, words.dtype)
         winners = np.empty(shape if learning else (0, shape[1]), np.int32)
-        taps = [_taps(weight.detach()) for weight in weights]
-        most = max(part.shape[0] * part.shape[2] for part in taps)
         rows = arrange(words)
-        count = len(rows.whole) + len(rows.some) + 1
-        lent = buffers.lend(count * most, table.dtype).numpy()
-        found = rows.places[places]
-        first = 0
-        for weight, bias, part in zip(weights, biases, taps, strict=True):
-            filters, _, width = weight.shape
-            own = slice(first, first + filters)
-            across = part.shape[0] * part.shape[2]
-            products = lent[: count * across].reshape(count, across)
-            multiply_rows(words, rows, part.numpy().reshape(-1), products)
-            added = bias.detach().contiguous().numpy()
-            _respond(products, added, found, bounds, width, pooled[:, own], winners[:, own])
-            first += filters
+        whole = words if len(rows.whole) == len(words) else words[rows.whole]
+        across = _across(filters, widths, table.dtype)
+        most, size = int(across.max()), words.shape[1]
+        threads = min(get_num_threads(), len(across))
+        room = (len(rows.whole) + len(rows.some) + 2 + size) * most
+        lent = buffers.lend(threads * room, table.dtype).numpy()
+        given = torch.cat([part.detach().flatten() for part in (*weights, *biases)]).numpy()
+        _respond(whole.reshape(-1), words.reshape(-1), rows.some, rows.counts,
+                 rows.features.reshape(-1), size, given, across, lent, threads,
+                 rows.places[places], bounds, widths, filters, pooled, winners)  # fmt: skip
         pooled = torch.from_numpy(pooled)
         if learning:
             ctx.winners = winners
@@ -110,19 +108,20 @@ class _ConvMax(torch.autograd.Function):
         table, index, offsets, pooled, *weights = ctx.saved_tensors
         words, places, bounds = _arrays(table, index, offsets)
         slope = grad.masked_fill(pooled <= 0, 0).contiguous().numpy()
-        dwords = np.zeros_like(words)
-        dweights, dbiases = [], []
-        first = 0
-        for weight in weights:
-            filters, size, width = weight.shape
-            own = slice(first, first + filters)
-            taps = weight.detach().permute(0, 2, 1).contiguous().numpy()
-            dtaps = np.zeros((filters, width, size), words.dtype)
-            winners = ctx.winners[:, own]
-            _spread(slope[:, own], winners, words, places, bounds, taps, dwords, dtaps)
-            dweights.append(torch.from_numpy(dtaps).transpose(1, 2).contiguous())
-            dbiases.append(torch.from_numpy(slope[:, own].sum(0)))
-            first += filters
+        filters = np.array([len(weight) for weight in weights])
+        widths = np.array([weight.shape[2] for weight in weights])
+        taps = [weight.detach().transpose(1, 2) for weight in weights]  # (filters, width, E)
+        given = torch.cat([part.flatten() for part in taps])
+        dwords, dgiven = np.empty_like(words), torch.zeros_like(given)
+        threads = max(get_num_threads(), 2)
+        _spread(slope, ctx.winners, words, places, bounds, widths, filters, given.numpy(),
+                threads, dwords, dgiven.numpy())  # fmt: skip
+        parts = dgiven.split([part.numel() for part in taps])
+        dweights = [
+            part.view(tap.shape).transpose(1, 2).contiguous()
+            for part, tap in zip(parts, taps, strict=True)
+        ]
+        dbiases = torch.from_numpy(slope.sum(0)).split(filters.tolist())
         return torch.from_numpy(dwords), None, None, *dweights, *dbiases
 
 
@@ -130,100 +129,126 @@ def _arrays(table: Tensor, index: Tensor, offsets: Tensor) -> tuple[np.ndarray, 
     return tuple(part.detach().contiguous().numpy() for part in (table, index, offsets))
 
 
-def _taps(weight: Tensor) -> Tensor:
-    """(F, E, w) -> (columns of taps / tile, E, tile): tap by tap, zeros up to a whole tile."""
-    filters, size, width = weight.shape
-    flat = weight.permute(1, 2, 0).reshape(size, width * filters)
-    flat = functional.pad(flat, (0, -flat.shape[1] % columns(weight.dtype)))
-    return flat.unflatten(1, (-1, columns(weight.dtype))).transpose(0, 1).contiguous()
+def _across(filters: np.ndarray, widths: np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    """Columns of each block: the taps of the filters that go `together`, up to a whole tile."""
+    step, tile = together(dtype.itemsize), columns(dtype)
+    firsts = np.arange(0, filters.max(), step)[:, None]
+    taps = ((filters - firsts).clip(0, step) * widths).sum(1)
+    return -(-taps // tile) * tile
+
+
+@njit(cache=True, nogil=True)
+def _pack(given, size, block, step, widths, filters, tile, across, out, o0):
+    """The block's matrix (across / tile, size, tile) at o0 of `out`: width by width, tap by
+    tap, then zeros. given: (filters, size, width) of each width, flat, one after the other."""
+    out[o0 : o0 + across * size] = 0
+    start, place = 0, 0
+    for width, count in zip(widths, filters):  # noqa: B905 (Numba knows no strict)
+        here = min(step, count - block * step)
+        for f in range(here):
+            source = start + (block * step + f) * size * width
+            for tap in range(width):
+                column = place + tap * here + f
+                sink = o0 + column // tile * size * tile + column % tile
+                for e in range(size):
+                    out[sink + e * tile] = given[source + e * width + tap]
+        place += width * max(here, 0)
+        start += count * size * width
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _respond(products, bias, index, offsets, width, pooled, winners):
-    """Pool each text's responses to the filters of one width; note the winners if there is room.
+def _respond(whole, rest, some, counts, features, size, given, across, lent, threads,
+             index, offsets, widths, filters, pooled, winners):  # fmt: skip
+    """Pool each text's responses to all filters; note the winners if there is room.
 
-    products (U, width * filters or more), tap by tap; pooled and winners (B, filters).
+    A block of filters at a time, so that its products (rows, columns) stay in the cache nearest to
+    the thread. Blocks are dealt to `threads` in turn, for the last one may be small. given: weights
+    as `_pack` takes them, then the biases.
     """
-    filters = len(bias)
-    noting = len(winners) > 0
-    for text in prange(len(offsets) - 1):
-        first, last = offsets[text], offsets[text + 1]
-        taps = min(width, last - first)
-        final = last - taps
-        best = np.full(filters, -np.inf, products.dtype)
-        winner = np.empty(filters, np.int32)
-        nothing = np.zeros(filters, products.dtype)
-        one = np.empty(filters, products.dtype)
-        two = np.empty(filters, products.dtype)
-        # Two windows at a time; of an odd number the last is seen twice, and the tie changes
-        # nothing. `not <=` lets a NaN through where `>` would hide it.
-        for window in range(first, final + 1, 2):
-            other = min(window + 1, final)
-            row, next_row = products[index[window]], products[index[other]]
-            a, b = row[:filters], next_row[:filters]
-            for f in range(filters):
-                one[f] = bias[f] + a[f]
-                two[f] = bias[f] + b[f]
-            for tap in range(1, taps - 1):
-                columns = slice(tap * filters, (tap + 1) * filters)
-                row, next_row = products[index[window + tap]], products[index[other + tap]]
-                a, b = row[columns], next_row[columns]
-                for f in range(filters):
-                    one[f] += a[f]
-                    two[f] += b[f]
-            if taps > 1:
-                columns = slice((taps - 1) * filters, taps * filters)
-                row = products[index[window + taps - 1]]
-                next_row = products[index[other + taps - 1]]
-                a, b = row[columns], next_row[columns]
-            else:
-                a = b = nothing
-            here, there = np.int32(window), np.int32(other)
-            if noting:
-                for f in range(filters):
-                    x, y = one[f] + a[f], two[f] + b[f]
-                    place = here if y <= x else there
-                    x = x if y <= x else y
-                    winner[f] = winner[f] if x <= best[f] else place
-                    best[f] = best[f] if x <= best[f] else x
-            else:
-                for f in range(filters):
-                    x, y = one[f] + a[f], two[f] + b[f]
-                    x = x if y <= x else y
-                    best[f] = best[f] if x <= best[f] else x
-        for f in range(filters):
-            pooled[text, f] = 0 if best[f] <= 0 else best[f]
-        if noting:
-            winners[text] = winner
+    step, tile = together_of(pooled), 4 * lanes_of(pooled)
+    room = len(lent) // threads
+    biases = len(given) - filters.sum()
+    for thread in prange(threads):
+        best, winner = np.empty(step, pooled.dtype), np.empty(step, np.int32)
+        bias = np.zeros(step, pooled.dtype)
+        for block in range(thread, len(across), threads):
+            taps, width_ = thread * room, across[block]
+            own = taps + width_ * size
+            _pack(given, size, block, step, widths, filters, tile, width_, lent, taps)
+            multiply_rows(whole, rest, some, counts, features, size,
+                          lent, taps, width_, lent, own)  # fmt: skip
+            start = block * step  # of this width's filters among all
+            for width, count in zip(widths, filters):  # noqa: B905
+                here = min(step, count - block * step)
+                for f in range(here):
+                    bias[f] = given[biases + start + f]
+                for text in range(len(offsets) - 1 if here > 0 else 0):
+                    begin, end = offsets[text], offsets[text + 1]
+                    used = min(width, end - begin)
+                    best_window(lent, own, width_, here, used, index, begin, end - used + 1,
+                                bias, best, winner)  # fmt: skip
+                    for f in range(here):
+                        pooled[text, start + f] = 0 if best[f] <= 0 else best[f]
+                    if len(winners):
+                        winners[text, start : start + here] = winner[:here]
+                own += width * max(here, 0)
+                start += count
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath={"contract"})
-def _spread(slope, winners, words, index, offsets, taps, dwords, dtaps):
-    """Add what the winning windows of one width send back to the words and to the taps.
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _to_words(slope, winners, index, offsets, widths, filters, given, dwords):
+    """dwords (U, E) = what the winning windows send back to their words."""
+    size = dwords.shape[1]
+    dwords[:] = 0
+    first, start = 0, 0
+    for width, count in zip(widths, filters):  # noqa: B905 (Numba knows no strict)
+        for text in range(len(slope)):
+            for f in range(count):
+                g = slope[text, first + f]
+                window = winners[text, first + f]
+                there = min(width, offsets[text + 1] - window) if g != 0 else 0
+                for tap in range(there):
+                    place = start + (f * width + tap) * size
+                    source, sink = given[place : place + size], dwords[index[window + tap]]
+                    for e in range(size):
+                        sink[e] += g * source[e]
+        first += count
+        start += count * size * width
 
-    slope and winners (B, filters); words and dwords (U, E); taps and dtaps (filters, width, E).
-    The two sums take the same time and touch nothing in common: one thread each.
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _to_taps(slope, winners, words, index, offsets, width, own, dtaps):
+    """dtaps (width, E), flat, zero before: what the windows of filter `own` send to its taps."""
+    size = words.shape[1]
+    for text in range(len(slope)):
+        g = slope[text, own]
+        window = winners[text, own]
+        there = min(width, offsets[text + 1] - window) if g != 0 else 0
+        for tap in range(there):
+            source, sink = words[index[window + tap]], dtaps[tap * size : (tap + 1) * size]
+            for e in range(size):
+                sink[e] += g * source[e]
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _spread(slope, winners, words, index, offsets, widths, filters, given, threads,
+            dwords, dgiven):  # fmt: skip
+    """What the winning windows send back to the words and to the weights.
+
+    slope and winners (B, all filters); words and dwords (U, E); given and dgiven: (filters,
+    width, E) of each width, flat, one after the other. The first thread has the words, which all
+    texts write to; the others share the filters.
     """
-    texts, filters = slope.shape
-    width, size = taps.shape[1:]
-    for side in prange(2):
-        if side == 0:
-            for text in range(texts):
-                for f in range(filters):
-                    g = slope[text, f]
-                    window = winners[text, f]
-                    there = min(width, offsets[text + 1] - window) if g != 0 else 0
-                    for tap in range(there):
-                        source, sink = taps[f, tap], dwords[index[window + tap]]
-                        for e in range(size):
-                            sink[e] += g * source[e]
+    size = words.shape[1]
+    for thread in prange(threads):
+        if thread == 0:
+            _to_words(slope, winners, index, offsets, widths, filters, given, dwords)
         else:
-            for f in range(filters):
-                for text in range(texts):
-                    g = slope[text, f]
-                    window = winners[text, f]
-                    there = min(width, offsets[text + 1] - window) if g != 0 else 0
-                    for tap in range(there):
-                        source, sink = words[index[window + tap]], dtaps[f, tap]
-                        for e in range(size):
-                            sink[e] += g * source[e]
+            own, start = 0, 0
+            for width, count in zip(widths, filters):  # noqa: B905
+                for _ in range(count):
+                    if own % (threads - 1) == thread - 1:
+                        _to_taps(slope, winners, words, index, offsets, width, own,
+                                 dgiven[start : start + size * width])  # fmt: skip
+                    own += 1
+                    start += size * width

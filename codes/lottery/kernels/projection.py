@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import njit, types
 from numba.extending import intrinsic
 
-from lottery.kernels.vectors import WORDS, Vector, element, lanes_of, project, sweep
+from lottery.kernels.vectors import WORDS, Vector, element, lanes_of, sweep, tiles
 
 # A row is multiplied whole if more than this share of it is not zero: one row by itself loads the
 # matrix again, where a tile shares it between rows.
@@ -45,20 +45,6 @@ def arrange(table: np.ndarray) -> Rows:
     places[whole] = np.arange(len(whole))
     places[some] = np.arange(len(whole), len(whole) + len(some))
     return Rows(whole, some, counts, features, places)
-
-
-def multiply_rows(table: np.ndarray, rows: Rows, weights: np.ndarray, out: np.ndarray) -> None:
-    """out (whole + some + 1, G) = the rows, one of zeros last, @ weights.
-
-    weights: flat (G / columns, E, columns), columns those of a tile.
-    """
-    whole = table if len(rows.whole) == len(table) else table[rows.whole]
-    width, count = out.shape[1], len(whole)
-    nothing = np.zeros(width, table.dtype)
-    project(whole.reshape(-1), table.shape[1], nothing, weights, out[:count].reshape(-1))
-    _project_some(table.reshape(-1), table.shape[1], rows.some, rows.counts,
-                  rows.features.reshape(-1), weights, width, out[count:-1].reshape(-1))  # fmt: skip
-    out[-1] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -122,14 +108,28 @@ def _few(typingctx, c, c0, a, a0, features, first, last, b, b0):
     return types.void(c, whole, a, whole, features, whole, whole, b, whole), build
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _project_some(table, size, rows, counts, features, weights, width, out):
+@njit(cache=True, nogil=True)
+def multiply_rows(whole, rest, some, counts, features, size, weights, w0, width, out, o0):
+    """out (len(whole) / size + len(some) + 1, width) from o0 = the rows, one of zeros last, times
+    the matrix (width / columns, size, columns) from w0 of `weights`, columns those of a tile.
+
+    whole: the rows to be multiplied whole, one after the other; rest: the table of the others,
+    which are its rows `some`, see `Rows`. Arrays but `some` and `counts` are flat.
+    """
     columns = 4 * lanes_of(out)
-    for piece in prange((len(rows) + WORDS - 1) // WORDS):
-        first, last = piece * WORDS, min((piece + 1) * WORDS, len(rows))
-        sweep("zero", (last - first) * width, out, first * width, out, 0, 0)
+    count = len(whole) // size
+    for piece in range((count + WORDS - 1) // WORDS):
+        first = piece * WORDS
+        rows = min(WORDS, count - first)
+        place = o0 + first * width
+        sweep("zero", rows * width, out, place, out, 0, 0)
         for block in range(width // columns):
-            for row in range(first, last):
-                begin = rows[row] * size
-                _few(out, row * width + block * columns, table, begin, features, begin,
-                     begin + counts[rows[row]], weights, block * size * columns)  # fmt: skip
+            tiles(rows, out, place + block * columns, width, whole, first * size, size, 1,
+                  weights, w0 + block * size * columns, columns, size)  # fmt: skip
+    place = o0 + count * width
+    sweep("zero", (len(some) + 1) * width, out, place, out, 0, 0)
+    for block in range(width // columns):
+        for row in range(len(some)):
+            begin = some[row] * size
+            _few(out, place + row * width + block * columns, rest, begin, features, begin,
+                 begin + counts[some[row]], weights, w0 + block * size * columns)  # fmt: skip
