@@ -45,6 +45,7 @@ from lottery import models
 from lottery.data import sources, tokens
 from lottery.data.batches import Split, batches
 from lottery.files import UserError, write_whole
+from lottery.kernels.vectors import VECTOR_BITS
 from lottery.pruning import masks
 from lottery.settings import Settings
 from lottery.training import device, epoch
@@ -548,6 +549,7 @@ def machine() -> dict[str, Any]:
         "machine.threads": numba.get_num_threads(),
         "machine.system": f"{platform.system()} {platform.machine()}",
         "machine.blas": ", ".join(blas) or "unknown",
+        "machine.vector_bits": VECTOR_BITS,  # of our kernels
         "machine.vectors": torch.backends.cpu.get_cpu_capability(),
         "machine.python": platform.python_version(),
         "machine.torch": torch.__version__,

@@ -8,21 +8,20 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from lottery.kernels.sparse import collect, multiply
-from lottery.kernels.vectors import (
-    DEPTH,
-    ROWS,
-    WORDS,
-    cell,
+from lottery.kernels.cells import (
+    MAX,
+    MEAN,
+    STATES,
     cell_back,
+    gates_and_cell,
     give_max,
-    lanes_of,
-    sweep,
+    state,
     take_max,
-    tiles,
+    together,
 )
-
-STATES, MAX, MEAN, LAST = range(4)  # what is given: every state, or the states pooled over a text
+from lottery.kernels.sparse import collect, multiply
+from lottery.kernels.turned import place_of, walk
+from lottery.kernels.vectors import DEPTH, ROWS, WORDS, fetch, lanes_of, sweep, tiles
 
 
 @njit(cache=True, nogil=True)
@@ -36,13 +35,18 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
     follow one another (for the backward pass); else a step takes the place of the last but one.
     """
     lanes = lanes_of(proj)
-    columns, width = 4 * lanes, 4 * units
+    columns, width, many = 4 * lanes, 4 * units, together(proj)
     rows = (len(order) - chunk + chunks - 1) // chunks
-    sweep("zero", rows * units, hidden, h * units, hidden, 0, 0)
-    sweep("zero", rows * units, cells, h * units, cells, 0, 0)
     home = h
+    ahead = np.empty(rows, np.int64)  # where the next step's words are
     alive = rows
     step = 0
+    if rows >= least and not keep and how != STATES:
+        step = walk(direction, directions, chunk, chunks, proj, index, offsets, order, h, kept,
+                    least, units, how, cells, hidden, out)  # fmt: skip
+    else:
+        sweep("zero", rows * units, hidden, h * units, hidden, 0, 0)
+        sweep("zero", rows * units, cells, h * units, cells, 0, 0)
     while True:
         while alive > 0:
             text = order[chunk + (alive - 1) * chunks]
@@ -54,18 +58,18 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
         after = h + alive if keep else 2 * home + rows - h
         for r in range(alive):
             text = order[chunk + r * chunks]
-            token = offsets[text] + step if direction == 0 else offsets[text + 1] - 1 - step
-            word = (index[token] * directions + direction) * width
+            word = place_of(index, offsets, text, step, direction, directions, width)
             # All of a row at once, and before the products: its way from memory is not waited for.
             sweep("copy", width, gates, (g + r) * width, proj, word, 0)
+            ahead[r] = place_of(index, offsets, text, step + 1, direction, directions, width)
         if alive >= least:
             multiply(alive, gates, g * width, width, hidden, h * units, units, units, kept,
-                     direction, width)  # fmt: skip
+                     direction, width, proj[:0])  # fmt: skip
             for r in range(alive):
                 for k in range(0, units, lanes):
-                    place = (after + r) * units + k
-                    cell(gates, (g + r) * width + 4 * k, cells, (h + r) * units + k, place,
-                         hidden, place)  # fmt: skip
+                    fetch(proj, ahead[r] + 4 * k)
+                    gates_and_cell(True, gates, (g + r) * width + 4 * k, lanes, cells,
+                                   (h + r) * units + k, (after + r) * units + k)  # fmt: skip
         else:
             pieces = (alive + ROWS - 1) // ROWS
             for block in range(units // lanes):
@@ -77,9 +81,16 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
                            hidden, (h + first) * units, units, 1,
                            weights, start, columns, units)  # fmt: skip
                     for r in range(first, last):
-                        place = (after + r) * units + block * lanes
-                        cell(gates, (g + r) * width + block * columns, cells,
-                              (h + r) * units + block * lanes, place, hidden, place)  # fmt: skip
+                        left = block * columns
+                        fetch(proj, ahead[r] + left)
+                        gates_and_cell(True, gates, (g + r) * width + left, lanes, cells,
+                                       (h + r) * units + block * lanes,
+                                       (after + r) * units + block * lanes)  # fmt: skip
+        for r in range(alive):
+            for k in range(0, units, many * lanes):
+                place = (after + r) * units + k
+                state(gates, (g + r) * width + 4 * k + 3 * lanes, columns, cells, place,
+                      hidden, place, lanes)  # fmt: skip
         for r in range(alive):
             text = order[chunk + r * chunks]
             x = (after + r) * units
@@ -94,7 +105,10 @@ def _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, o
                 if step == 0:
                     for k in range(y, y + units):
                         out[k] = -np.inf
-                take_max(units, out, pick, y, hidden, x, step)
+                if keep:
+                    take_max(units, out, pick, y, hidden, x, step)
+                else:
+                    sweep("max", units, out, y, hidden, x, 0)
             elif how == MEAN:
                 if step == 0:
                     sweep("zero", units, out, y, hidden, x, 0)
@@ -202,7 +216,7 @@ def _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
             sweep("zero", alive * units, dh, 0, dh, 0, 0)
             if alive >= least:
                 multiply(alive, dh, 0, units, dgates, here, stride, width, kept, direction,
-                         units)  # fmt: skip
+                         units, dh[:0])  # fmt: skip
             for block in range(0 if alive >= least else units // columns):
                 for first in range(0, width, DEPTH):
                     depth = min(DEPTH, width - first)
@@ -266,7 +280,7 @@ def words_back(dproj, seen, directions, width, weights, kept, dtable):
             if sparse and size > 0:
                 x = (direction * chunks * different + begin) * width
                 multiply(end - begin, dtable, begin * size, size, dproj, x, width, width, kept,
-                         direction, size)  # fmt: skip
+                         direction, size, dtable[:0])  # fmt: skip
             for block in range(0 if sparse else size // columns):
                 for first in range(0, width, DEPTH):
                     depth = min(DEPTH, width - first)
@@ -310,11 +324,9 @@ def project_kept(table, size, bias, directions, kept, out):
     for piece in prange((count + WORDS - 1) // WORDS):
         begin = piece * WORDS
         rows = min(WORDS, count - begin)
-        for row in range(begin, begin + rows):
-            sweep("copy", len(bias), out, row * len(bias), bias, 0, 0)
         for direction in range(directions):
             multiply(rows, out, begin * len(bias) + direction * width, len(bias),
-                     table, begin * size, size, size, kept, direction, width)  # fmt: skip
+                     table, begin * size, size, size, kept, direction, width, bias)  # fmt: skip
 
 
 @njit(parallel=True, cache=True, nogil=True)

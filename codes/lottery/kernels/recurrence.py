@@ -19,6 +19,9 @@ Where the time is saved:
   - Of a pruned matrix only the kept weights are multiplied (`sparse`), where the mask leaves few
     enough. States and the gradients of states and words are the same bits as with zeros in the
     dense kernels; those of the kept weights agree to rounding.
+  - The next step's words are on their way from memory while this step computes.
+  - Where no gradient is asked for, texts of like length go together, and the states of a pruned
+    layer stay as its products want them (`turned`).
 
 Work is divided into directions x chunks of texts, and never by the number of threads; every sum
 has a fixed order. Results are equal to the bit for any number of threads, and a text's states are
@@ -41,7 +44,7 @@ from torch.autograd.function import once_differentiable
 
 from lottery.kernels import lstm_steps as steps
 from lottery.kernels.buffers import buffers
-from lottery.kernels.lstm_steps import LAST, MAX, MEAN, STATES
+from lottery.kernels.cells import LAST, MAX, MEAN, STATES
 from lottery.kernels.packing import (
     Kept,
     flat,
@@ -52,7 +55,8 @@ from lottery.kernels.packing import (
     pad,
     padded,
 )
-from lottery.kernels.vectors import project
+from lottery.kernels.sparse import WIDE
+from lottery.kernels.vectors import columns, project
 
 _HOW = {"max": MAX, "mean": MEAN, "last": LAST}
 
@@ -111,6 +115,9 @@ class _Layer(torch.autograd.Function):
         lengths = np.diff(offsets.numpy())
         order = np.argsort(-lengths, kind="stable")
         chunks = _chunks(batch)
+        if not keep:
+            chunks = _chunks_of_answers(batch, dtype)
+            order = _alike(order, chunks)
         bases, rows = _bases(lengths[order], chunks, directions, keep)
         gates = buffers.lend(rows[0] * width, dtype)
         cells = buffers.lend(rows[1] * units, dtype)
@@ -190,6 +197,31 @@ class _Layer(torch.autograd.Function):
 def _chunks(batch: int) -> int:
     """Chunks of texts for each direction: enough for some cores, large enough for full tiles."""
     return min(max(batch // 32, 1), 16)
+
+
+def _chunks_of_answers(batch: int, dtype: torch.dtype) -> int:
+    """The same where nothing is kept: as large as `turned.walk` takes them.
+
+    Only sums of a backward pass go over texts, so that these chunks change no bit.
+    """
+    return -(-batch // min(32, WIDE * columns(dtype) // 4))
+
+
+def _alike(order: np.ndarray, chunks: int) -> np.ndarray:
+    """Texts, longest first, in another order: each chunk order[k::chunks] has like lengths.
+
+    Few rows then live on alone, so that vectors and tiles are full. Chunks of long and of short
+    texts alternate: threads that have some chunks side by side have equal work.
+    """
+    number = np.arange(chunks)
+    rank = np.where(number % 2 == 0, number // 2, chunks - 1 - number // 2)
+    out = np.empty_like(order)
+    start = 0
+    for chunk in np.argsort(rank):
+        places = out[chunk::chunks]
+        places[:] = order[start : start + len(places)]
+        start += len(places)
+    return out
 
 
 def _bases(lengths: np.ndarray, chunks: int, directions: int, keep: bool):

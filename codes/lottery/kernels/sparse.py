@@ -23,7 +23,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from lottery.kernels.vectors import Vector, element, lanes_of
+from lottery.kernels.vectors import Vector, as_it_is, element, lanes_of
 
 WIDE = 4  # vectors of rows that go together: as many sums as a register block has room for
 # A matrix is multiplied sparsely if it keeps at most this share of its weights. Decided by the
@@ -99,13 +99,7 @@ def _turn(typingctx, loaded, stored, x, x0, xr, out, o0, step):
         for r in range(v.lanes):
             pointer, there = row(x, xr, r, loaded)
             rows.append(builder.select(there, v.load(pointer), v.number(0.0)))
-        s = 1
-        while s < v.lanes:
-            for r in range(v.lanes):
-                if not r & s:
-                    low, high = rows[r], rows[r + s]
-                    rows[r], rows[r + s] = (_mixed(v, low, high, s, odd) for odd in (0, s))
-            s *= 2
+        rows = exchanged(v, rows)
         for r in reversed(range(v.lanes)):  # the last row is written last
             v.store(rows[r], row(out, step, r, stored)[0])
         return context.get_dummy_value()
@@ -114,8 +108,31 @@ def _turn(typingctx, loaded, stored, x, x0, xr, out, o0, step):
     return types.void(whole, whole, x, whole, whole, out, whole, whole), build
 
 
+def exchanged(v: Vector, rows: list) -> list:
+    """The columns of a square of lanes, from its rows.
+
+    Pieces of 16 bytes find their places as wholes, and then the numbers within by interleaving: of
+    both processors have instructions.
+    """
+    rows, inside = list(rows), 128 // v.bits
+    s = v.lanes // 2
+    while s >= inside:
+        for r in range(v.lanes):
+            if not r & s:
+                low, high = rows[r], rows[r + s]
+                rows[r], rows[r + s] = (_mixed(v, low, high, s, odd) for odd in (0, s))
+        s //= 2
+    for _ in range(inside.bit_length() - 1):
+        before = list(rows)
+        for q in range(0, v.lanes, inside):
+            for r in range(inside):
+                pair = before[q + r // 2], before[q + r // 2 + inside // 2]
+                rows[q + r] = _interleaved(v, *pair, r % 2)
+    return rows
+
+
 def _mixed(v: Vector, low, high, s: int, odd: int):
-    """Of two rows a step of the turn: runs of s numbers, in turn from the one and the other."""
+    """Of two rows a step of the exchange: runs of s numbers, in turn from the one and the other."""
     places = [
         (lane | odd if not lane & s else v.lanes + ((lane & ~s) | odd)) for lane in range(v.lanes)
     ]
@@ -123,12 +140,23 @@ def _mixed(v: Vector, low, high, s: int, odd: int):
     return v.builder.shuffle_vector(low, high, mask)
 
 
+def _interleaved(v: Vector, one, other, half: int):
+    """Numbers in turn from the one and the other: of each 16 bytes the first or second half."""
+    inside = 128 // v.bits
+    places = []
+    for lane in range(v.lanes):
+        place = lane // inside * inside + half * inside // 2 + lane % inside // 2
+        places.append(place + lane % 2 * v.lanes)
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), v.lanes), places)
+    return v.builder.shuffle_vector(one, other, mask)
+
+
 def _loop(builder, first, last, by: int, sums, body):
-    """Sums after body(k, sums) -> sums for k = first, first + by, ... below last; one at least."""
+    """Sums after body(k, sums) -> sums for k = first, first + by, ... below last."""
     before = builder.block
     block = builder.append_basic_block("kept")
     after = builder.append_basic_block("kept.end")
-    builder.branch(block)
+    builder.cbranch(builder.icmp_signed("<", first, last), block, after)
     builder.position_at_end(block)
     k = builder.phi(first.type)
     phis = [builder.phi(value.type) for value in sums]
@@ -139,9 +167,14 @@ def _loop(builder, first, last, by: int, sums, body):
     for phi, start, value in zip(phis, sums, new, strict=True):
         phi.add_incoming(start, before)
         phi.add_incoming(value, block)
-    builder.cbranch(builder.icmp_signed("<", following, last), block, after)
+    again = builder.cbranch(builder.icmp_signed("<", following, last), block, after)
+    again.set_metadata("llvm.loop", as_it_is(builder.module))
     builder.position_at_end(after)
-    return new
+    given = [builder.phi(value.type) for value in sums]
+    for phi, start, value in zip(given, sums, new, strict=True):
+        phi.add_incoming(start, before)
+        phi.add_incoming(value, block)
+    return given
 
 
 def _for_number(builder, number, most: int, build) -> None:
@@ -158,42 +191,51 @@ def _for_number(builder, number, most: int, build) -> None:
 
 
 @intrinsic
-def _add(typingctx, vectors, c, c0, a, a0, values, inputs, first, last):
-    """c[:] += sum_s values[s] a[inputs[s], :], s = first..last-1 in order, one at least.
+def add_kept(typingctx, vectors, c, c0, c1, a, a0, values, inputs, first, middle, last):
+    """c[:] += sum_s values[s] a[inputs[s], :] for two outputs at once, in the order of s.
 
-    c is `vectors` (1 to WIDE) vectors, and rows of a are WIDE vectors apart.
+    The first, at c0, has s = first..middle-1, and the other, at c1, s = middle..last-1, no fewer.
+    Their sums are `vectors` (1 to WIDE) vectors, and rows of a are WIDE vectors apart. One sum's
+    additions wait for one another: a second one fills the time.
     """
 
     def build(context, builder, signature, arguments):
-        vectors, c, c0, a, a0, values, inputs, first, last = arguments
+        vectors, c, c0, c1, a, a0, values, inputs, first, middle, last = arguments
         kinds = signature.args
         v = Vector(builder, kinds[1].dtype)
         zero = ir.Constant(first.type, 0)
-        c = element(context, builder, kinds[1], c, c0)
-        a = element(context, builder, kinds[3], a, a0)
-        values = element(context, builder, kinds[5], values, zero)
-        inputs = element(context, builder, kinds[6], inputs, zero)
+        c0, c1 = (element(context, builder, kinds[1], c, start) for start in (c0, c1))
+        a = element(context, builder, kinds[4], a, a0)
+        values = element(context, builder, kinds[6], values, zero)
+        inputs = element(context, builder, kinds[7], inputs, zero)
+        fewer = builder.sub(middle, first)
 
         def some(count):
             def at(start, q):
                 return builder.gep(start, [ir.Constant(first.type, q * v.lanes)])
 
-            def body(s, sums):
+            def plus(s, sums):
                 value = v.spread(builder.load(builder.gep(values, [s])))
                 k = builder.sext(builder.load(builder.gep(inputs, [s])), first.type)
                 line = builder.gep(a, [builder.mul(k, ir.Constant(k.type, WIDE * v.lanes))])
                 return [v.fma(v.load(at(line, q)), value, total) for q, total in enumerate(sums)]
 
-            targets = [at(c, q) for q in range(count)]
-            new = _loop(builder, first, last, 1, [v.load(target) for target in targets], body)
-            for value, target in zip(new, targets, strict=True):
+            def both(s, sums):
+                return plus(s, sums[:count]) + plus(builder.add(s, fewer), sums[count:])
+
+            targets = [at(c, q) for c in (c0, c1) for q in range(count)]
+            sums = [v.load(target) for target in targets]
+            sums = _loop(builder, first, middle, 1, sums, both)
+            rest = _loop(builder, builder.add(middle, fewer), last, 1, sums[count:], plus)
+            for value, target in zip(sums[:count] + rest, targets, strict=True):
                 v.store(value, target)
 
         _for_number(builder, vectors, WIDE, some)
         return context.get_dummy_value()
 
     whole = types.intp
-    return types.void(whole, c, whole, a, whole, values, inputs, whole, whole), build
+    arguments = whole, c, whole, whole, a, whole, values, inputs, whole, whole, whole
+    return types.void(*arguments), build
 
 
 @intrinsic
@@ -288,8 +330,10 @@ def turn_back(rows, columns, x, x0, step, out, o0, outr):
 
 
 @njit(cache=True, nogil=True)
-def multiply(rows, c, c0, cr, a, a0, ar, size, kept, direction, count):
+def multiply(rows, c, c0, cr, a, a0, ar, size, kept, direction, count, bias):
     """c[r, :] += weights a[r, :size], for the `count` outputs of a direction.
+
+    With a bias (of all directions' outputs, else empty) c[r, :] = bias + weights a[r, :size].
 
     c0, cr, a0, ar: the first elements and the steps from row to row, as `tile` has them; size and
     count: whole numbers of vectors and of blocks. kept: outputs, firsts and inputs of a Pattern of
@@ -307,13 +351,17 @@ def multiply(rows, c, c0, cr, a, a0, ar, size, kept, direction, count):
         turn(height, size, a, a0 + top * ar, ar, scratch, lines, wide)
         for left in range(0, count, block):
             first = direction * count + left
-            if firsts[first] == firsts[first + block]:
+            if len(bias) > 0:
+                for k in range(block):
+                    scratch[sums + k * wide : sums + (k + 1) * wide] = bias[first + k]
+            elif firsts[first] == firsts[first + block]:
                 continue
-            turn(height, block, c, c0 + top * cr + left, cr, scratch, sums, wide)
-            for j in range(first, first + block):
-                if firsts[j] < firsts[j + 1]:
-                    _add(vectors, scratch, sums + (outputs[j] - left) * wide, scratch, lines,
-                         values, inputs, firsts[j], firsts[j + 1])  # fmt: skip
+            else:
+                turn(height, block, c, c0 + top * cr + left, cr, scratch, sums, wide)
+            for j in range(first, first + block, 2):
+                add_kept(vectors, scratch, sums + (outputs[j] - left) * wide,
+                         sums + (outputs[j + 1] - left) * wide, scratch, lines, values, inputs,
+                         firsts[j], firsts[j + 1], firsts[j + 2])  # fmt: skip
             turn_back(height, block, scratch, sums, wide, c, c0 + top * cr + left, cr)
 
 

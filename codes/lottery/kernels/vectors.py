@@ -22,6 +22,7 @@ elif _FEATURES.get("avx"):
 else:
     _BYTES, ROWS = 16, 6 if binding.get_default_triple().startswith(("aarch64", "arm64")) else 3
 
+_LINE = 64  # bytes of a cache's line
 VECTOR_BITS = 8 * _BYTES
 DEPTH = 128  # rows of a product's inner dimension that stay in the first-level cache
 WORDS = 96  # rows of the table in one piece of work
@@ -76,52 +77,80 @@ class Vector:
     def div(self, a, b):
         return self.builder.fdiv(a, b)
 
-    def expm1(self, x, bound: float):
-        """exp(x) - 1 for |x| clamped to `bound`; NaN stays NaN.
+    def larger(self, old, new):
+        """The larger of both, `new` where one is NaN; and where it is `new`."""
+        more = self.builder.fcmp_unordered(">", new, old)
+        return self.builder.select(more, new, old), more
+
+    def expm1(self, xs, bounds):
+        """exp(x) - 1 for each x of `xs`, |x| clamped to its of `bounds`; NaN stays NaN.
 
         x = n ln 2 + r, |r| <= ln 2 / 2; exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1), so that small x
-        keep their relative precision; exp(r) - 1 by its Taylor series.
+        keep their relative precision; exp(r) - 1 by its Taylor series. Each operation is done for
+        all before the next: one x's wait for one another, and a processor looks but little ahead.
         """
         single = self.bits == 32
         degree, mantissa, bias = (7, 23, 127) if single else (13, 52, 1023)
-        for edge, past in ((-bound, "<"), (bound, ">")):
-            edge = self.number(edge)
-            x = self.builder.select(self.builder.fcmp_ordered(past, x, edge), edge, x)
+        for sign, past in ((-1, "<"), (1, ">")):
+            edges = [self.number(sign * bound) for bound in bounds]
+            xs = [
+                self.builder.select(self.builder.fcmp_ordered(past, x, edge), edge, x)
+                for x, edge in zip(xs, edges, strict=True)
+            ]
         # Adding 1.5 * 2^mantissa rounds to a whole number and leaves it in the lowest bits.
-        magic = self.number(1.5 * 2.0**mantissa)
-        shifted = self.fma(x, self.number(1.4426950408889634), magic)
-        n = self.sub(shifted, magic)
+        magic, one = self.number(1.5 * 2.0**mantissa), self.number(1.0)
+        shifted = [self.fma(x, self.number(1.4426950408889634), magic) for x in xs]
+        ns = [self.sub(s, magic) for s in shifted]
         high, low = (0.693145751953125, 1.4286068203094172e-06) if single else _LN2
-        r = self.fma(n, self.number(-low), self.fma(n, self.number(-high), x))
+        rs = [self.fma(n, self.number(-high), x) for n, x in zip(ns, xs, strict=True)]
+        rs = [self.fma(n, self.number(-low), r) for n, r in zip(ns, rs, strict=True)]
         factorial = [1.0]
         for k in range(1, degree + 1):
             factorial.append(factorial[-1] * k)
-        series = self.number(1 / factorial[degree])
+        series = [self.number(1 / factorial[degree])] * len(xs)
         for k in range(degree - 1, 1, -1):
-            series = self.fma(series, r, self.number(1 / factorial[k]))
-        p = self.fma(self.mul(r, r), series, r)
-        exponent = self.builder.shl(
-            self.builder.bitcast(shifted, self.integer), self.whole(mantissa)
-        )
-        power = self.builder.add(exponent, self.whole(bias << mantissa))
-        power = self.builder.bitcast(power, self.type)
-        return self.fma(power, p, self.sub(power, self.number(1.0)))
+            term = self.number(1 / factorial[k])
+            series = [self.fma(s, r, term) for s, r in zip(series, rs, strict=True)]
+        squares = [self.mul(r, r) for r in rs]
+        ps = [self.fma(q, s, r) for q, s, r in zip(squares, series, rs, strict=True)]
+        bits = [self.builder.bitcast(s, self.integer) for s in shifted]
+        bits = [self.builder.shl(s, self.whole(mantissa)) for s in bits]
+        bits = [self.builder.add(s, self.whole(bias << mantissa)) for s in bits]
+        powers = [self.builder.bitcast(s, self.type) for s in bits]
+        return [
+            self.fma(power, p, self.sub(power, one)) for power, p in zip(powers, ps, strict=True)
+        ]
 
-    def sigmoid(self, x):
-        grown = self.expm1(self.sub(self.number(-0.0), x), 87.0 if self.bits == 32 else 700.0)
-        return self.div(self.number(1.0), self.add(grown, self.number(2.0)))
+    def gates(self, i, f, g, o):
+        """sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)."""
+        three = [self.sub(self.number(-0.0), x) for x in (i, f, o)]
+        bound = 87.0 if self.bits == 32 else 700.0
+        i, f, g, o = self.expm1([*three[:2], self.add(g, g), three[2]], [bound, bound, 40.0, bound])
+        one, two = self.number(1.0), self.number(2.0)
+        i, f, o = (self.div(one, self.add(grown, two)) for grown in (i, f, o))
+        return i, f, self.div(g, self.add(g, two)), o
 
-    def tanh(self, x):
-        grown = self.expm1(self.add(x, x), 40.0)
-        return self.div(grown, self.add(grown, self.number(2.0)))
+    def tanh(self, xs):
+        """Of each of `xs`."""
+        two = self.number(2.0)
+        grown = self.expm1([self.add(x, x) for x in xs], [40.0] * len(xs))
+        return [self.div(y, self.add(y, two)) for y in grown]
 
 
 # ln 2 in two parts, the first with enough zero bits that n times it is exact
 _LN2 = (0.6931471803691238, 1.9082149292705877e-10)
 
 
+def as_it_is(module: ir.Module) -> ir.MDValue:
+    """A mark on a loop: not to be unrolled. What is unrolled takes longer to compile."""
+    off = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    mark = module.add_metadata([ir.Constant(ir.IntType(32), len(module.metadata))])
+    mark.operands = mark, off  # its own first operand, so that each loop has one of its own
+    return mark
+
+
 @contextmanager
-def _vectors(builder, count, lanes):
+def vectors(builder, count, lanes):
     """A loop over 0, lanes, 2 lanes, ... below `count` (> 0)."""
     before = builder.block
     body = builder.append_basic_block("sweep")
@@ -133,7 +162,8 @@ def _vectors(builder, count, lanes):
     following = builder.add(k, ir.Constant(count.type, lanes))
     k.add_incoming(ir.Constant(count.type, 0), before)
     k.add_incoming(following, body)
-    builder.cbranch(builder.icmp_signed("<", following, count), body, after)
+    again = builder.cbranch(builder.icmp_signed("<", following, count), body, after)
+    again.set_metadata("llvm.loop", as_it_is(builder.module))
     builder.position_at_end(after)
 
 
@@ -151,6 +181,25 @@ def lanes_of(typingctx, array):
         return context.get_constant(types.intp, count)
 
     return types.intp(array), build
+
+
+@intrinsic
+def fetch(typingctx, array, start):
+    """Have four vectors of `array` on their way to the second-level cache."""
+
+    def build(context, builder, signature, arguments):
+        array, start = arguments
+        place = element(context, builder, signature.args[0], array, start)
+        number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        place = builder.bitcast(place, byte)
+        for line in range(0, 4 * _BYTES, _LINE):
+            at = builder.gep(place, [ir.Constant(start.type, line)])
+            builder.call(function, [at, *(ir.Constant(number, k) for k in (0, 2, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), build
 
 
 @intrinsic(prefer_literal=True)
@@ -201,7 +250,8 @@ def tile(typingctx, rows, c, c0, cr, a, a0, ar, ak, b, b0, bk, depth):
             for q in range(4):
                 sums[r][q].add_incoming(first[r][q], before)
                 sums[r][q].add_incoming(new[r][q], body)
-        builder.cbranch(builder.icmp_signed("<", following, depth), body, after)
+        again = builder.cbranch(builder.icmp_signed("<", following, depth), body, after)
+        again.set_metadata("llvm.loop", as_it_is(builder.module))
         builder.position_at_end(after)
         for r in range(count):
             for q in range(4):
@@ -212,70 +262,11 @@ def tile(typingctx, rows, c, c0, cr, a, a0, ar, ak, b, b0, bk, depth):
     return types.void(rows, c, whole, whole, a, whole, whole, whole, b, whole, whole, whole), build
 
 
-@intrinsic
-def cell(typingctx, gates, g0, cells, before, after, hidden, h0):
-    """One vector of units, one step: gates (sums -> activations, in place), c_t and h_t."""
-
-    def build(context, builder, signature, arguments):
-        gates, g0, cells, before, after, hidden, h0 = arguments
-        kinds = signature.args
-        v = Vector(builder, kinds[0].dtype)
-        gates = element(context, builder, kinds[0], gates, g0)
-        gates = [builder.gep(gates, [ir.Constant(g0.type, q * v.lanes)]) for q in range(4)]
-        i, f, g, o = (
-            v.tanh(v.load(p)) if q == 2 else v.sigmoid(v.load(p)) for q, p in enumerate(gates)
-        )
-        previous = v.load(element(context, builder, kinds[2], cells, before))
-        c = v.fma(f, previous, v.mul(i, g))
-        for value, place in zip((i, f, g, o), gates, strict=True):
-            v.store(value, place)
-        v.store(c, element(context, builder, kinds[2], cells, after))
-        v.store(v.mul(o, v.tanh(c)), element(context, builder, kinds[5], hidden, h0))
-        return context.get_dummy_value()
-
-    whole = types.intp
-    return types.void(gates, whole, cells, whole, whole, hidden, whole), build
-
-
-@intrinsic
-def cell_back(typingctx, gates, g0, cells, before, dh, dc, d0, dgates, dg0):
-    """The gradients of `cell`: dgates from dh and dc; dc becomes the gradient of c_{t-1}."""
-
-    def build(context, builder, signature, arguments):
-        gates, g0, cells, before, dh, dc, d0, dgates, dg0 = arguments
-        kinds = signature.args
-        v = Vector(builder, kinds[0].dtype)
-
-        def four(kind, array, start):
-            start = element(context, builder, kind, array, start)
-            return [builder.gep(start, [ir.Constant(g0.type, q * v.lanes)]) for q in range(4)]
-
-        i, f, g, o = (v.load(p) for p in four(kinds[0], gates, g0))
-        previous = v.load(element(context, builder, kinds[2], cells, before))
-        tanh = v.tanh(v.fma(f, previous, v.mul(i, g)))
-        one = v.number(1.0)
-        dh = v.load(element(context, builder, kinds[4], dh, d0))
-        dc_place = element(context, builder, kinds[5], dc, d0)
-        dc = v.mul(v.mul(dh, o), v.sub(one, v.mul(tanh, tanh)))
-        dc = v.add(dc, v.load(dc_place))
-        gradients = (
-            v.mul(v.mul(dc, g), v.mul(i, v.sub(one, i))),
-            v.mul(v.mul(dc, previous), v.mul(f, v.sub(one, f))),
-            v.mul(v.mul(dc, i), v.sub(one, v.mul(g, g))),
-            v.mul(v.mul(dh, tanh), v.mul(o, v.sub(one, o))),
-        )
-        for value, place in zip(gradients, four(kinds[7], dgates, dg0), strict=True):
-            v.store(value, place)
-        v.store(v.mul(dc, f), dc_place)
-        return context.get_dummy_value()
-
-    whole = types.intp
-    return types.void(gates, whole, cells, whole, dh, dc, whole, dgates, whole), build
-
-
 @intrinsic(prefer_literal=True)
 def sweep(typingctx, name, count, x, x0, y, y0, value):
-    """x[k] = 0 | y[k], or x[k] += value y[k], for `count` numbers, a whole number of vectors.
+    """x[k] = 0 | y[k] | the larger of x[k] and y[k], or x[k] += value y[k], for `count` numbers.
+
+    These are a whole number of vectors. NaN counts as the larger.
 
     An own loop, since Numba's checks for negative indices keep LLVM from a plain one.
     """
@@ -286,6 +277,8 @@ def sweep(typingctx, name, count, x, x0, y, y0, value):
             v.store(v.number(0.0), x)
         elif what == "copy":
             v.store(v.load(y), x)
+        elif what == "max":
+            v.store(v.larger(v.load(x), v.load(y))[0], x)
         else:
             v.store(v.fma(value, v.load(y), v.load(x)), x)
 
@@ -296,59 +289,12 @@ def sweep(typingctx, name, count, x, x0, y, y0, value):
         value = v.spread(context.cast(builder, value, kinds[6], kinds[2].dtype))
         x = element(context, builder, kinds[2], x, x0)
         y = element(context, builder, kinds[4], y, y0)
-        with _vectors(builder, count, v.lanes) as k:
+        with vectors(builder, count, v.lanes) as k:
             step(v, builder.gep(x, [k]), builder.gep(y, [k]), value)
         return context.get_dummy_value()
 
     whole = types.intp
     return types.void(name, whole, x, whole, y, whole, value), build
-
-
-def _over_time(y, pick, x, body):
-    """An intrinsic of max-pooling: `body` on the vectors of y and pick (at y0) and x (at x0).
-
-    Its arguments are count, y, pick, y0, x, x0 and the step in time.
-    """
-
-    def build(context, builder, signature, arguments):
-        count, y, pick, y0, x, x0, step = arguments
-        kinds = signature.args
-        v = Vector(builder, kinds[1].dtype)
-        steps = v.spread(builder.trunc(step, ir.IntType(32)))
-        y = element(context, builder, kinds[1], y, y0)
-        pick = element(context, builder, kinds[2], pick, y0)
-        x = element(context, builder, kinds[4], x, x0)
-        with _vectors(builder, count, v.lanes) as k:
-            body(v, *(builder.gep(place, [k]) for place in (y, pick, x)), steps)
-        return context.get_dummy_value()
-
-    whole = types.intp
-    return types.void(whole, y, pick, whole, x, whole, whole), build
-
-
-@intrinsic
-def take_max(typingctx, count, out, pick, y0, hidden, x0, step):
-    """out = max(out, hidden) and where hidden is the larger, or NaN, pick = step."""
-
-    def body(v, out, pick, hidden, steps):
-        old, new = v.load(out), v.load(hidden)
-        more = v.builder.fcmp_unordered(">", new, old)
-        v.store(v.builder.select(more, new, old), out)
-        v.store(v.builder.select(more, steps, v.load(pick, steps.type)), pick)
-
-    return _over_time(out, pick, hidden, body)
-
-
-@intrinsic
-def give_max(typingctx, count, grad, pick, y0, dh, x0, step):
-    """dh += grad where pick == step."""
-
-    def body(v, grad, pick, dh, steps):
-        here = v.builder.icmp_signed("==", v.load(pick, steps.type), steps)
-        more = v.builder.select(here, v.load(grad), v.number(0.0))
-        v.store(v.add(v.load(dh), more), dh)
-
-    return _over_time(grad, pick, dh, body)
 
 
 def columns(dtype: torch.dtype) -> int:
