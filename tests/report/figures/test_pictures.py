@@ -16,6 +16,7 @@ from lottery.report.figures import axes as shared
 from lottery.report.figures import styles
 
 FAILED = {"test_loss": None, "test_accuracy": None, "test_correct": "", "best_epoch": 0}
+TRAVELLING = ("transferred", "transferred_shuffled")
 CASES = {
     "one rung": study(),
     "ladder": study(ladder=LADDER, seeds=(0, 1, 2)),
@@ -33,6 +34,10 @@ CASES = {
     "fallen": world({"lt": (0.2, -0.4, -30), "random": (-1, -2, -39)}, seeds=(0, 1, 2)),
     "three pairs": [*study(ladder=LADDER), *study("agnews", models=("cnn",), seeds=(0, 1))],
     "failed": [*study(), replace(record(arm="lt", ladder=(0.5,), seed=9), failed="nan", **FAILED)],
+    "travel": [
+        *world({"lt": (-0.1, -0.4)}, seeds=(0, 1)),
+        *world(dict.fromkeys(TRAVELLING, (-0.2, -2)), seeds=(0, 1), source="agnews")[2:],
+    ],
     "dense": [record()],
     "none": [],
 }
@@ -40,6 +45,7 @@ DRAW = figures.PICTURES | figures.ACROSS | {"learning": figures.learning_curves}
 DRAWN = {  # beside the sparsity curve and the forest, which all but two have
     "recipes": {"decay", "words"},
     "full": {"densities"},
+    "travel": {"travel"},
 }
 
 
@@ -123,7 +129,7 @@ def test_an_unknown_layer_has_its_tensors_name():
 
 @pytest.mark.parametrize("kind", DRAW)
 def test_a_picture_is_saved_whole_and_the_same_twice(tmp_path, kind):
-    name = "full" if kind == "densities" else "recipes"
+    name = {"densities": "full", "travel": "travel"}.get(kind, "recipes")
     for run in ("one", "two"):
         assert figures.save(drawn(kind, name), tmp_path / run / "a.png")
     one, two = ({p.name: p.read_bytes() for p in (tmp_path / r).iterdir()} for r in ("one", "two"))
