@@ -29,7 +29,8 @@ test: .venv/ready
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python tests/helpers/compiled.py
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Three on two cores: the tests that start processes wait for them half of the time.
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 week9: .venv/ready
 	$(BIN)/python notebooks/execute.py notebooks/imdb.ipynb notebooks/imdb.ipynb

@@ -16,6 +16,11 @@ settings.register_profile("search", max_examples=2000, deadline=None)
 settings.load_profile("same")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests start processes come first, lest a long one is left at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("process") is None)
+
+
 @pytest.fixture(autouse=True)
 def _two_threads():
     use("cpu", 2)
