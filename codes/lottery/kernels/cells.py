@@ -79,7 +79,7 @@ def state(typingctx, gates, o0, apart, cells, c0, hidden, h0, step):
 
 @intrinsic
 def cell_back(typingctx, gates, g0, cells, before, dh, dc, d0, dgates, dg0):
-    """The gradients of `cell`: dgates from dh and dc; dc becomes the gradient of c_{t-1}."""
+    """Back through `state` and `gates_and_cell`: dgates from dh and dc; dc then is c_{t-1}'s."""
 
     def build(context, builder, signature, arguments):
         gates, g0, cells, before, dh, dc, d0, dgates, dg0 = arguments

@@ -87,8 +87,7 @@ def best_window(
 
         builder.position_at_end(compare_)
         here = v.spread(builder.trunc(window, small))
-        more = [builder.fcmp_unordered(">", x, y) for x, y in zip(new, old, strict=True)]
-        highest = [builder.select(*three) for three in zip(more, new, old, strict=True)]
+        highest, more = zip(*map(v.larger, old, new), strict=True)
         won = [builder.select(m, here, p) for m, p in zip(more, places_, strict=True)]
         following = builder.add(window, one)
         window.add_incoming(first, before)
