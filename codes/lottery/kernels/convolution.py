@@ -9,6 +9,7 @@ carries a gradient.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -80,14 +81,12 @@ class _ConvMax(torch.autograd.Function):
         weights, biases = parameters[: len(parameters) // 2], parameters[len(parameters) // 2 :]
         learning = any(ctx.needs_input_grad)
         words, places, bounds = _arrays(table, index, offsets)
-        filters = np.array([len(bias) for bias in biases])
-        widths = np.array([weight.shape[2] for weight in weights])
+        filters, widths, across = _layout(_shapes(weights), table.dtype)
         shape = len(bounds) - 1, int(filters.sum())
         pooled = np.empty(shape, words.dtype)
         winners = np.empty(shape if learning else (0, shape[1]), np.int32)
         rows = arrange(words)
         whole = words if len(rows.whole) == len(words) else words[rows.whole]
-        across = _across(filters, widths, table.dtype)
         most, size = int(across.max()), words.shape[1]
         threads = min(get_num_threads(), len(across))
         room = (len(rows.whole) + len(rows.some) + 2 + size) * most
@@ -108,8 +107,7 @@ class _ConvMax(torch.autograd.Function):
         table, index, offsets, pooled, *weights = ctx.saved_tensors
         words, places, bounds = _arrays(table, index, offsets)
         slope = grad.masked_fill(pooled <= 0, 0).contiguous().numpy()
-        filters = np.array([len(weight) for weight in weights])
-        widths = np.array([weight.shape[2] for weight in weights])
+        filters, widths, _ = _layout(_shapes(weights), table.dtype)
         taps = [weight.detach().transpose(1, 2) for weight in weights]  # (filters, width, E)
         given = torch.cat([part.flatten() for part in taps])
         dwords, dgiven = np.empty_like(words), torch.zeros_like(given)
@@ -129,12 +127,19 @@ def _arrays(table: Tensor, index: Tensor, offsets: Tensor) -> tuple[np.ndarray, 
     return tuple(part.detach().contiguous().numpy() for part in (table, index, offsets))
 
 
-def _across(filters: np.ndarray, widths: np.ndarray, dtype: torch.dtype) -> np.ndarray:
-    """Columns of each block: the taps of the filters that go `together`, up to a whole tile."""
+def _shapes(weights: Sequence[Tensor]) -> tuple[tuple[int, int], ...]:
+    return tuple((len(weight), weight.shape[2]) for weight in weights)
+
+
+@lru_cache
+def _layout(shapes: tuple[tuple[int, int], ...], dtype: torch.dtype) -> tuple[np.ndarray, ...]:
+    """Filters of each width, the widths, and the columns of each block: the taps of the filters
+    that go `together`, up to a whole tile."""
+    filters, widths = np.array(shapes).T.copy()
     step, tile = together(dtype.itemsize), columns(dtype)
     firsts = np.arange(0, filters.max(), step)[:, None]
     taps = ((filters - firsts).clip(0, step) * widths).sum(1)
-    return -(-taps // tile) * tile
+    return filters, widths, -(-taps // tile) * tile
 
 
 @njit(cache=True, nogil=True)

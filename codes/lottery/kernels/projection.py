@@ -29,7 +29,7 @@ class Rows(NamedTuple):
     whole: np.ndarray  # int64
     some: np.ndarray  # int64
     counts: np.ndarray  # int32 (U,) how many features of each row are not zero
-    features: np.ndarray  # int32 (U, E): which, in their order, at each row's begin
+    features: np.ndarray  # int32 (U, E): which, in their order, at the begin of each row of `some`
     places: np.ndarray  # int32 (U,) of each row in the product
 
 
@@ -37,8 +37,9 @@ def arrange(table: np.ndarray) -> Rows:
     """The rows of `table` (U, E)."""
     counts = np.empty(len(table), np.int32)
     features = np.empty(table.shape, np.int32)
-    _hold(table, counts, features)
-    is_whole = counts > SHARE * table.shape[1]
+    few = int(SHARE * table.shape[1])
+    _hold(table, few, counts, features)
+    is_whole = counts > few
     is_some = ~is_whole & (counts > 0)
     whole, some = is_whole.nonzero()[0], is_some.nonzero()[0]
     places = np.full(len(table), len(whole) + len(some), np.int32)
@@ -48,16 +49,20 @@ def arrange(table: np.ndarray) -> Rows:
 
 
 @njit(cache=True, nogil=True)
-def _hold(table, counts, features):
-    """Count what is not zero in each row (NaN is not), and list where."""
+def _hold(table, few, counts, features):
+    """Count what is not zero in each row (NaN is not), and list where in rows of up to `few`."""
     for row in range(len(table)):
-        count = 0
-        for k in range(table.shape[1]):
-            features[row, count] = k
-            count += table[row, k] != 0
-            if count == table.shape[1]:
-                break
+        count = np.int32(0)
+        for value in table[row]:
+            count += np.int32(value != 0)
         counts[row] = count
+        if 0 < count <= few:
+            place = 0
+            for k in range(table.shape[1]):
+                features[row, place] = k
+                place += table[row, k] != 0
+                if place == count:
+                    break
 
 
 @intrinsic
