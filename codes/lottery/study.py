@@ -111,6 +111,13 @@ class Study:
         """
         return run_all([self], arms, Shard.read(shard))
 
+    def records(self, runs: Iterable[Settings] | None = None) -> list[Record]:
+        """The records that are there of `runs` (default: all of the study). Trains nothing."""
+        runs = self.plan() if runs is None else runs
+        own = [s for s in runs if s.dataset == self.asked.dataset]  # not those that gave a mask
+        found = map(self.shelf.record, own)
+        return [record for record in found if record is not None and not record.failed]
+
     def run_here(self, pending: Sequence[Settings]) -> None:
         """Train these runs one after the other in this process."""
         waited = set()
@@ -252,13 +259,7 @@ def run_all(
     else:
         for study, runs in asked:
             study.run_here(runs)
-    found = [
-        study.shelf.record(settings)
-        for study, runs in planned
-        for settings in runs
-        if settings.dataset == study.asked.dataset  # not those that only gave a mask
-    ]
-    return [record for record in found if record is not None and not record.failed]
+    return [record for study, runs in planned for record in study.records(runs)]
 
 
 @contextmanager

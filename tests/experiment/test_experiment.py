@@ -70,10 +70,12 @@ def checkpoint(study, settings):
 
 
 def test_only_what_is_missing_is_trained(study, trained):
+    assert study().records() == []
     records = study().run()
     wanted = ["cnn dense seed 0", "cnn lt 0.5 seed 0", "cnn random 0.5 seed 0"]
     assert trained == titles(records) == wanted
     trained.clear()
+    assert study(ladder=(0.5, 0.75)).records() == records, "those that are there"
     again = study().run()
     assert trained == []
     assert again == records
