@@ -15,11 +15,8 @@ help:
 
 .venv/ready: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-# All is pinned, so halves of the list install side by side: pip unpacks on one core.
-	awk '{ print > (".venv/part" NR % 2) }' requirements.txt
-	printf '%s\n' .venv/part0 .venv/part1 | xargs -n 1 -P 2 $(PIP) --no-deps -r
+	$(PIP) -r requirements.txt
 	$(PIP) --no-deps -e .
-	$(BIN)/python -m pip --quiet check
 	touch $@
 
 QUICK := 'ladder=[0.5]' 'seeds=[0]'
