@@ -31,7 +31,6 @@ from lottery.cluster.graph import Work, graph
 from lottery.experiment.run import build, cut
 from lottery.files import root
 from lottery.pruning.masks import full_mask, prune
-from lottery.pruning.scores import magnitude
 from lottery.runs.checkpoints import bundle, named, packed, unpacked
 from lottery.runs.store import Store
 from lottery.study import Study
@@ -180,14 +179,18 @@ def travels() -> pd.DataFrame:
             arm = "lt" if rung else "dense"
             settings = study.settings(model, arm, rung, 0)
             if rung:
-                mask = prune(magnitude(weights), mask, ladder[:rung], "layer", 0.5)
+                sizes = {name: weights[name].abs() for name in mask}
+                mask = prune(sizes, mask, ladder[:rung], settings.scope, settings.output_rate)
             kept = {n: w.masked_fill(~mask[n], 0) if n in mask else w for n, w in weights.items()}
             answer = packed(bundle(mask, kept, kept))
             row = {"model": model, "sparsity": ladder[rung - 1] if rung else 0.0}
             row["to the rung above, apart"] = len(pickle.dumps(packed(kept | named(mask))))
             row["to the worker, common disk"] = len(pickle.dumps(settings))
             row["back"] = len(pickle.dumps(answer))
-            row["checkpoint"] = sum(t.nbytes for t in bundle(mask, kept, kept).values())
+            tested = {name: part for name, part in answer.items() if "/" in name}
+            row["back, arms that none stands on"] = len(pickle.dumps(tested))
+            row["tested network on disk"] = sum(part.nbytes for _, part in tested.values())
+            row["all weights on disk"] = sum(t.nbytes for t in bundle(mask, kept, kept).values())
             rows.append(row)
     return pd.DataFrame(rows)
 

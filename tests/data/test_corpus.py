@@ -253,7 +253,7 @@ def test_description_tells_the_facts(small):
         "imdb/x.parquet in LOTTERY_DATA",
         loaded.fingerprint[:16],
         "2 rows repeat another's words (0 to the character), 1 with another label",
-        f"{len(loaded.vocabulary)} of 22 words",
+        f"{len(loaded.vocabulary) - 2} of 22 different words, and <pad> and <unk>",
         "1 texts (each is one <unk>)",
     ):
         assert words in text

@@ -252,7 +252,8 @@ def describe(corpus: Corpus) -> str:
         "",
         f"  words a text    mean {length['mean']:.1f}, quartiles {low:.0f} {middle:.0f} {high:.0f}"
         f", 95 % below {length['95 %']:.0f}, longest {length['max']:,}",
-        f"  vocabulary      {len(corpus.vocabulary):,} of {facts['distinct_words']:,} words",
+        f"  vocabulary      {len(corpus.vocabulary) - 2:,} of "
+        f"{facts['distinct_words']:,} different words, and <pad> and <unk>",
         f"  repeated texts  {facts['repeated_texts']:,} rows repeat another's words "
         f"({facts['repeated_texts_exact']:,} to the character), "
         f"{facts['repeated_other_label']:,} with another label",

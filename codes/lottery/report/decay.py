@@ -15,6 +15,7 @@ from lottery.report.grid import cell
 from lottery.report.tables import seeds_of
 from lottery.report.words import part, percent, power, short
 from lottery.runs.record import Record
+from lottery.settings import Settings
 
 Ways = dict[str, list[Record]]  # the plain records of one pair, by recipe
 WITH, WITHOUT = "with", "without"
@@ -85,6 +86,19 @@ def both(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> pd.Data
             rows.append(row | {"Seeds": " and ".join(counts)})
             names.append(verdict.Pair(*pair).name)
     return _of_pairs(rows, names)
+
+
+def former(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """What the former recipe of each pair has otherwise than today's, where there are two."""
+    said = []
+    for pair in pairs:
+        ticket = {"arm": "lt", "ladder": (0.5,)}
+        ways = [
+            Settings(*pair, **ticket, **some.get(pair, {})) for some in (WITHOUT_DECAY, RECIPES)
+        ]
+        if apart := groups.differences(*ways):
+            said.append(f"{verdict.Pair(*pair).name} {groups.words(apart)}")
+    return said
 
 
 def strongest(records: Iterable[Record]) -> pd.DataFrame:

@@ -46,7 +46,7 @@ LEGEND = (
 )
 FOUND = "**Found.** A ticket as good as its dense network within {margin}: {where} of the weights."
 FOUND_NONE = "**Found.** No ticket is shown to be as good as its dense network within {margin}."
-FOUND_LATE = "With late rewinding one is found at sparser rungs: {where}."
+FOUND_LATE = "With late rewinding also: {where}."
 NOT_FOUND = (
     "**Not found.** At {no} of the {run} rungs that were run the ticket is worse than its dense "
     "network by more than {margin}; {open} more are open."
@@ -77,8 +77,8 @@ LIMITS = (
     "Seeds needed are extrapolated from as few seeds, and are rough."
 )
 CHOSEN = (
-    "Recipes were chosen on validation with one seed, by authors who had seen earlier test "
-    "figures; one learning rate was tried."
+    "Recipes were chosen on validation with one seed, in close cases two, by authors who had seen "
+    "test figures of earlier recipes; one learning rate was tried."
 )
 UNCHOSEN = (
     "No recipe was chosen for these texts: settings are the defaults but where they are named, and "

@@ -34,7 +34,14 @@ WORDS = (
     "init with the values after k steps. More: "
     "[How to read the report]({home}/README.md#how-to-read-the-report)."
 )
-NO_OTHER = "{names}: the ticket's own dense network is the strongest, so that the answer has it."
+NO_OTHER = (
+    "{names}: the ticket's own dense network is the strongest that was tried on validation, so that "
+    "the answer has it."
+)
+ALL_OF_IT = (
+    "The recipes differ in more than weight decay, and a difference is of all of it together. The "
+    "former ones have: {each}."
+)
 NO_DECAY = "{names}: " + verdict.NOT_RUN + " with both recipes."
 EARLIER_WORDS = (
     "(BEST) is the epoch of lowest validation loss. Our training figures are means over it as it "
@@ -194,7 +201,8 @@ def _recipes(records: Sequence[Record], keys: Sequence[tuple[str, str]]) -> list
     names = {key: Pair(*key).name for key in keys}
     two, other = decay.both(records, keys), decay.strongest(records)
     lines = ["## With and without weight decay", ""]
-    lines += [markdown(two)] * bool(len(two))
+    if len(two):
+        lines += [markdown(two), "", ALL_OF_IT.format(each="; ".join(decay.former(keys)))]
     if left := [name for name in names.values() if name not in two.index]:
         lines += [""] * bool(len(two)) + [NO_DECAY.format(names=", ".join(left))]
     lines += ["", "## Strongest dense", ""]
