@@ -180,7 +180,7 @@ def travels() -> pd.DataFrame:
             settings = study.settings(model, arm, rung, 0)
             if rung:
                 sizes = {name: weights[name].abs() for name in mask}
-                mask = prune(sizes, mask, ladder[:rung], settings.scope, settings.output_rate)
+                mask = prune(sizes, mask, ladder[:rung])  # these are first values: by layer
             kept = {n: w.masked_fill(~mask[n], 0) if n in mask else w for n, w in weights.items()}
             answer = packed(bundle(mask, kept, kept))
             row = {"model": model, "sparsity": ladder[rung - 1] if rung else 0.0}

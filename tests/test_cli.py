@@ -104,6 +104,21 @@ def one_line(result: tuple[int, str, str]) -> str:
         ("data", "say which texts: a dataset, or --csv or --parquet"),
         ("merge none", "none: holds no runs/; name a results folder"),
         ("ruin imdb", "invalid choice: 'ruin'"),
+        ("report --results none --demo", "--results none and --demo are two folders; leave out"),
+        ("verify --demo --results none", "--results none and --demo are two folders; leave out"),
+        ("report --results none --plug a.py", "arguments: --plug a.py (see lottery report --help)"),
+        (
+            "run --parquet none --text a --label b --delimiter ;",
+            "--delimiter means nothing beside --parquet: leave out one of them",
+        ),
+        (
+            "run --parquet none --text a --label b --encoding latin-1",
+            "--encoding means nothing beside --parquet",
+        ),
+        (
+            "data --csv none --text a --label b --test none --test-share 0.1",
+            "--test-share means nothing beside --test:",
+        ),
         ("run imdb --wdrop 3", "unrecognized arguments: --wdrop 3 (see lottery run --help)"),
     ],
 )

@@ -91,6 +91,7 @@ def test_streams_are_apart_and_shared_by_all_arms():
         ({"learning_rate": -1e-3}, "learning_rate -0.001"),
         ({"learning_rate": float("nan")}, "learning_rate nan"),
         ({"learning_rate": 1e6}, "learning_rate"),
+        ({"learning_rate": 10**400}, "is not a number from 0 to 10"),
         ({"dropout": 1.0}, "dropout"),
         ({"word_dropout": 1.5}, "word_dropout"),
         ({"pooling": "sum"}, "unknown pooling 'sum': there are max, mean, last"),

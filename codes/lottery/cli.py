@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import Field
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -108,13 +109,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="lottery",
-        description="Do lottery tickets exist in text classifiers?",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    end = {"epilog": EXAMPLES, "formatter_class": argparse.RawDescriptionHelpFormatter}
+    new = partial(_Parser, allow_abbrev=False)  # `plug` looks for the whole word
+    parser = new(prog="lottery", description="Do lottery tickets exist in text classifiers?", **end)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=new)
 
     data = commands.add_parser("data", help="say what a corpus holds and where it was found")
     data.add_argument("dataset", nargs="?", help="imdb, agnews, demo-reviews or demo-news")
@@ -127,8 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="train what is missing of a ladder",
         description="Train, prune and train again. Runs that have a record are not run again.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **end,
     )
     run.add_argument(
         "what",
@@ -334,6 +331,8 @@ def _report(parsed: argparse.Namespace) -> None:
 
 def _folder(parsed: argparse.Namespace) -> Path:
     """The results folder asked for; a mistyped one is no empty one."""
+    if parsed.results and parsed.demo:
+        raise UserError(f"--results {parsed.results} and --demo are two folders; leave out one")
     if parsed.results and not parsed.results.is_dir():
         raise UserError(f"--results {parsed.results}: is no folder; name one that holds runs/")
     return parsed.results or root() / "results" / ("demo" if parsed.demo else "")

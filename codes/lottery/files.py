@@ -65,12 +65,12 @@ def whole(path: Path, overwrite: bool = True) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp gives 0600
-        _sync(temporary)
+        sync(temporary)
         if overwrite:
             temporary.replace(path)
         else:
             _new(temporary, path)
-        _sync(path.parent)
+        sync(path.parent)
     except FileExistsError:
         raise
     except OSError as error:
@@ -96,7 +96,8 @@ def _new(temporary: Path, path: Path) -> None:
         temporary.replace(path)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk before anything else."""
     if path.is_dir() and os.name == "nt":
         return  # Windows cannot open a folder; its rename is durable enough
     handle = os.open(path, os.O_RDONLY)

@@ -51,7 +51,7 @@ class Real:
 
     def __call__(self, name: str, value: Any) -> float:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not self.least <= value <= self.most:
+        if not number or not self.least <= value <= self.most or not math.isfinite(value):
             raise UserError(
                 f"{name} {value!r} is not a number from {self.least:g} to {self.most:g}"
             )

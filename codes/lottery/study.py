@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from lottery import data
 from lottery.data import DATASETS, Corpus, Own
@@ -30,6 +31,7 @@ from lottery.training.train import Diverged
 NO_SHARE = (
     "shard {shard}: nothing to do, for there are {chains} chains (a model and a seed each) to share"
 )
+TEXTS = ("split_seed", "vocabulary_size")  # what of the settings makes a corpus
 
 
 class Study:
@@ -95,6 +97,11 @@ class Study:
     def is_elsewhere(self) -> bool:
         """Are the runs trained by Dask, and not in this process?"""
         return self.jobs is not None or self.client is not None
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where this process trains; of a study that is trained elsewhere chosen when asked for."""
+        return use(*self.wanted)
 
     def settings(self, model: str, arm: str, rung: int, seed: int) -> Settings:
         """The settings of one run of this study."""
@@ -165,21 +172,28 @@ class Study:
     @cached_property
     def corpus(self) -> Corpus:
         """The dataset's texts as token ids, uncut."""
+        return data.load(self.texts, **self._about, say=self.say)
+
+    @cached_property
+    def _about(self) -> dict[str, int]:
         settings = self.settings(self.asked.models[0], "dense", 0, self.asked.seeds[0])
-        return data.load(
-            self.texts,
-            split_seed=settings.split_seed,
-            vocabulary_size=settings.vocabulary_size,
-            say=self.say,
-        )
+        return {name: getattr(settings, name) for name in TEXTS}
 
     def corpora(self, settings: Settings) -> Corpus:
-        """The texts of one of this study's runs: its own, or those of a mask's source."""
-        name = settings.dataset
+        """The texts of one of this study's runs: its own, or those of a mask's source.
+
+        UserError for a run whose texts are divided or numbered otherwise than this study's.
+        """
+        name, about = settings.dataset, {f: getattr(settings, f) for f in TEXTS}
         if name == self.asked.dataset:
+            for field, value in about.items():
+                if value != (own := self._about[field]):
+                    raise UserError(
+                        f"{title(settings)}: its {field} is {value}, this study's {own}: make a "
+                        f"Study with {field}={value}"
+                    )
             return self.corpus
         if name not in self.abroad:
-            about = {f: getattr(settings, f) for f in ("split_seed", "vocabulary_size")}
             self.abroad[name] = data.load(name, **about, say=self.say)
         return self.abroad[name]
 

@@ -45,6 +45,11 @@ def corpus(parsed: argparse.Namespace, say: Callable[[str], object]) -> Any:
     for name in ("text", "label"):
         if name not in given:
             raise UserError(f"{path}: say which column holds the {name}: --{name} COLUMN")
+    for name, beside in (("delimiter", "parquet"), ("encoding", "parquet"), ("test_share", "test")):
+        if name in given and getattr(parsed, beside) is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')} means nothing beside --{beside}: leave out one of them"
+            )
     from lottery import data  # PyTorch takes its time
 
     return data.from_file(path, parquet=parsed.parquet is not None, say=say, **given)

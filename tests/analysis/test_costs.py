@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from helpers.synthetic import record
 from lottery.analysis import costs
+from lottery.data import DATASETS
+from lottery.data.sources import Dataset
 from lottery.models import MODELS
 from lottery.pruning.masks import prunable
 from lottery.settings import Settings
@@ -59,7 +64,10 @@ def test_multiply_adds_of_an_lstm_by_hand():
     assert costs.cost(settings, layers, 20, 1).multiply_adds == 20 * 2 * 12 * 13 + 24
 
 
-def test_every_dataset_has_its_text():
-    from lottery.data import DATASETS
-
-    assert set(costs.TOKENS) == set(DATASETS)
+def test_a_text_is_as_long_as_the_datasets_entry_says(monkeypatch):
+    other = Dataset("Other", ("no", "yes"), (7, 2, 1), official=False)
+    monkeypatch.setitem(DATASETS, "other", other)
+    monkeypatch.setitem(DATASETS, "long", replace(other, length=300))
+    wanted = {"imdb": 200, "agnews": 40, "other": 40, "long": 300}
+    assert {name: costs.text_length(record(name)) for name in wanted} == wanted
+    assert costs.text_length(record("long", max_tokens=50)) == 50

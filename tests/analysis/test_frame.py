@@ -9,6 +9,7 @@ import pytest
 from helpers.synthetic import record, study, world
 from lottery import load
 from lottery.analysis import frame, groups, inside
+from lottery.files import UserError
 from lottery.pruning.inside import Words
 from lottery.runs.store import Store
 from lottery.settings import Settings
@@ -36,9 +37,17 @@ def test_a_folder_is_read_and_its_failed_and_unreadable_runs_are_left_out(tmp_pa
     none = {"test_loss": None, "test_accuracy": None, "test_correct": "", "best_epoch": 0}
     store.put(replace(record(seed=9), failed="the loss is nan", **none))
     store.record_path(record(seed=10).settings).write_text("{")
-    made = load(tmp_path)
+    with pytest.warns(UserWarning, match="is not valid JSON; mend it or move it away") as said:
+        made = load(tmp_path)
+    assert len(said) == 1 and said[0].filename == __file__
     assert sorted(made.run) == sorted(one.run for one in records)
-    assert list(load(tmp_path / "nothing").columns) == frame.COLUMNS
+
+
+def test_a_folder_that_is_not_there_is_no_empty_one(tmp_path):
+    (tmp_path / "results").mkdir()
+    assert list(load(tmp_path / "results").columns) == frame.COLUMNS
+    with pytest.raises(UserError, match="reslts': is no folder; name one that holds runs/"):
+        load(tmp_path / "reslts")
 
 
 def test_a_row_for_each_epoch():

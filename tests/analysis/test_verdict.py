@@ -167,6 +167,19 @@ def test_examples_alone_may_never_decide():
     assert seeds_needed(few[:1], lambda low, high: True) is None
 
 
+def test_seeds_that_never_differ_may_never_decide_on_few_examples():
+    def decides(low, high):
+        return verdict.judged(TICKET, low, high) != OPEN
+
+    def decided(seeds):
+        found = interval(np.zeros((seeds, 200)))
+        return decides(found.low, found.high)
+
+    assert not decided(3) and not decided(50)  # a floor of 1.97 / 200, whatever the seeds
+    assert seeds_needed(np.zeros((3, 200)), decides) is None
+    assert seeds_needed(np.zeros((3, 2000)), decides) is not None
+
+
 def test_a_decided_fact_needs_the_seeds_it_has():
     (pair,) = verdict.pairs(world({"lt": (0, -0.3)}, seeds=(0, 1, 2), swing=0.001))
     sure, open_ = (rung[TICKET] for rung in pair.rungs)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -149,7 +150,8 @@ def test_latin_1_is_named_and_read_when_it_is_said(put):
     path = put(written(rows).encode("latin-1"))
     assert line(path) == "texts.csv: line 22 is not UTF-8; give its --encoding, e.g. latin-1"
     assert kept(read(path, encoding="latin-1")) == rows
-    assert "encoding 'what' is unknown" in line(path, encoding="what")
+    for name in ("what", "rot13", "hex", "base64", "undefined"):  # some are of no text
+        assert f"encoding {name!r} is unknown" in line(path, encoding=name)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -239,6 +241,41 @@ def test_what_is_no_frame():
     bad = pd.DataFrame({"text": ["a\ud800", "b"], "label": ["x", "y"]})
     with pytest.raises(UserError, match="not valid Unicode"):
         data.from_frame(bad, text="text", label="label", name="mine")
+
+
+NUMBERED = pd.DataFrame(ROWS)  # its columns are called 0 and 1
+
+
+@pytest.mark.parametrize(("text", "label"), [(0, 1), ("0", "1"), ("0", 1)])
+def test_columns_that_are_numbered(put, tmp_path, text, label):
+    named = {"text": text, "label": label, "name": "mine", "say": [].append}
+    strings = NUMBERED.set_axis(["0", "1"], axis=1)
+    for frame in (NUMBERED, strings, datasets.Dataset.from_pandas(strings)):
+        assert kept(data.from_frame(frame, **named)) == ROWS
+    strings.to_parquet(tmp_path / "a.parquet")
+    assert kept(read(tmp_path / "a.parquet", text, label, parquet=True)) == ROWS
+    assert kept(read(put(written(head=("0", "1"), delimiter=";")), text, label)) == ROWS
+
+
+def test_a_numbered_column_that_is_not_there():
+    with pytest.raises(UserError, match=r"no column '7' \(there: '0', '1'\)"):
+        data.from_frame(NUMBERED, text=0, label=7, name="mine")
+    with pytest.raises(UserError, match="are the same column '0'"):
+        data.from_frame(NUMBERED, text=0, label="0", name="mine")
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [
+        ("text", "column 'text' holds ndarray in row 0, not text; write it as strings"),
+        ("label", "column 'label' holds ndarray in row 0, not one class a row"),
+    ],
+)
+def test_a_column_of_arrays(column, says):
+    frame = pd.DataFrame(ROWS, columns=["text", "label"])
+    frame[column] = [np.array([number, 1]) for number in range(len(frame))]
+    with pytest.raises(UserError, match=says):
+        data.from_frame(frame, text="text", label="label", name="mine")
 
 
 def test_a_parquet_file_that_is_none(tmp_path):

@@ -188,7 +188,7 @@ def test_an_interrupt_inside_a_kernels_call_is_still_an_interrupt(tmp_path, monk
     assert len(said) == 1
 
 
-@pytest.mark.parametrize("change", ["seed", "data", "ticket", "versions", "nothing"])
+@pytest.mark.parametrize("change", ["seed", "data", "ticket", "versions", "code", "nothing"])
 def test_the_state_of_another_run_is_set_aside(tmp_path, change):
     said = []
     other = study(tmp_path / "other", epochs=2, seeds=(1,) if change == "seed" else (0,))
@@ -199,6 +199,8 @@ def test_the_state_of_another_run_is_set_aside(tmp_path, change):
     with pytest.MonkeyPatch.context() as patch:
         if change == "versions":
             patch.setattr(provenance, "versions", lambda: {"torch": "1.0"})
+        if change == "code":
+            patch.setattr(one, "code", lambda: "other", raising=False)
         if change == "ticket":
             draw = models.draw
             patch.setattr(models, "draw", lambda model, seed: draw(model, seed + 1))

@@ -167,7 +167,7 @@ def die_half_way(number: int, ending: str = "") -> None:
 
 def die_after(number: int) -> None:
     """Die when the `number`th file has its name, before its folder is on the disk."""
-    sync, count = files._sync, [0]
+    sync, count = files.sync, [0]
 
     def watched(path: Path) -> None:
         if path.is_dir():
@@ -176,7 +176,7 @@ def die_after(number: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
         sync(path)
 
-    files._sync = watched
+    files.sync = watched
 
 
 def limit_files(size: int) -> None:

@@ -310,6 +310,15 @@ def test_a_score_that_is_wrong_or_an_arm_of_nothing_is_one_clear_line(shell, tmp
             study(tmp_path / change[:12], (0.5,), ("signs",), score="snip").run()
 
 
+def test_an_arm_whose_mask_keeps_other_counts_is_one_clear_line(shell, tmp_path):
+    shell(ARM.replace("Ticket(first, origins.mask)", "Ticket(first)"))
+    made = study(tmp_path, (0.5,), ("signs",), score="snip")
+    says = r"arm 'signs' keeps [\d,]+ weights of convolutions.0.weight, and its rung [\d,]+: give"
+    with pytest.raises(UserError, match=says):
+        made.run()
+    assert [record.settings.arm for record in made.store.records()[0]] == ["dense"]
+
+
 def test_an_arm_may_ask_for_trained_weights_whatever_the_score(shell, tmp_path):
     text = ARM.replace("signs", "kept").replace("lottery.arm(", "lottery.arm(tunes=True, ")
     shell(text.replace("Ticket(first, ", "Ticket(origins.trained, "))

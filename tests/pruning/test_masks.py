@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 from helpers.scoring import at
 from lottery.files import UserError
 from lottery.pruning import masks
-from lottery.pruning.arms import ARMS, Origins
+from lottery.pruning.arms import ARMS, Arm, Origins
 from lottery.pruning.scores import magnitude
+from lottery.pruning.tickets import Ticket
 
 LADDERS = st.lists(st.floats(0.05, 0.9), min_size=1, max_size=4, unique=True).map(
     lambda s: tuple(sorted(s))
@@ -115,6 +118,15 @@ def test_pruned_is_a_fact_of_the_mask_not_of_a_zero():
     assert masks.counts(mask)["output.weight"] == (1, 8), "a kept zero is not pruned"
 
 
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_kept_weight_that_scores_minus_infinity_brings_no_pruned_one_back(scope):
+    scores = {"output.weight": torch.tensor([[0.0, 9.0, 3.0, 1.0, 2.0, 4.0, 5.0, 6.0]]).log()}
+    mask = {"output.weight": torch.tensor([[True, False, True, True, True, True, True, True]])}
+    for sparsity, gone in ((0.125, [1]), (0.25, [0, 1])):
+        kept = masks.prune(scores, mask, (sparsity,), scope, output_rate=1.0)["output.weight"]
+        assert (~kept[0]).nonzero().flatten().tolist() == gone
+
+
 def test_a_layer_without_weights_is_refused():
     sizes = {"output.weight": 10, "lstm.weight_hh_l0": 4}
     with pytest.raises(UserError, match=r"sparsity 0\.9 leaves lstm\.weight_hh_l0 \(4 weights\)"):
@@ -164,6 +176,25 @@ def test_controls_move_the_mask():
         assert all(torch.equal(made[0][n], made[1][n]) for n in mask)
         for other in (mask, made[2]):
             assert not torch.equal(made[0]["convolutions.0.weight"], other["convolutions.0.weight"])
+
+
+def test_a_ticket_keeps_as_many_weights_as_its_rung():
+    mask = masks.prune(magnitude(at(weights(1))), masks.full_mask(weights()), (0.5,))
+    moved = {name: part.clone() for name, part in mask.items()}
+    for name, keep in (("convolutions.0.weight", False), ("output.weight", True)):
+        part = moved[name].flatten()  # a view: one weight of one layer for one of another
+        part[int((part != keep).nonzero()[0])] = keep
+    arm = Arm("mine", "mine", lambda o: Ticket(o.first, moved), "another mask")
+    kept = int(mask["convolutions.0.weight"].sum())
+    says = f"arm 'mine' keeps {kept - 1} weights of convolutions.0.weight, and its rung {kept}: "
+    with pytest.raises(UserError, match=says):
+        arm(Origins(weights(), mask))
+    arm(Origins(weights(), mask, scope="global"))  # that counts all layers together
+    moved["output.weight"][...] = True
+    with pytest.raises(UserError, match="weights of all layers, and its rung"):
+        arm(Origins(weights(), mask, scope="global"))
+    replace(arm, make=lambda o: Ticket(o.first, o.mask))(Origins(weights(), mask))
+    replace(arm, name="transferred_mine")(Origins(weights(), mask))  # another's has its own counts
 
 
 def test_arms_start_from_the_weights_they_name():

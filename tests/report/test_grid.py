@@ -10,7 +10,7 @@ from lottery.analysis.intervals import Interval
 from lottery.analysis.verdict import DOWN, NO, OPEN, SAME, UP, YES, Fact, Pair
 from lottery.report import grid
 from lottery.report.page import pairs_of
-from lottery.report.words import p_value, part, points, power, short
+from lottery.report.words import p_value, part, parts, points, power, short
 
 GOOD = {"lt": (0, 0, -2), "random": (0, -2, -2), "random_mask": (None, -2, -2)}
 POOR = {"lt": (-2, -2, -2), "random": (-2, -2, -2)}
@@ -81,6 +81,15 @@ def test_a_row_a_pair_and_a_column_a_rung():
     assert none["Dense"] == none["1/4"] == "not run"
 
 
+def test_sparsities_of_one_name_have_columns_of_their_own():
+    finer = world({"lt": (0,)}, model="lstm", ladder=(0.96875,))
+    found, _ = of([*world({"lt": (0,)}, ladder=(0.969,)), *finer])
+    frame = grid.grid(found)
+    assert list(frame.columns[1:3]) == ["3.12 % of the weights", "3.1 %"]
+    assert frame.loc["IMDb CNN", "3.1 %"].startswith("✓")
+    assert frame.loc["IMDb LSTM", "3.12 % of the weights"].startswith("✓")
+
+
 def test_a_rung_that_a_pair_lacks_is_not_run():
     records = world({"lt": (0, 0)}) + world({"lt": (0,)}, model="lstm")
     frame = grid.grid(verdict.pairs(records))
@@ -135,7 +144,7 @@ def test_late_rewinding_is_told_where_it_goes_further():
     late = world({"lt": (0, 0)}, rewind_step=438)
     records = list({r.run: r for r in [*world({"lt": (0, -2)}), *late]}.values())
     said = grid.bullets(*of(records))[0]
-    assert said.endswith("at sparser rungs: IMDb CNN down to 1/4 (rewind_step 438).")
+    assert said.endswith("With late rewinding also: IMDb CNN down to 1/4 (rewind_step 438).")
     assert list(grid.grid(of(late)[0]).index) == ["IMDb CNN (rewind_step 438)"]
     same = list({r.run: r for r in [*world({"lt": (0, 0)}), *late]}.values())
     assert "rewinding" not in grid.bullets(*of(same))[0]
@@ -179,6 +188,14 @@ def test_the_readme_gets_the_answer_between_its_marks(tmp_path):
         grid.into(readme, found)
         text = readme.read_text(encoding="utf-8")
         assert text == f"# Title\n{grid.BEGIN}\n{grid.top(found)}\n{grid.END}\nend\n"
+
+
+def test_parts_of_the_weights_are_fractions_where_all_are_near_one():
+    ladder = (0.5, 0.75, 0.875, 0.9375, 0.969, 0.984)
+    assert list(parts(ladder).values()) == ["1/2", "1/4", "1/8", "1/16", "1/32", "1/64"]
+    assert parts([0.2, 0.488]) == {0.2: "80 %", 0.488: "51.2 %"}
+    assert parts([0.5, 0.51]) == {0.5: "50 %", 0.51: "49 %"}
+    assert parts([]) == {}
 
 
 def test_numbers_in_words():

@@ -608,6 +608,28 @@ def test_both_recipes_stand_side_by_side(two_recipes):
     assert "IMDb LSTM: not run with both recipes." in text
 
 
+def test_a_ladder_of_other_steps_to_the_same_sparsity_stays_out(two_recipes):
+    former, today = world({"lt": (0, 0)}, **FORMER), world({"lt": (0, 0)}, **TODAY)
+    other = world({"lt": (-9,)}, ladder=(0.75,), seeds=(0,), **TODAY)[1:]
+    frame = decay.both([*former, *today, *other], [PAIR])
+    assert list(frame["lt, with"]) == ["90.00 %"] * 2
+    assert list(frame["Seeds"]) == ["5 and 5"] * 2
+
+
+def test_what_else_the_recipes_differ_in_is_said(two_recipes):
+    both = [*world({"lt": (0,)}, **FORMER), *world({"lt": (0,)}, **TODAY)]
+    said = "The former ones have: IMDb CNN word_dropout 0.4, weight_decay 0.0."
+    assert said in page.page(both, ["imdb"], {})
+
+
+def test_a_results_folder_may_be_named_by_a_dot(tmp_path, monkeypatch):
+    (tmp_path / "results" / "demo").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "results" / "demo")
+    assert page.path_of(Store(".")) == tmp_path / "results" / "demo" / "week9.md"
+    monkeypatch.chdir(tmp_path / "results")
+    assert page.path_of(Store(".")) == tmp_path / "week9.md"
+
+
 def test_the_former_recipe_is_marked_where_it_stands_in(two_recipes):
     former, dense = world({"lt": (0,)}, **FORMER), world({}, **TODAY)
     text = page.page([*former, *dense], ["imdb"], {})

@@ -71,13 +71,24 @@ def test_without_a_comparison_there_is_no_table(usual):
     assert "of 2 rows: better 1, worse 1, the same within 0.5 points 0, open 0." in text
 
 
+def test_what_has_no_second_score_beside_it_is_among_the_other_settings(usual):
+    """An arm by another score, and a ladder that was run by one score alone."""
+    more = [
+        record("imdb", "cnn", "random", SHOT, score="snip"),
+        record("imdb", "cnn", "lt", (0.9,), score="snip"),
+    ]
+    assert not len(other_settings(usual))
+    frame = other_settings([*usual, *more])
+    assert list(frame["Arm"]) == ["random init, score snip", "lt init, score snip"]
+    assert list(frame["Differs in"]) == ["–", "–"]
+
+
 def test_the_rest_of_the_report_is_the_same_to_the_byte(usual, tmp_path):
     """One-shot ladders, other scores, by any arm and on the main ladder itself: nothing moves."""
     more = [
         *shots(),
         *shots(ladder=(0.5, 0.75), names=["snip"]),
         *shots(names=["snip"], score_texts=9),
-        *(record("imdb", "cnn", "random", SHOT, seed, score="snip") for seed in range(3)),
     ]
     plain, mixed = Store(tmp_path / "a" / "results"), Store(tmp_path / "b" / "results")
     for store, records in ((plain, usual), (mixed, [*usual, *more])):

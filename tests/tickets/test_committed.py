@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,8 +12,10 @@ import torch
 from lottery import Ticket
 from lottery.data.tokens import encode, renumber
 from lottery.files import root
+from lottery.pruning.arms import ARMS
 from lottery.runs.store import Store
 from lottery.tickets import inside
+from lottery.tickets.card import card
 from lottery.tickets.export import sizes
 from lottery.tickets.ticket import FEW
 from lottery.tickets.tokenizer import tokenizer
@@ -37,6 +40,25 @@ def test_it_is_that_of_a_record_and_of_its_name(request, ticket):
     s = ticket.settings
     assert request.node.callspec.params["ticket"].name == f"{s.dataset}-{s.model}"
     assert Store(root() / "results").get(s) == ticket.record
+
+
+def test_its_card_is_what_its_contents_say(request, ticket):
+    text = (request.node.callspec.params["ticket"] / "README.md").read_text(encoding="utf-8")
+    assert card(ticket.contents, small=True) == text
+
+
+@pytest.mark.parametrize(
+    ("arm", "score", "step"),
+    [("random", "magnitude", 0), ("finetune", "magnitude", 0), ("lt", "gradient", 0),
+     ("lt", "gradient", 9)],
+)  # fmt: skip
+def test_the_card_of_another_arm_or_score_says_how_that_one_is_made(ticket, arm, score, step):
+    settings = replace(ticket.settings, arm=arm, score=score, rewind_step=step)
+    record = replace(ticket.record, settings=settings)
+    text = " ".join(card(replace(ticket.contents, record=record)).split())
+    assert "magnitude pruning and rewinding" not in text
+    means = "pruned, with its values after 9 steps" if step else ARMS[arm].means
+    assert f"`{arm}`: {means}; its ladder is pruned by the score `{score}`." in text
 
 
 def test_weights_and_mask_are_as_small_as_they_can_be(request, ticket):

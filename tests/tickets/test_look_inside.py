@@ -100,6 +100,15 @@ def test_where_the_networks_differ(study, ticket):
         inside.disagreements(ticket, replace(study.corpus, fingerprint="other"))
 
 
+@pytest.mark.parametrize("most", [0, 10])
+def test_networks_that_agree_leave_an_empty_table(study, ticket, most):
+    some = inside.disagreements(ticket, study.corpus, most=1)
+    none = {name: part[:0] for name, part in ticket.contents.inside.items()} if most else {}
+    alike = Ticket(replace(ticket.contents, inside=ticket.contents.inside | none))
+    frame = inside.disagreements(alike, study.corpus, most)
+    assert frame.empty and list(frame) == list(some) and frame.index.name == some.index.name
+
+
 @pytest.mark.parametrize("text", ["stocks fell", "goal", "", "the team won the cup . " * 9])
 def test_what_the_windows_add_is_the_answer(ticket, text):
     found = inside.moved(ticket, text)

@@ -18,6 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import synthetic
 from lottery import Study, Ticket, cli, models
 from lottery.data.tokens import encode, renumber, vocabulary
 from lottery.files import UserError
@@ -75,6 +76,15 @@ def test_first_values_are_those_of_its_seed(folder, results, tmp_path):
     without = taken(results, ticket.settings.model, tmp_path / "small", first=False)
     assert not (tmp_path / "small" / "first.safetensors").exists()
     assert all(torch.equal(w, without.first[name]) for name, w in ticket.first.items())
+
+
+def test_its_words_are_those_of_its_record_and_not_of_the_recipe(tmp_path):
+    own = QUICK | {"vocabulary_size": 300, "split_seed": 1, "epochs": 1}
+    store, quiet = Store(tmp_path / "demo"), [].append
+    study = Study("demo-news", ["cnn"], [0.5], ["lt"], store=store, say=quiet, **own)
+    ticket = export(store, study.run()[-1], tmp_path / "out", say=quiet)
+    assert ticket.contents.vocabulary == study.corpus.vocabulary
+    assert check(ticket, say=quiet).is_good
 
 
 @pytest.mark.parametrize("arm", ["dense", "random"])
@@ -316,6 +326,13 @@ def test_a_packed_folder_is_the_same_and_smaller(results, folder, tmp_path):
     Ticket.load(tmp_path / "small")
 
 
+def test_of_two_ladders_to_one_sparsity_the_longer_ones_ticket_is_found():
+    steps = (0.5, 0.75, 0.875)
+    whole = [synthetic.record("demo-reviews", "cnn", "lt", steps[:rung]) for rung in (1, 2, 3)]
+    short = synthetic.record("demo-reviews", "cnn", "lt", (0.75,))
+    assert find([short, *whole], "cnn", "lt", 0.75, 0).settings.ladder == (0.5, 0.75)
+
+
 def test_it_is_as_small_as_it_can_be(folder):
     found = sizes(Ticket.load(folder), folder)
     assert found["least"] < found["bytes"] < 1.05 * found["least"] + 2500  # names of the tensors
@@ -378,6 +395,17 @@ def test_a_line_that_cannot_be_read_keeps_its_row(folder):
     assert rows[2].startswith("2,,") and "line 2: byte 1 is not UTF-8" in said[0]
 
 
+def test_a_mark_of_the_byte_order_is_no_part_of_the_first_text():
+    found = lines(io.BytesIO(b"\xef\xbb\xbfstocks fell\n\xef\xbb\xbfstays\n"))
+    assert [line.text for line in found] == ["stocks fell", "\ufeffstays"]
+
+
+def test_a_csv_that_begins_with_a_blank_line_is_refused_in_one():
+    with pytest.raises(UserError, match="its first line is blank; give a CSV") as caught:
+        next(column(io.BytesIO(b"\nreview\nfine\n"), "review"))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_column_of_a_csv(folder):
     text = 'id,review\n1,"two\nlines, quoted"\n2\n3,"fine"\n'
     bad, rows, said = answers(folder, column(io.BytesIO(text.encode()), "review"))
@@ -410,3 +438,16 @@ def test_the_commands(results, folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", stdin)
     assert cli.main(["predict", place]) == 0
     assert capsys.readouterr().out.splitlines()[0].startswith("line,label,")
+
+
+def test_records_that_cannot_be_read_are_named(tmp_path, capsys):
+    store = Store(tmp_path / "results")
+    for seed in (0, 1):
+        store.put(synthetic.record(arm="lt", ladder=(0.875,), seed=seed))
+    for path in store.paths():
+        path.write_text("{")
+    words = ["export", "imdb", "cnn", "--results", str(store.root), str(tmp_path / "out")]
+    assert cli.main(words) == 2
+    unread, none = capsys.readouterr().err.splitlines()
+    assert unread.startswith(f"records that cannot be read: 2; the first: {store.paths()[0]}: ")
+    assert "there are none" in none

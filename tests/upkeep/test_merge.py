@@ -13,7 +13,9 @@ from lottery import cli
 from lottery.files import UserError
 from lottery.runs.record import Record, pack
 from lottery.runs.store import Store
+from lottery.upkeep import merge as merging
 from lottery.upkeep.merge import merge
+from lottery.upkeep.places import is_held
 
 
 def put(folder: Path, *records: Record) -> Store:
@@ -46,6 +48,29 @@ def test_records_are_copied_byte_for_byte_and_twice_is_once(tmp_path):
     again, problems = merge(into, [two.root, one.root], said.append)
     assert (again, problems) == ({"the same": len(RECORDS) + 2}, [])
     assert content(into) == content(one) | content(two)
+
+
+def test_a_run_is_held_while_it_is_copied_and_its_lock_is_not_left(tmp_path, monkeypatch):
+    record = RECORDS[0]
+    one, into, watched = put(tmp_path / "1", record), Store(tmp_path / "into"), []
+    lock, write = into.lock_path(record.settings), merging.write_whole
+
+    def written(*about, **more):
+        watched.append(is_held(lock))
+        write(*about, **more)
+
+    monkeypatch.setattr(merging, "write_whole", written)
+    assert merge(into, [one.root], [].append) == ({"new": 1}, [])
+    assert watched == [True] and not lock.exists()
+
+
+def test_a_lock_that_cannot_be_made_is_one_line(tmp_path):
+    one, into = put(tmp_path / "1", RECORDS[0]), Store(tmp_path / "into")
+    into.root.mkdir()
+    (into.root / "checkpoints").write_text("a file")
+    counts, (problem,) = merge(into, [one.root], [].append)
+    assert counts == {} and not into.paths()
+    assert "cannot be written" in problem and "\n" not in problem
 
 
 def test_of_two_machines_the_first_is_kept(tmp_path):

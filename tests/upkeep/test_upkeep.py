@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -18,7 +20,9 @@ from lottery.report import page as report
 from lottery.runs.record import checksum
 from lottery.runs.store import Store
 from lottery.training.resume import ResumeState
+from lottery.upkeep import clean as cleaning
 from lottery.upkeep.clean import clean
+from lottery.upkeep.places import held, is_held
 from lottery.upkeep.status import clock, standings, status
 from lottery.upkeep.verify import verify
 
@@ -291,6 +295,44 @@ def test_clean_touches_nothing_of_a_run_at_work(tmp_path):
         "damaged files",
         "checkpoints without a record",
     }
+
+
+def test_clean_leaves_the_weights_of_a_run_that_has_just_ended(tmp_path, monkeypatch):
+    made = study(tmp_path, arms=())
+    (record,) = made.run()
+    path, weights = (
+        of(record.settings) for of in (made.store.record_path, made.store.weights_path)
+    )
+    content = path.read_bytes()
+    path.unlink()
+
+    @contextmanager
+    def late(*about, **more):
+        path.write_bytes(content)  # by the process that then frees its lock
+        with held(*about, **more) as free:
+            yield free
+
+    monkeypatch.setattr(cleaning, "held", late)
+    assert set(clean(made.store)) <= {"locks"}
+    assert weights.exists() and made.store.tested_path(record.settings).exists()
+
+
+def test_clean_holds_the_lock_of_what_it_removes_and_leaves_none(tmp_path, monkeypatch):
+    made = study(tmp_path, arms=())
+    path, lock = (of(made.plan()[0]) for of in (made.store.weights_path, made.store.lock_path))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"0")
+    unlink, watched = Path.unlink, []
+
+    def removed(self, **more):
+        watched.append((self, is_held(lock)))
+        unlink(self, **more)
+
+    monkeypatch.setattr(Path, "unlink", removed)
+    clean(made.store, dry_run=True)
+    assert watched == [] and list(path.parent.iterdir()) == [path]
+    clean(made.store)
+    assert watched[0] == (path, True) and list(path.parent.iterdir()) == []
 
 
 def test_a_finished_ladder_keeps_only_its_rungs(tmp_path):

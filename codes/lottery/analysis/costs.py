@@ -19,10 +19,6 @@ from lottery.pruning.masks import EMBEDDING
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
-# The text that multiply-adds are counted for; about the middle length of each corpus. Records of
-# a corpus from outside say its median.
-TOKENS = {"imdb": 200, "agnews": 40, "demo-reviews": 40, "demo-news": 40}
-
 Counts = Mapping[str, tuple[int, int]]  # of each prunable tensor: removed, there were
 
 
@@ -40,9 +36,12 @@ class Cost:
 
 
 def text_length(record: Record) -> int:
-    """Tokens of the text that a run's multiply-adds are counted for."""
+    """Tokens of the text that a run's multiply-adds are counted for.
+
+    Records of a corpus from outside say its median.
+    """
     settings = record.settings
-    length = record.data["length"] if record.classes else TOKENS[settings.dataset]
+    length = record.data["length"] if record.classes else DATASETS[settings.dataset].length
     return max(1, min(length, settings.max_tokens))
 
 

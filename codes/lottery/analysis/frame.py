@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from lottery.analysis import groups
-from lottery.files import root
+from lottery.files import UserError, root
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.settings import Settings
@@ -34,14 +35,21 @@ OF_EPOCH = ["epoch", *groups.OF_BEST, "seconds"]
 def load(
     results: str | Path = "results", epochs: bool = False, correct: bool = False
 ) -> pd.DataFrame:
-    """All finished runs of a results folder, a row each. Records that cannot be read are left out.
+    """All finished runs of a results folder, a row each.
+
+    Records that cannot be read are left out, each with a warning.
 
     Args:
         results: the folder; a relative one is the repository's.
         epochs: a row for each run and epoch instead, with that epoch's figures and seconds.
         correct: one more column, a bool array (test rows,) a run: which texts were classified well?
     """
-    records, _ = Store(root() / results).records()
+    folder = root() / results
+    if not folder.is_dir():
+        raise UserError(f"results {str(results)!r}: is no folder; name one that holds runs/")
+    records, unreadable = Store(folder).records()
+    for line in unreadable:
+        warnings.warn(line, stacklevel=2)
     return frame(records, epochs, correct)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lottery.models import MODELS
-from lottery.outside.register import is_here
+from lottery.outside.register import coded, is_here
 from lottery.pruning import arms
 from lottery.pruning.arms import ARMS
 from lottery.recipes import RECIPES, WITHOUT_DECAY, Recipes
@@ -68,8 +68,11 @@ def fingerprint(record: Record) -> str:
 
 
 def protocol(pair: tuple[str, str], recipes: Recipes = RECIPES) -> Settings:
-    """The protocol of a (dataset, model) by its recipe; the defaults' where it has none."""
-    return Settings(*pair, **recipes.get(pair, {})).protocol
+    """The protocol of a (dataset, model) by its recipe; the defaults' where it has none.
+
+    Of a model from outside, with the code that is here: records carry theirs.
+    """
+    return coded(Settings(*pair, **recipes.get(pair, {})).protocol)
 
 
 def is_former(settings: Settings) -> bool:
@@ -110,6 +113,14 @@ def scored(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
             tickets[identity(record), s.ladder].append(record)
     several = [own for own in tickets.values() if len({r.settings.score for r in own}) > 1]
     return chosen, [record for own in several for record in own]
+
+
+def left_out(records: Iterable[Record]) -> list[Record]:
+    """The records of `main`'s protocols that neither `main` nor `scored` gives: by another score
+    on a ladder that has no second one, by another arm than `lt`, or with more options."""
+    chosen, tickets = scored(records)
+    shown = {record.run for record in (*_without_scores(chosen), *tickets)}
+    return [record for record in chosen if record.run not in shown]
 
 
 def _is_by_other(record: Record) -> bool:

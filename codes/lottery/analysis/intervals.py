@@ -76,8 +76,7 @@ def interval(values: np.ndarray) -> Interval:
         found = mean_squares(values)
         spread = margin(found, seeds, examples)
         alone = margin_of_examples(found.examples, seeds, examples)
-    # Never zero: as if at least one example had been scored otherwise.
-    spread = max(spread, _quantile(examples - 1) / examples)
+    spread = max(spread, _floor(examples))
     return Interval(mean, mean - spread, mean + spread, seeds, alone)
 
 
@@ -122,6 +121,7 @@ def seeds_needed(values: np.ndarray, decides: Callable[[float, float], bool]) ->
 
     def enough(more: int) -> bool:
         spread = margin(expected(found, seeds, more), more, examples)
+        spread = max(spread, _floor(examples))
         return decides(mean - spread, mean + spread)
 
     few, many = seeds, MANY
@@ -146,6 +146,11 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """
     one, other = int((first & ~second).sum()), int((second & ~first).sum())
     return float(stats.binomtest(one, one + other).pvalue) if one + other else 1.0
+
+
+def _floor(examples: int) -> float:
+    """Never zero: as if at least one example had been scored otherwise."""
+    return _quantile(examples - 1) / examples
 
 
 @cache

@@ -188,7 +188,9 @@ class Caller:
             self.client.unpublish_dataset(name)
 
     def _gpus(self) -> float:
-        """GPUs that the workers offer as a Dask resource."""
+        """GPUs that the workers offer as a Dask resource; none if all runs are for the CPU."""
+        if all(node.work.wanted[0] == "cpu" for node in self.nodes.values()):
+            return 0
         workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
         return sum(worker["resources"].get("GPU", 0) for worker in workers)
 
@@ -232,7 +234,8 @@ class Caller:
         self.states["waiting"] += len(self.nodes) - known
         measure(self.nodes, usual_seconds([node.work.shelf.store]))
         for other in [self.nodes[key] for key in node.after] or [node]:  # none: they are back
-            if other.state != "waiting" or not other.after:
+            is_idle = other.state in ("done", "failed")  # not in the queue, and not at a worker
+            if is_idle or (other.state == "waiting" and not other.after):
                 self._push(other)
 
     def _fly(self, node: Node) -> None:
@@ -335,7 +338,8 @@ class Caller:
             self._again(node)
         except Exception as error:
             self.error = self.error or error
-            self._fail(node, str(error).strip().splitlines()[-1])
+            words = str(error).strip().splitlines() or [type(error).__name__]
+            self._fail(node, words[-1])
         else:
             tensors = unpacked(small)
             if node.step:
@@ -377,10 +381,13 @@ class Caller:
             lost += [(other, why) for other in above if other.state == "waiting"]
 
     def _bury(self, node: Node) -> None:
-        """Record that a run kills its workers, so that it is not tried for ever."""
+        """Record that a run kills its workers, so that it is not tried for ever.
+
+        A record that is there, of a run trained again for its weights, stays.
+        """
         why = f"its workers died {max(node.begun, node.given_up)} times"
-        if not node.step:
-            shelf = node.work.shelf
+        shelf = node.work.shelf
+        if not node.step and not shelf.store.record_path(node.settings).exists():
             shelf.keep(failed(node.settings, node.work.corpora(node.settings), why), {})
             why += f"; remove {shelf.store.record_path(node.settings)} to try it again"
         self._fail(node, why)

@@ -52,8 +52,8 @@ def csv_file(
     if encoding is None:
         encoding = next((name for bom, name in BOMS.items() if start.startswith(bom)), "utf-8")
     try:
-        codecs.lookup(encoding)
-    except LookupError:
+        "a".encode(encoding)  # `codecs.lookup` knows rot13 and hex, too, which are of no text
+    except (LookupError, ValueError):
         raise UserError(f"encoding {encoding!r} is unknown; write e.g. latin-1") from None
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"'):
         raise UserError(f"delimiter {delimiter!r} is not one character, e.g. ;")
@@ -65,7 +65,7 @@ def csv_file(
         except UserError as error:  # quotes that make sense with another
             wrong = error
             continue
-        if {text, label} <= set(heads[between]):
+        if {str(text), str(label)} <= set(heads[between]):
             break
     else:
         if not heads:
@@ -179,7 +179,7 @@ def parquet_file(path: Path, text: str, label: str) -> Source:
 
     with opened() as file:
         schema = file.schema_arrow
-        _columns(path.name, schema.names, text, label)
+        text, label = (schema.names[n] for n in _columns(path.name, schema.names, text, label))
         _check_kinds(path.name, text, label, schema)
 
     def rows() -> Iterator[Row]:
@@ -232,8 +232,8 @@ def frame_rows(frame: Any, text: str, label: str, place: str) -> Source:
 
 
 def _pandas(frame: pd.DataFrame, text: str, label: str, place: str) -> Source:
-    _columns(place, list(frame.columns), text, label)
-    texts, labels = frame[text].copy(), frame[label].copy()  # whoever changes the frame later
+    columns = _columns(place, list(frame.columns), text, label)
+    texts, labels = (frame.iloc[:, n].copy() for n in columns)  # whoever changes the frame later
     if pd.api.types.is_numeric_dtype(texts) and not texts.isna().all():
         raise UserError(
             f"{place}: column {text!r} holds {texts.dtype}, not text; name another column"
@@ -246,13 +246,19 @@ def _pandas(frame: pd.DataFrame, text: str, label: str, place: str) -> Source:
                     f"{place}: column {text!r} holds {type(one).__name__} in row {number:,}, not "
                     f"text; write it as strings"
                 )
+            if pd.api.types.is_list_like(other):
+                raise UserError(
+                    f"{place}: column {label!r} holds {type(other).__name__} in row {number:,}, "
+                    f"not one class a row"
+                )
             yield _text(one if isinstance(one, str) else None), class_name(other)
 
     return Source(place, rows)
 
 
 def _dataset(frame: Any, text: str, label: str, place: str) -> Source:
-    _columns(place, frame.column_names, text, label)
+    heads = frame.column_names
+    text, label = (heads[n] for n in _columns(place, heads, text, label))
     _check_kinds(place, text, label, frame.features.arrow_schema)
     names = getattr(frame.features[label], "names", None)
     two = frame.select_columns([text, label]).with_format("arrow")
@@ -281,6 +287,7 @@ def _there(path: Path) -> Path:
 def _columns(place: str, heads: Sequence[Any], text: str, label: str) -> tuple[int, int]:
     """Where the two columns stand; UserError with the nearest names if one is not there once."""
     names = [str(head) for head in heads]
+    text, label = str(text), str(label)  # a frame may number its columns
     for name in (text, label):
         if names.count(name) == 1:
             continue
@@ -315,4 +322,6 @@ def class_name(value: Any) -> str | None:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or value != value
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    return bool(pd.api.types.is_scalar(value) and value != value)  # an array has no one answer

@@ -40,6 +40,8 @@ class Dataset:
     hub: str = ""
     revision: str = ""  # commit of the hub's repository: its content cannot change
     generate: Callable[[], dict[str, Table]] | None = None  # parts of a generated corpus
+    # Tokens of the text that multiply-adds are counted for; about the middle length.
+    length: int = 40
 
     @property
     def logits(self) -> int:
@@ -333,6 +335,7 @@ DATASETS: dict[str, Dataset] = {
         classes=("negative", "positive"),
         sizes=(28_000, 12_000, 10_000),
         official=False,  # the common 50k file has the official two merged
+        length=200,
         layouts=(
             Layout({"all": ("imdb/*.parquet",)}, parquet),
             Layout({"all": ("IMDB Dataset.csv", "imdb/IMDB Dataset.csv")}, imdb_csv),

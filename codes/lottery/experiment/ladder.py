@@ -64,6 +64,7 @@ def climb(
                     new_draw=partial(draw, settings.stream("new draw", settings.rung)),
                     seed=settings.stream(settings.arm),
                     foreign=foreign_ticket(settings, shelf, corpora),
+                    scope=settings.scope,
                 )
                 ticket = ARMS[settings.arm](origins)
                 with watch(settings) as progress:

@@ -19,7 +19,7 @@ from lottery.pruning.inside import by_frequency, vanished
 from lottery.pruning.masks import full_mask, prunable, removed_by_layer
 from lottery.pruning.tickets import Ticket, Weights
 from lottery.runs.checkpoints import bundle, named
-from lottery.runs.provenance import about, device_name
+from lottery.runs.provenance import about, code, device_name
 from lottery.runs.record import Record, pack
 from lottery.settings import Settings
 from lottery.training.epoch import Progress
@@ -52,6 +52,7 @@ def train_ticket(
         "data": corpus.fingerprint,
         "device": facts["device"],
         "versions": facts["versions"],
+        "code": code(),
     }
     resume = None if state is None else ResumeState(state, of, say)
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lottery.files import UserError
-from lottery.pruning.masks import Mask, random_mask, shuffled
+from lottery.pruning.masks import Mask, counts, prunable, random_mask, shuffled
 from lottery.pruning.tickets import Ticket, Weights
 from lottery.pruning.transfer import Foreign, placed, rows_shuffled, values
 from lottery.settings import TRANSFERRED
@@ -29,6 +29,7 @@ class Origins:
     new_draw: Callable[[], Weights] | None = None  # another Xavier draw of every layer
     seed: int = 0  # of this arm's own random stream
     foreign: Foreign | None = None  # another dataset's ticket, for the arms that take its mask
+    scope: str = "layer"  # does the rung count the weights of each layer, or of all ("global")?
 
     @property
     def stream(self) -> torch.Generator:
@@ -62,7 +63,25 @@ class Arm:
             if name not in made.weights or made.weights[name].shape != weight.shape:
                 shape = tuple(weight.shape)
                 raise UserError(f"arm {self.name!r} lacks {name} {shape} among its weights")
+        if origins.mask is not None and not self.travels:  # another ladder has its own counts
+            self._check_counts(made.mask or {}, origins)
         return made
+
+    def _check_counts(self, mask: Mask, origins: Origins) -> None:
+        """UserError unless as many weights are kept as the rung's own mask keeps."""
+        sizes = {name: part.numel() for name, part in prunable(origins.first).items()}
+        own, wanted = (
+            {name: size - gone.get(name, (0,))[0] for name, size in sizes.items()}
+            for gone in (counts(mask), counts(origins.mask))
+        )
+        if origins.scope == "global":
+            own, wanted = ({"all layers": sum(of.values())} for of in (own, wanted))
+        for name, kept in own.items():
+            if kept != wanted[name]:
+                raise UserError(
+                    f"arm {self.name!r} keeps {kept:,} weights of {name}, and its rung "
+                    f"{wanted[name]:,}: give a mask that keeps as many"
+                )
 
 
 def _transferred(

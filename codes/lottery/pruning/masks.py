@@ -79,10 +79,11 @@ def prune(
     """
     mask = {name: part for name, part in mask.items() if name not in kept_dense}
     scores = {name: scores[name] for name in mask}
-    # Pruned weights sort before all others, so they stay pruned: masks are nested.
-    kept = prunable(mask)
+    # Pruned weights sort before all others, a kept one that scores -inf among them, so they stay
+    # pruned: masks are nested.
+    kept, least = prunable(mask), torch.finfo(torch.float64).min
     ranked = {
-        name: part.detach().double().masked_fill(~kept[name], -math.inf).flatten()
+        name: part.detach().double().clamp(min=least).masked_fill(~kept[name], -math.inf).flatten()
         for name, part in prunable(scores).items()
     }
     for name, part in ranked.items():

@@ -13,7 +13,7 @@ from lottery.pruning.inside import VANISHED
 from lottery.recipes import RECIPES, STRONGEST_DENSE, WITHOUT_DECAY
 from lottery.report.grid import cell
 from lottery.report.tables import seeds_of
-from lottery.report.words import part, percent, power, short
+from lottery.report.words import part, parts, percent, power, short
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
@@ -65,21 +65,22 @@ def both(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> pd.Data
         ways = by_recipe(records, pair)
         if not all(ways.values()):
             continue
+        chosen = {
+            way: verdict.pairs(ways[way], recipes)[0]
+            for way, recipes in ((WITH, RECIPES), (WITHOUT, WITHOUT_DECAY))
+        }
         found = {
-            way: {(g.settings.arm, g.settings.sparsity): g for g in groups.groups(some)}
-            for way, some in ways.items()
+            way: {(g.settings.arm, g.settings.sparsity): g for g in groups.groups(_of(own, some))}
+            for (way, some), own in zip(ways.items(), chosen.values(), strict=True)
         }
         facts = {
-            way: {rung.sparsity: rung[TICKET] for ladder in ladders for rung in ladder.rungs}
-            for way, ladders in (
-                (WITH, verdict.pairs(ways[WITH], RECIPES)),
-                (WITHOUT, verdict.pairs(ways[WITHOUT], WITHOUT_DECAY)),
-            )
+            way: {rung.sparsity: rung[TICKET] for rung in own.rungs} for way, own in chosen.items()
         }
-        for step in sorted({step for some in facts.values() for step in some}):
-            row = {"Kept": part(step)}
-            for head, key in (("Dense", ("dense", 0.0)), ("lt", ("lt", step))):
-                row |= {f"{head}, {way}": _accuracy(found[way].get(key)) for way in found}
+        heads = parts(sorted({step for some in facts.values() for step in some}))
+        for step, head in heads.items():
+            row = {"Kept": head}
+            for arm, key in (("Dense", ("dense", 0.0)), ("lt", ("lt", step))):
+                row |= {f"{arm}, {way}": _accuracy(found[way].get(key)) for way in found}
             for way in found:
                 row[f"Less own dense, {way}"] = cell(facts[way].get(step, verdict.Fact()))
             counts = [seeds_of(found[way].get(("lt", step))) for way in found]
@@ -105,7 +106,7 @@ def strongest(records: Iterable[Record]) -> pd.DataFrame:
     """The main tables' tickets beside the strongest dense network, where it is not their own."""
     records = [record for record in records if not record.failed]
     found = [pair for pair in verdict.pairs(records) if not owns_strongest(pair)]
-    steps = sorted({rung.sparsity for pair in found for rung in pair.rungs})
+    heads = parts(sorted({rung.sparsity for pair in found for rung in pair.rungs}))
     rows = []
     for pair in found:
         key = pair.dataset, pair.model
@@ -119,7 +120,10 @@ def strongest(records: Iterable[Record]) -> pd.DataFrame:
             "Seeds": seeds_of(dense[0] if dense else None),
         }
         rungs = {rung.sparsity: rung for rung in pair.rungs}
-        row |= {part(s): cell(rungs[s][STRONGEST]) if s in rungs else NOT_RUN for s in steps}
+        row |= {
+            head: cell(rungs[step][STRONGEST]) if step in rungs else NOT_RUN
+            for step, head in heads.items()
+        }
         rows.append(row)
     return _of_pairs(rows, [pair.name for pair in found])
 
@@ -160,10 +164,16 @@ def why(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> list[str
     return lines
 
 
+def _of(pair: verdict.Pair, records: Iterable[Record]) -> list[Record]:
+    """Those on the pair's own ladder: another may end at the same sparsity."""
+    top = pair.settings.ladder if pair.settings else ()
+    return [r for r in records if r.settings.ladder == top[: r.settings.rung]]
+
+
 def _kept(pair: verdict.Pair, records: Iterable[Record]) -> str:
     """The shares at the sparsest good ticket; without one, at the sparsest that was counted."""
     counted: dict[float, list[Record]] = {}
-    for record in records:
+    for record in _of(pair, records):
         if record.settings.arm == "lt" and record.words and not groups.variant(record.settings):
             counted.setdefault(record.settings.sparsity, []).append(record)
     step = pair.sparsest.sparsity if pair.sparsest else max(counted, default=0.0)

@@ -15,7 +15,7 @@ from lottery.analysis.travel import Journey
 from lottery.analysis.verdict import Fact, Pair, Rung
 from lottery.files import write_whole
 from lottery.report.markdown import markdown
-from lottery.report.words import margin, part, percent, points
+from lottery.report.words import margin, part, parts, percent, points
 from lottery.runs.record import Record
 
 SYMBOLS = {
@@ -126,7 +126,7 @@ def headline(found: Sequence[Pair]) -> str:
 
 def grid(found: Sequence[Pair]) -> pd.DataFrame:
     """A row a pair: marks and differences at each rung, then why, at the sparsest good ticket."""
-    heads = {step: part(step) for step in _steps(found)}
+    heads = parts(_steps(found))
     rows = []
     for pair in found:
         by_step = {rung.sparsity: rung for rung in pair.rungs}
@@ -139,7 +139,7 @@ def grid(found: Sequence[Pair]) -> pd.DataFrame:
             ("Learned places less random", verdict.PLACES),
         ):
             rung = pair.sparsest
-            row[head] = cell(rung[question], f", at {part(rung.sparsity)}") if rung else "–"
+            row[head] = cell(rung[question], f", at {heads[rung.sparsity]}") if rung else "–"
         rows.append(row | {"Seeds": span(_seeds([pair]))})
     ways = [f" ({pair.way})" if pair.way else "" for pair in found]
     names = [f"{p.name}{FORMER * p.is_former}{way}" for p, way in zip(found, ways, strict=True)]

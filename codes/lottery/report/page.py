@@ -35,8 +35,8 @@ WORDS = (
     "[How to read the report]({home}/README.md#how-to-read-the-report)."
 )
 NO_OTHER = (
-    "{names}: the ticket's own dense network is the strongest that was tried on validation, so that "
-    "the answer has it."
+    "{names}: the ticket's own dense network is the strongest that was tried on validation, so "
+    "that the answer has it."
 )
 ALL_OF_IT = (
     "The recipes differ in more than weight decay, and a difference is of all of it together. The "
@@ -64,7 +64,7 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
     alone, with its report inside; of any other, which holds real ones, the report lies beside it.
     Records of another kind are named and left out.
     """
-    root = Path(store.root)
+    root = Path(store.root).resolve()  # "." has no name
     outside, generated = own_of(store), root.name == "demo"
     path = Path(path) if path else path_of(store)
     records, unread = store.records()
@@ -109,7 +109,7 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
 
 def path_of(store: Store) -> Path:
     """Where the report of a store lies unless another place is named."""
-    root = Path(store.root)
+    root = Path(store.root).resolve()
     if own_of(store):
         return root / "report.md"
     return (root if root.name == "demo" else root.parent) / "week9.md"

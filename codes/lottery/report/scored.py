@@ -18,9 +18,9 @@ from lottery.settings import Settings
 
 CAPTION = (
     "Tickets with their first values, pruned by what has the lowest score: {means}. Test accuracy "
-    "in points, means over the common seeds with 95 % intervals. {counts} Each "
-    "ladder is pruned round by round, and one of a single sparsity in one round. Where magnitude was "
-    "run, too, the other scores are in no other table, figure or count."
+    "is the mean over the ticket's seeds; differences are points over the common seeds, with 95 % "
+    "intervals. {counts} A ladder of one sparsity is pruned in one round, and of several round by "
+    "round. Where magnitude was run, too, the other scores are in no other table, figure or count."
 )
 COUNTS = (
     "Beside magnitude, of {asked} rows: better {up}, worse {down}, the same within {margin} "

@@ -35,8 +35,9 @@ PICTURES = {
         "Sparsity curve",
         "test accuracy over weights remaining",
         "Means over the seeds, dots are single seeds, bars 95 % intervals over seeds and test "
-        "examples, of a single seed over the examples alone. The band holds what is no further from dense than the margin. Arms share seeds "
-        "and examples, so that bars may overlap where the paired difference is sure.",
+        "examples, of a single seed over the examples alone. The band holds what is no further "
+        "from dense than the margin. Arms share seeds and examples, so that bars may overlap where "
+        "the paired difference is sure.",
     ),
     "decay": (
         "Both recipes",

@@ -65,9 +65,14 @@ def other_settings(records: Iterable[Record]) -> pd.DataFrame:
     records = of_one_dataset(records)
     chosen = {record.settings.model: record for record in groups.main(records)}
     rest = groups.groups(
-        record
-        for record in groups.at_home(records)
-        if groups.identity(record) != groups.identity(chosen[record.settings.model])
+        [
+            *(
+                record
+                for record in groups.at_home(records)
+                if groups.identity(record) != groups.identity(chosen[record.settings.model])
+            ),
+            *groups.left_out(records),
+        ]
     )
     rows = []
     for group in rest:
@@ -79,7 +84,7 @@ def other_settings(records: Iterable[Record]) -> pd.DataFrame:
             differs = ", ".join(filter(None, (differs, f"data {groups.fingerprint(record)[:12]}")))
         rows.append(
             {
-                "Differs in": differs,
+                "Differs in": differs or "–",
                 "Arm": groups.label(group.settings),
                 "Sparsity": percent(group.mean("sparsity")),
                 "Test Loss": loss(group.mean("test_loss")),

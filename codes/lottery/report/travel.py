@@ -15,7 +15,7 @@ from lottery.report.evidence import needed
 from lottery.report.grid import cell, span, standing, states
 from lottery.report.markdown import markdown
 from lottery.report.sections import Links, picture, spent
-from lottery.report.words import margin, part, percent
+from lottery.report.words import margin, parts, percent
 from lottery.runs.record import Record
 
 HEADS = {
@@ -65,6 +65,7 @@ def travelled(records: Iterable[Record]) -> pd.DataFrame:
     """A row a journey and comparison, a column a rung; empty where no foreign mask was run."""
     found = travel.journeys(records)
     steps = sorted({rung.sparsity for journey in found for rung in journey.rungs})
+    heads = list(parts(steps).values())
     rows, names = [], []
     for journey in found:
         by_step = {rung.sparsity: rung for rung in journey.rungs}
@@ -72,7 +73,7 @@ def travelled(records: Iterable[Record]) -> pd.DataFrame:
             facts = [by_step.get(step, verdict.Rung(step))[asked] for step in steps]
             if not any(fact.seeds for fact in facts):
                 continue
-            cells = {part(step): cell(fact) for step, fact in zip(steps, facts, strict=True)}
+            cells = dict(zip(heads, map(cell, facts), strict=True))
             seeds = span({fact.seeds for fact in facts if fact.seeds})
             decide = "; ".join(needed(fact) for fact in facts)
             rows.append({"Difference": head} | cells | {"Seeds": seeds, "Seeds to decide": decide})
@@ -86,13 +87,14 @@ def origins(found: Iterable[Journey]) -> pd.DataFrame:
     """Where the kept weights of the foreign masks come from, means over the seeds."""
     rows, names = [], []
     for journey in found:
+        heads = parts(journey.transfers)
         for step, placed in journey.transfers.items():
             if not placed:
                 continue
             one = placed[0]
             rows.append(
                 {
-                    "Weights": part(step),
+                    "Weights": heads[step],
                     "Words in both": f"{one.shared:,} of {one.words:,}",
                     "Kept": f"{fmean(sum(kept for kept, _ in t.counts) for t in placed):,.0f}",
                     "Words' rows": _share(placed, "by_word"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import log2
 
 
@@ -32,6 +33,19 @@ def part(sparsity: float) -> str:
     )
     whole = next(near, 1)
     return f"1/{whole}" if whole > 1 else short(1 - sparsity)
+
+
+def parts(sparsities: Iterable[float]) -> dict[float, str]:
+    """`part` of each rung of a table or axis: all in fractions or all in percent, no two alike."""
+    steps = list(dict.fromkeys(sparsities))
+    names = [part(step) for step in steps]
+    digits = 3
+    while not all("/" in name for name in names) or len(set(names)) < len(names):
+        names = [f"{100 * (1 - step):.{digits}g} %" for step in steps]
+        if len(set(names)) == len(names):
+            break
+        digits += 1
+    return dict(zip(steps, names, strict=True))
 
 
 def power(value: float) -> str:

@@ -146,7 +146,7 @@ class Record:
                 },
             )
             problem = record._problem(values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UserError(f"has a field of the wrong shape ({error})") from None
         if problem:
             raise UserError(problem)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 
 from lottery.data import title
+from lottery.pruning.arms import ARMS
 from lottery.report.words import percent
+from lottery.settings import Settings
 from lottery.tickets import plain
 from lottery.tickets.folder import Contents
 
@@ -16,8 +18,7 @@ tags: [lottery-ticket, pruning, text-classification]
 
 # {title}
 
-A text classifier of which training kept {kept:,} of {weights:,} weights ({sparsity} pruned). It was
-found by iterative magnitude pruning and rewinding (Frankle & Carbin 2019).
+A text classifier of which training kept {kept:,} of {weights:,} weights ({sparsity} pruned). {made}
 
 - Test accuracy {accuracy}; {dense}.
 - Classes: {classes}.
@@ -60,6 +61,10 @@ def answer(folder, texts):  # logits; of two classes one, the second's
 
 The code is under the MIT licence.
 """
+FOUND = "It was\nfound by iterative magnitude pruning and rewinding (Frankle & Carbin 2019)."
+OTHER = "In its\nstudy it is `{arm}`: {means}{score}."
+LATE = "pruned, with its values after {step} steps"
+SCORE = "; its ladder is pruned by the score `{score}`"
 KINDS = {"imdb": "film reviews", "agnews": "news in brief"}
 WITH_FIRST = "- `first.safetensors`: the values that training began with, likewise.\n"
 WITH_INSIDE = (
@@ -78,6 +83,7 @@ def card(contents: Contents, onnx: bool = False, small: bool = False) -> str:
     more = [(contents.first is not None, WITH_FIRST), (contents.inside is not None, WITH_INSIDE)]
     return CARD.format(
         **contents.facts,
+        made=_made(s),
         sparsity=percent(record.sparsity),
         accuracy=percent(record.test_accuracy),
         classes=", ".join(contents.classes),
@@ -91,6 +97,16 @@ def card(contents: Contents, onnx: bool = False, small: bool = False) -> str:
         code=code(s.model),
         **record.data["rows"],
     )
+
+
+def _made(s: Settings) -> str:
+    """How the network was made."""
+    if (s.arm, s.score) == ("lt", "magnitude"):
+        return FOUND
+    late = s.arm == "lt" and s.rewind_step
+    means = LATE.format(step=s.rewind_step) if late else ARMS[s.arm].means
+    score = SCORE.format(score=s.score) if s.rung else ""
+    return OTHER.format(arm=s.arm, means=means, score=score)
 
 
 def code(model: str) -> str:

@@ -63,7 +63,9 @@ def _export(parsed: argparse.Namespace) -> None:
     if parsed.dataset not in DATASETS:
         raise UserError(f"unknown dataset {parsed.dataset!r}: there are {', '.join(DATASETS)}")
     store = Store(parsed.results) if parsed.results else results_of(parsed.dataset)
-    records, _ = store.records(parsed.dataset)
+    records, unread = store.records(parsed.dataset)
+    if unread:
+        _say(f"records that cannot be read: {len(unread)}; the first: {unread[0]}")
     record = find(records, parsed.model, parsed.arm, parsed.sparsity, parsed.seed)
     more = {"inside": parsed.inside, "onnx": parsed.onnx, "small": parsed.small}
     ticket = export(store, record, parsed.folder, not parsed.without_first, _say, **more)

@@ -17,7 +17,7 @@ from lottery.pruning.tickets import Weights
 from lottery.report.words import percent, points
 from lottery.runs.record import Record
 from lottery.runs.store import Store
-from lottery.settings import TRANSFERRED
+from lottery.settings import OWN, TRANSFERRED, options
 from lottery.study import Study
 from lottery.tickets import folder as folders
 from lottery.tickets import inside
@@ -43,9 +43,15 @@ def find(records: Iterable[Record], model: str, arm: str, sparsity: float, seed:
         if not r.failed and (r.settings.model, r.settings.arm) == (model, arm)
         and not groups.variant(r.settings)
     ]  # fmt: skip
-    for record in own:
-        if (record.settings.sparsity, record.settings.seed) == (sparsity, seed):
-            return record
+    ladders = [record.settings.ladder for record in own]
+
+    def reach(record: Record) -> int:  # of two ladders that end alike, the report has the longer
+        begun = record.settings.ladder
+        return max(len(ladder) for ladder in ladders if ladder[: len(begun)] == begun)
+
+    same = [r for r in own if (r.settings.sparsity, r.settings.seed) == (sparsity, seed)]
+    if same:
+        return max(same, key=reach)
     there = sorted({(r.settings.sparsity, r.settings.seed) for r in own})
     known = ", ".join(f"{step:g} (seed {number})" for step, number in there) or "none"
     raise UserError(f"no {model} {arm} of sparsity {sparsity:g}, seed {seed}: there are {known}")
@@ -76,7 +82,9 @@ def export(
         raise UserError(ELSEWHERE.format(arm=s.arm))
     if s.code:
         raise UserError(f"{', '.join(s.code)}: only what is the package's own can be exported")
-    study = Study(s.dataset, [s.model], s.ladder or [0.5], ["lt"], [s.seed], store=store, say=say)
+    own = {f.name: getattr(s, f.name) for f in options() if f.name not in OWN}  # not the recipe's
+    plan = s.dataset, [s.model], s.ladder or [0.5], ["lt"], [s.seed]
+    study = Study(*plan, store=store, say=say, **own)
     weights, mask = study.tested(s)
     corpus = study.corpus
     contents = Contents(

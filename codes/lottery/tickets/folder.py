@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from lottery.files import UserError, unwritable
+from lottery.files import UserError, sync, unwritable
 from lottery.pruning.masks import Mask
 from lottery.pruning.tickets import Weights
 from lottery.runs.record import Record
@@ -124,12 +123,12 @@ def write(
         raise unwritable(folder, error) from None
     try:
         for name, content in files.items():
-            with open(beside / name, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            (beside / name).write_bytes(content)
+            sync(beside / name)
         beside.chmod(0o755)
+        sync(beside)
         beside.replace(folder)
+        sync(folder.parent)
     except OSError as error:
         raise unwritable(folder, error) from None
     finally:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lottery import models
-from lottery.data import Corpus, Split
+from lottery.data import Corpus, Split, title
 from lottery.files import UserError
 from lottery.pruning.masks import EMBEDDING, counts, prunable
 from lottery.pruning.tickets import Weights
@@ -82,7 +82,8 @@ def missing(ticket: Ticket, corpus: Corpus | None = None) -> str:
     """Why its rungs, or with a `corpus` its disagreements, cannot be shown; empty if they can."""
     s = ticket.settings
     if ticket.contents.inside is None:
-        return f"of this {s.dataset} {s.model} they are not stored: export it with `--inside`"
+        who = f"{title(s.dataset)} {models.label(s.model)}"
+        return f"the ticket of {who} was exported without this: export it with `--inside`"
     if corpus is not None and not is_own(ticket, corpus):
         return f"these are test texts of {s.dataset}, and this is {corpus.dataset}"
     return ""
@@ -119,6 +120,10 @@ def disagreements(ticket: Ticket, corpus: Corpus, most: int = 10) -> pd.DataFram
     """
     kept = _inside(ticket, corpus)
     rows = kept["dense/rows"].numpy()
+    if not len(rows) or not most:
+        moved_by = ["moved by"] * (ticket.settings.model == "cnn")
+        names = ["row", "class", "ticket", "dense", *moved_by, "text"]
+        return pd.DataFrame(columns=names).set_index("row")
     split = corpus.test.take(rows)
     ours = probabilities(ticket.logits(split.cut(ticket.settings.max_tokens)))
     theirs = probabilities(kept["dense/logits"])

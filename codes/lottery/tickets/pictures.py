@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from lottery.report.figures.axes import grid, part
+from lottery.report.figures.axes import grid
 from lottery.report.figures.picture import Picture
 from lottery.report.figures.styles import layer_name, pair_name
+from lottery.report.words import part
 from lottery.tickets import inside
 from lottery.tickets.ticket import Ticket
 
@@ -55,7 +56,7 @@ def mask(ticket: Ticket, number: int = 0) -> Picture:
         shown = kept[number].T if is_cnn else kept
         axes.imshow(shown.numpy(), aspect="auto" if is_cnn else "equal", **INK)
         share = f"{100 * shown.float().mean():.3g} %"
-        axes.set_title(f"at {part(1 - steps[place])} of all weights: {share} kept", fontsize=10)
+        axes.set_title(f"at {part(steps[place])} of all weights: {share} kept", fontsize=10)
         if is_cnn:
             names = [f"word {n + 1}" for n in range(len(shown))]
             axes.set_yticks(range(len(shown)), names, fontsize=8)

@@ -29,7 +29,8 @@ def lines(stream: BinaryIO) -> Iterator[Line]:
     """One text a line, in UTF-8."""
     for number, raw in enumerate(stream, start=1):
         try:
-            yield Line(number, raw.decode("utf-8").rstrip("\r\n"))
+            text = raw.decode("utf-8").rstrip("\r\n")
+            yield Line(number, text.removeprefix("\ufeff") if number == 1 else text)
         except UnicodeDecodeError as error:
             yield Line(number, None, f"byte {error.start + 1} is not UTF-8")
 
@@ -40,8 +41,9 @@ def column(stream: BinaryIO, name: str) -> Iterator[Line]:
     decoded = (raw.decode("utf-8", "surrogateescape") for raw in stream)
     reader = csv.reader(decoded)
     heads = next(reader, None)
-    if heads is None:
-        raise UserError("standard input: is empty; give a CSV whose first line names its columns")
+    if not heads:
+        wrong = "is empty" if heads is None else "its first line is blank"
+        raise UserError(f"standard input: {wrong}; give a CSV whose first line names its columns")
     heads[0] = heads[0].removeprefix("\ufeff")
     if name not in heads:
         raise UserError(f"standard input: no column {name!r}; there are {', '.join(heads)}")

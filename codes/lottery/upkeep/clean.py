@@ -9,7 +9,7 @@ from pathlib import Path
 from lottery.files import unwritable
 from lottery.report import page
 from lottery.runs.store import Store
-from lottery.upkeep.places import checkpoints, held, place_of
+from lottery.upkeep.places import checkpoints, has_record, held, place_of
 
 # A table, a figure or the report is written in moments: its temporary file, once older than this
 # many seconds, has been left by a process that was killed.
@@ -42,7 +42,6 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
         count, total = removed.get(kind, (0, 0))
         removed[kind] = count + 1, total + size
 
-    recorded = {place_of(store, path) for path in store.paths()}
     runs: dict[Path, list[tuple[str, Path]]] = {}  # by place: kind and path
     for path in sorted(checkpoints(store).glob("*/*/*")):
         if path.is_file():
@@ -50,9 +49,11 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
     for path in sorted((Path(store.root) / "runs").glob("*/*/.*.tmp")):
         runs.setdefault(place_of(store, path), []).append(("temporary files", path))
     for place, found in runs.items():
-        with held(place.with_name(f"{place.name}.lock")) as free:
+        with held(place.with_name(f"{place.name}.lock"), make=not dry_run) as free:
+            # Looked for now: before the lock was ours, a process may have finished the run.
+            needless = NEEDLESS if has_record(store, place) else NEEDLESS_WITHOUT_RECORD
             for kind, path in found if free else ():
-                if kind in (NEEDLESS if place in recorded else NEEDLESS_WITHOUT_RECORD):
+                if kind in needless:
                     remove(kind, path)
     root = Path(store.root)
     beside = [root, root / "figures", page.path_of(store).parent]

@@ -45,7 +45,7 @@ def merge(
             try:
                 record = store.read(path)
                 _check_texts(record, path, prints)
-                with held(into.lock_path(record.settings)) as free:
+                with held(into.lock_path(record.settings), make=True) as free:
                     if not free:
                         raise UserError(f"{path}: a process is at this run; merge it later")
                     counts[_one(into, store, path, record)] += 1

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lottery.files import unwritable
 from lottery.runs.store import Store
 
 
@@ -29,21 +30,37 @@ def place_of(store: Store, path: Path) -> Path:
     return checkpoints(store) / dataset_of(path) / path.parent.name / run_of(path)
 
 
+def has_record(store: Store, place: Path) -> bool:
+    """Is there a record, readable or not, of the run of this place?"""
+    record = Path(store.root) / "runs" / place.relative_to(checkpoints(store))
+    return record.with_name(f"{place.name}.json").exists()
+
+
 @contextmanager
-def held(path: Path) -> Iterator[bool]:
-    """Hold a run's lock if there is one and no other process holds it; gives whether it is free."""
-    if not path.exists():
+def held(path: Path, make: bool = False) -> Iterator[bool]:
+    """Hold a run's lock if no other process holds it; gives whether it is free.
+
+    Where there is no lock nothing is held; or it is made, with `make`, and removed at the end.
+    """
+    there = path.exists()
+    if not (there or make):
         yield True
         return
     lock = FileLock(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
-    except (Timeout, OSError):  # a lock that we may not even open is another's
+    except OSError as error:  # a lock that we may not even open is another's
+        if not isinstance(error, Timeout) and not path.exists():
+            raise unwritable(path, error) from None
         yield False
         return
     try:
         yield True
     finally:
+        if not there:
+            with suppress(OSError):  # Windows removes no open file
+                path.unlink()  # while it is held: who opens it now sees that it is gone
         lock.release()
 
 

@@ -161,9 +161,3 @@ def test_names_are_moved_apart_as_little_as_it_takes():
         moved = shared._apart(heights, [0.1] * (len(heights) - 1))
         assert all(b - a >= 0.1 - 1e-9 for a, b in pairwise(moved))
         assert moved[-1] <= 1
-
-
-def test_parts_of_the_weights_are_fractions_where_all_are_near_one():
-    assert shared.parts([1 - s for s in LADDER]) == ["1/2", "1/4", "1/8", "1/16", "1/32", "1/64"]
-    assert shared.parts([0.8, 0.512]) == ["80 %", "51.2 %"]
-    assert shared.parts([0.5, 0.49]) == ["50 %", "49 %"]

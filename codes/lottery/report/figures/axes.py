@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 
 from matplotlib.axes import Axes
@@ -41,21 +41,6 @@ def grid(axes: Axes, which: str = "y") -> None:
     """Light lines behind the data."""
     axes.grid(axis=which, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
-
-
-def part(remaining: float) -> str:
-    """A share of the weights as "1/8", or in percent where no power of two is near."""
-    power = round(-math.log2(remaining))
-    near = abs(-math.log2(remaining) - power) < 0.05  # 1.6 % is 1/64
-    return f"1/{2**power}" if near and power > 0 else f"{100 * remaining:.3g} %"
-
-
-def parts(remaining: Sequence[float]) -> list[str]:
-    """The same for the rungs of a ladder: all in fractions or all in percent."""
-    names = [part(share) for share in remaining]
-    if all("/" in name for name in names) and len(set(names)) == len(names):
-        return names
-    return [f"{100 * share:.3g} %" for share in remaining]
 
 
 def fit(panels: Iterable[Axes], least: float) -> None:

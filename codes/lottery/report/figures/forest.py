@@ -11,9 +11,10 @@ from matplotlib.patches import Patch
 from lottery.analysis import verdict
 from lottery.analysis.verdict import Fact, Pair
 from lottery.models import label
-from lottery.report.figures.axes import grid, legend, parts
+from lottery.report.figures.axes import grid, legend
 from lottery.report.figures.picture import Picture
 from lottery.report.figures.styles import STATES, Look, dataset_name
+from lottery.report.words import parts, points
 from lottery.runs.record import Record
 
 MARGIN = 100 * verdict.MARGIN  # points
@@ -89,7 +90,7 @@ def panels(
 
 def _rows(pair: Pair) -> list[Row]:
     found = [rung for rung in pair.rungs if rung[verdict.TICKET].interval is not None]
-    names = parts([1 - rung.sparsity for rung in found])
+    names = list(parts(rung.sparsity for rung in found).values())
     return [
         (f"{name} of the weights", rung[verdict.TICKET])
         for name, rung in zip(names, found, strict=True)
@@ -121,7 +122,8 @@ def _draw(axes: Axes, rows: Sequence[Row], looks: Mapping[str, Look]) -> None:
             if beyond:
                 axes.plot(end, y, arrow, color=look["color"], markersize=6, clip_on=False)
         axes.plot(min(max(mean, first), last), y, label=name, **look)
-        numbers = f"{_points(mean)} [{_points(low)} to {_points(high)}]"
+        said = [points(end) for end in _ends(fact)]
+        numbers = f"{said[0]} [{said[1]} to {said[2]}]"
         for words, aside, side in ((numbers, *VALUES), (str(fact.seeds), *SEEDS)):
             axes.annotate(
                 words,
@@ -143,9 +145,3 @@ def _ends(fact: Fact) -> tuple[float, float, float]:
 
 def _look(own: Look) -> Look:
     return {"linestyle": "", "markeredgewidth": 1.3, "zorder": 4} | own
-
-
-def _points(value: float) -> str:
-    """-0.123 as "−0.12"; no sign before a zero."""
-    text = f"{value:+.2f}"
-    return "0.00" if float(text) == 0 else text.replace("-", "−")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lottery.analysis import travel, verdict
-from lottery.report.figures.axes import parts
 from lottery.report.figures.forest import MARGIN, SAID, Row, panels
 from lottery.report.figures.picture import Picture
 from lottery.report.figures.styles import BETTER, STATES
+from lottery.report.words import parts
 from lottery.runs.record import Record
 
 DRAWN = {
@@ -34,7 +34,7 @@ def travel_forest(records: Iterable[Record]) -> Picture | None:
 
 
 def _rows(journey: travel.Journey) -> list[Row]:
-    names = parts([1 - rung.sparsity for rung in journey.rungs])
+    names = list(parts(rung.sparsity for rung in journey.rungs).values())
     return [
         (f"{name} {words}", rung[asked])
         for name, rung in zip(names, journey.rungs, strict=True)

@@ -13,9 +13,10 @@ from lottery.analysis.groups import Group
 from lottery.pruning.inside import VANISHED, Words
 from lottery.pruning.masks import EMBEDDING
 from lottery.report.figures import chosen
-from lottery.report.figures.axes import grid, legend, parts
+from lottery.report.figures.axes import grid, legend
 from lottery.report.figures.picture import Picture
 from lottery.report.figures.styles import Look, arm_look, pair_name, rung_look
+from lottery.report.words import parts
 from lottery.runs.record import Record
 
 NEVER = 0.5  # where the log axis shows the words that the training texts lack
@@ -71,7 +72,7 @@ def _panels(ways: dict[str, list[Group]], model: str) -> list[Panel]:
         own = [group for group in found if group.settings.model == model]
         tickets = [group for group in own if group.settings.arm == "lt"]
         ladder = max(groups.chains(tickets), key=len, default=[])
-        names = parts([1 - group.settings.sparsity for group in ladder])
+        names = list(parts(group.settings.sparsity for group in ladder).values())
         lines = [
             (f"{name} of the weights", rung_look(n), group, "kept")
             for n, (name, group) in enumerate(zip(names, ladder, strict=True))

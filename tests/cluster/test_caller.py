@@ -1,0 +1,80 @@
+"""What the caller does with its graph, without a cluster."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from helpers.children import study
+from lottery.cluster.caller import Caller
+from lottery.cluster.graph import Work, graph
+from lottery.runs.store import Store
+
+
+def caller(made, said=None, client=None) -> Caller:
+    work = Work(made.shelf, made.plan(), made.corpora, made.wanted)
+    return Caller(graph([work]), client, 1, [].append if said is None else said.append)
+
+
+@pytest.mark.parametrize("state", ["ready", "flying", "done", "failed"])
+def test_weights_that_are_gone_are_awaited_and_trained_once(tmp_path, state):
+    made = study(tmp_path)
+    called, (dense, ticket, _) = caller(made), [(s.run, 0) for s in made.plan()]
+    below, node = called.nodes[dense], called.nodes[ticket]
+    for one, now in ((below, state), (node, "ready")):  # the ticket was taken from the queue
+        called._now(one, now)
+    freed = []
+    below.held.callback(freed.append, "its lock")
+    called._regrow(node)
+    assert (node.state, node.after) == ("waiting", {dense})
+    queued = [key for _, _, key in called.ready]
+    if state in ("ready", "flying"):
+        assert (below.state, queued, freed) == (state, [], [])
+    else:
+        assert (below.state, queued) == ("ready", [dense])
+    assert sum(called.states.values()) == len(called.nodes)
+
+
+def test_an_error_without_words_is_called_by_its_type(tmp_path):
+    said, made = [], study(tmp_path, arms=())
+    called = caller(made, said)
+    (key,) = called.nodes
+
+    class Failed:
+        def result(self):
+            raise MemoryError
+
+    called.flying[future := Failed()] = key
+    called._now(called.nodes[key], "flying")
+    called._land(future)
+    assert isinstance(called.error, MemoryError)
+    assert said == ["cnn dense seed 0: stopped, MemoryError"]
+
+
+def test_a_run_with_a_record_that_kills_its_workers_keeps_it(tmp_path):
+    said, made = [], study(tmp_path)
+    (record,) = made.run("dense")
+    made.store.weights_path(record.settings).unlink()
+    called = caller(made, said)
+    node = called.nodes[record.run, 0]
+    node.begun = 4
+    called._bury(node)
+    assert made.store.get(record.settings) == record
+    assert said[0] == "cnn dense seed 0: stopped, its workers died 4 times"
+    assert [node.state for node in called.nodes.values()] == ["failed"] * 3
+
+
+@pytest.mark.parametrize(("devices", "room"), [(["cpu"], 4), ([None], 1), (["cpu", None], 1)])
+def test_gpus_that_no_run_asks_for_give_no_places(tmp_path, devices, room):
+    client = SimpleNamespace(
+        scheduler_info=lambda n_workers: {"workers": {"one": {"resources": {"GPU": 1}}}},
+        nthreads=lambda: {"one": 4},
+    )
+    works = []
+    for seed, device in enumerate(devices):
+        made = study(tmp_path, arms=(), seeds=(seed,))
+        works.append(Work(made.shelf, made.plan(), made.corpora, (device, 1)))
+    called = Caller(graph(works), client, 1, [].append)
+    called._submit()
+    assert called.room == room and Store(tmp_path).paths() == []
