@@ -64,16 +64,12 @@ def other_settings(records: Iterable[Record]) -> pd.DataFrame:
     """One row a model, protocol, rung and arm that the other tables leave out, and why."""
     records = of_one_dataset(records)
     chosen = {record.settings.model: record for record in groups.main(records)}
-    rest = groups.groups(
-        [
-            *(
-                record
-                for record in groups.at_home(records)
-                if groups.identity(record) != groups.identity(chosen[record.settings.model])
-            ),
-            *groups.left_out(records),
-        ]
-    )
+    apart = [
+        record
+        for record in groups.at_home(records)
+        if groups.identity(record) != groups.identity(chosen[record.settings.model])
+    ]
+    rest = groups.groups([*apart, *groups.left_out(records)])
     rows = []
     for group in rest:
         usual, record = chosen[group.settings.model], group.records[0]

@@ -39,12 +39,12 @@ def parts(sparsities: Iterable[float]) -> dict[float, str]:
     """`part` of each rung of a table or axis: all in fractions or all in percent, no two alike."""
     steps = list(dict.fromkeys(sparsities))
     names = [part(step) for step in steps]
-    digits = 3
-    while not all("/" in name for name in names) or len(set(names)) < len(names):
+    if all("/" in name for name in names) and len(set(names)) == len(names):
+        return dict(zip(steps, names, strict=True))
+    for digits in range(3, 18):  # a float has no more
         names = [f"{100 * (1 - step):.{digits}g} %" for step in steps]
         if len(set(names)) == len(names):
             break
-        digits += 1
     return dict(zip(steps, names, strict=True))
 
 
