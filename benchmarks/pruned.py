@@ -8,24 +8,32 @@ decay on both sides.
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
 import time
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from torch import nn
 
 from lottery import models
-from lottery.data.batches import Split, batches
+from lottery.data.batches import Split, batches, by_length
+from lottery.files import UserError
 from lottery.pruning.masks import Mask, full_mask, prunable
 from lottery.settings import Settings
-from lottery.training import epoch
+from lottery.tickets import onnx
+from lottery.training import device, epoch
 from lottery.training.adam import Adam
 
 SPARSITIES = (0.5, 0.75, 0.875, 0.9375, 0.984)
 BATCHES = (1, 2, 4, 15, 16, 17, 64, 256)  # texts: full vectors and tiles, and one past them
-OF_BATCHES = 0.875  # the sparsity of inference by batch size
+OF_BATCHES = 0.875  # the sparsity of inference by batch size, of ONNX Runtime and of memory
 DECAY = 1e-4
 
 
@@ -70,6 +78,7 @@ def measure(
 ) -> dict[str, Any]:
     """Ratios of a model on a corpus; keys as "step_ratio.0.875"."""
     networks = {s: Network(settings, words, outputs, s) for s in (0.0, *SPARSITIES)}
+    engine = _engine(networks[OF_BATCHES])
     spent: dict[tuple[str, float], list[float]] = {}
     small: dict[tuple[int, float], list[float]] = {}
     for number in range(rounds + 1):  # the first round compiles and warms, and is left out
@@ -79,6 +88,10 @@ def measure(
             network.train(some.take(np.arange(settings.batch_size)))  # the one before left caches
             for name, work in (("step", network.train), ("inference", network.answer)):
                 spent.setdefault((name, sparsity), []).append(_seconds(work, some))
+        if engine:
+            alike = some.take(by_length(some))  # as the ways that pad get them
+            for name, work in (("alike", networks[OF_BATCHES].answer), ("onnx", engine)):
+                spent.setdefault((name, OF_BATCHES), []).append(_seconds(work, alike))
         for size in BATCHES:
             texts = split.take(order[: max(size, min(8 * size, 64))])
             for sparsity in (0.0, OF_BATCHES):
@@ -93,10 +106,71 @@ def measure(
             own = np.array(spent[name, sparsity][1:])
             found[f"{name}_ms.{sparsity:g}"] = float(np.median(own)) / steps * 1e3
             found |= _quartiles(f"{name}_ratio.{sparsity:g}", dense / own)
+    if engine:
+        theirs, own = (np.array(spent[name, OF_BATCHES][1:]) for name in ("onnx", "alike"))
+        found["inference_ms.onnx"] = float(np.median(theirs)) / steps * 1e3
+        found |= _quartiles("inference_ratio.onnx", theirs / own)
     for size in BATCHES:
         both = (np.array(small[size, s][1:]) for s in (0.0, OF_BATCHES))
         found |= _quartiles(f"inference_ratio.{OF_BATCHES:g}.batch_{size}", np.divide(*both))
     return found
+
+
+def _engine(network: Network) -> Callable[[Split], object] | None:
+    """What answers as `Network.answer` does, by ONNX Runtime on all cores; None without it."""
+    try:
+        runtime = onnx.libraries()[1]
+    except UserError:
+        return None
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = numba.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others take turns
+    weights = network.model.state_dict()
+    session = runtime.InferenceSession(onnx.written(network.settings, weights), options)
+
+    def answer(split: Split, size: int = 64) -> None:
+        for first in range(0, len(split), size):
+            some = split.take(np.arange(first, min(first + size, len(split))))
+            onnx.answer(session, some)
+
+    return answer
+
+
+def memory(
+    settings: Settings, split: Split, words: int, outputs: int, steps: int
+) -> dict[str, float | None]:
+    """MiB that a process of its own has had at most when it has trained: dense, and a ticket."""
+    some = split.take(np.arange(min(steps * settings.batch_size, len(split))))
+    spawn = multiprocessing.get_context("spawn")
+    found = {}
+    for sparsity in (0.0, OF_BATCHES):
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:  # unlike a Pool, tells if it dies
+            taken = pool.submit(_trained, settings, some, words, outputs, sparsity).result()
+        found[f"memory_mib.{sparsity:g}"] = taken
+    return found
+
+
+def _trained(
+    settings: Settings, split: Split, words: int, outputs: int, sparsity: float
+) -> float | None:
+    device.use("cpu")
+    Network(settings, words, outputs, sparsity).train(split)
+    return peak_mib()
+
+
+def peak_mib() -> float | None:
+    """The most memory this process has had, MiB; None where the system does not say."""
+    try:  # on Linux `getrusage` gives a young process its parent's peak
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(dict(line.split(":", 1) for line in lines)["VmHWM"].split()[0]) / 2**10
+    except (OSError, KeyError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def product(rounds: int, hidden: int = 128, texts: int = 64) -> dict[str, float]:
@@ -128,7 +202,7 @@ def product(rounds: int, hidden: int = 128, texts: int = 64) -> dict[str, float]
 
 
 def table(figures: dict[str, Any], key: str) -> list[list[str]]:
-    """Rows of milliseconds and ratios of a pair, for a person."""
+    """Rows of milliseconds and ratios of a pair, for a person; the last column ONNX Runtime's."""
     rows = []
     for name in ("step", "inference"):
         cells = [f"{figures[f'{key}.{name}_ms.0']:.1f}"]
@@ -136,8 +210,12 @@ def table(figures: dict[str, Any], key: str) -> list[list[str]]:
             ms = figures[f"{key}.{name}_ms.{sparsity:g}"]
             ratio = figures[f"{key}.{name}_ratio.{sparsity:g}"]
             cells.append(f"{ms:.1f} ({ratio:.2f}×)")
-        rows.append([name, *cells])
-    return rows
+        theirs = figures.get(f"{key}.{name}_ms.onnx")
+        rows.append([name, *cells, "–" if theirs is None else f"{theirs:.1f}"])
+    peaks = [figures[f"{key}.memory_mib.{sparsity:g}"] for sparsity in (0.0, OF_BATCHES)]
+    dense, own = ("unknown" if mib is None else f"{mib:,.0f}" for mib in peaks)
+    own = [own if sparsity == OF_BATCHES else "" for sparsity in SPARSITIES]
+    return [*rows, ["peak MiB", dense, *own, ""]]
 
 
 def _quartiles(name: str, numbers: np.ndarray) -> dict[str, float]:

@@ -126,7 +126,7 @@ def run(
     for key, ours in pairs.items():
         say(f"{key}: ours by itself")
         figures |= {f"{key}.{k}": v for k, v in alone(ours).items()}
-    figures["memory.ours_mib"] = _peak_mib()  # before larger batches and the others take any
+    figures["memory.ours_mib"] = pruned.peak_mib()  # before larger batches and the others take any
     for key, ours in pairs.items():
         say(f"{key}: ours in other batches")
         figures |= {f"{key}.{k}": v for k, v in batched(ours).items()}
@@ -143,13 +143,14 @@ def run(
         found = pruned.measure(
             ours.settings, texts.split, texts.words, texts.outputs, fewer, rounds
         )
+        found |= pruned.memory(ours.settings, texts.split, texts.words, texts.outputs, fewer)
         figures |= {f"sparse.{key}.{k}": v for k, v in found.items()}
     figures |= {f"sparse.torch.{k}": v for k, v in pruned.product(rounds).items()}
     say("Adam beside the machine's memory")
     figures |= {f"adam.{k}": v for k, v in optimiser(pairs["cnn.imdb"], rounds).items()}
     say("tokenising")
     figures |= tokenise(every["imdb"].source.startswith("generated"))
-    figures["memory.all_mib"] = _peak_mib()
+    figures["memory.all_mib"] = pruned.peak_mib()
     rate = max(rate, sgemm_rate())
     figures["machine.sgemm_gflops"] = rate
     for key in pairs:
@@ -567,16 +568,6 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _peak_mib() -> float | None:
-    """The most memory this process has had, MiB; None where the system does not say."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
 def _permutation(split: Split, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(len(split))
 
@@ -632,6 +623,7 @@ def written(figures: dict[str, Any]) -> str:
         for row in pruned.table(figures, f"sparse.{model}.{name}")
     ]
     kept = [f"{share:.4g}" for share in pruned.SPARSITIES]
+    engine = f"ONNX Runtime, {pruned.OF_BATCHES:.4g}"
     batch = [f"{size}" for size in pruned.BATCHES]
     by_size = [
         [titled(model, name), *(_ratio(figures, model, name, size) for size in pruned.BATCHES)]
@@ -659,7 +651,7 @@ def written(figures: dict[str, Any]) -> str:
                 ],
             ),
             "",
-            _table(["tickets, ms (dense over ticket)", "", "dense", *kept], tickets),
+            _table(["tickets, ms (dense over ticket)", "", "dense", *kept, engine], tickets),
             "",
             _table([f"inference at {pruned.OF_BATCHES:g}, texts a batch", *batch], by_size),
             "",

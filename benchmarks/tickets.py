@@ -116,7 +116,7 @@ def _peak(place: Path, way: str, texts: Split) -> float | None:
     answer = network(Ticket.load(place), way)
     with torch.no_grad():
         answer(texts)
-    return steps._peak_mib()
+    return steps.pruned.peak_mib()
 
 
 def run(places: Sequence[Path], out: Path, rounds: int = 15, say=print) -> dict[str, Any]:

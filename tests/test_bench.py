@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -135,6 +137,7 @@ def test_every_number_is_there_and_generated_texts_are_called_so(tiny, tmp_path,
             for sparsity in (0.5, 0.875):
                 ratio = f"sparse.{key}.{name}_ratio.{sparsity:g}"
                 assert figures[f"{ratio}_q25"] <= figures[ratio] <= figures[f"{ratio}_q75"]
+        assert all(figures[f"sparse.{key}.memory_mib.{share}"] > 0 for share in ("0", "0.875"))
         for size in (1, 5):
             assert figures[f"sparse.{key}.inference_ratio.0.875.batch_{size}"] > 0
     for name in ("sparse.torch.ms_dense", "sparse.torch.ms_csr.0.875"):
@@ -148,6 +151,30 @@ def test_every_number_is_there_and_generated_texts_are_called_so(tiny, tmp_path,
     printed = capsys.readouterr().out
     assert "| CNN, IMDb (generated) | tutorial |" in printed
     assert torch.get_num_threads() == 1, "as training wants it, also after the others' turns"
+
+
+def test_a_young_process_does_not_have_its_parents_peak(steps):
+    taken = np.ones(300 * 2**17)  # 300 MiB
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        young = pool.submit(steps.pruned.peak_mib).result()
+    own = steps.pruned.peak_mib()
+    assert own > taken.nbytes / 2**20 and young < own - 250
+
+
+def test_the_engine_answers_what_the_masked_network_does(steps, monkeypatch):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    network = steps.pruned.Network(Settings("imdb", "lstm", **TINY), 50, 1, 0.875)
+    answers = []
+    theirs = steps.pruned.onnx.answer
+    monkeypatch.setattr(steps.pruned.onnx, "answer", lambda *given: answers.append(theirs(*given)))
+    split = make_split(20, 50, 2, 0)
+    steps.pruned._engine(network)(split, size=8)
+    assert [len(some) for some in answers] == [8, 8, 4] and runtime
+    with torch.no_grad():
+        own = [network.model.eval()(batch) for batch in batches(split, 20)]
+    np.testing.assert_allclose(np.concatenate(answers), own[0].numpy(), atol=1e-5)
 
 
 def test_sgemm_rate_is_a_rate(steps):

@@ -13,6 +13,8 @@ import torch
 
 from lottery.data.batches import Split
 from lottery.files import UserError
+from lottery.pruning.tickets import Weights
+from lottery.settings import Settings
 from lottery.tickets.ticket import Ticket, padded
 
 MODEL = """<ir_version: 8, opset_import: ["": 17]>
@@ -65,23 +67,27 @@ CLOSE = 1e-4  # a logit further from ours is refused
 
 def graph(ticket: Ticket) -> bytes:
     """The ticket's model.onnx, held against our own logits; UserError if a library is missing."""
-    onnx, runtime = libraries()
-    s = ticket.settings
-    body, values = _cnn(ticket) if s.model == "cnn" else _lstm(ticket)
-    text = MODEL.format(outputs=len(ticket.trained["output.bias"]), body=body)
+    content = written(ticket.settings, ticket.trained)
+    _check(libraries()[1].InferenceSession(content), ticket)
+    return content
+
+
+def written(settings: Settings, weights: Weights) -> bytes:
+    """A model.onnx of these weights, zeros where pruned; UserError if a library is missing."""
+    onnx, _ = libraries()
+    body, values = (_cnn if settings.model == "cnn" else _lstm)(settings, weights)
+    text = MODEL.format(outputs=len(weights["output.bias"]), body=body)
     model = onnx.parser.parse_model(text)
     least = np.array(-np.inf, np.float32)
     integers = {"zero": 0, "one": 1, "axis_0": [0], "axis_1": [1]}
     values |= {"least": least} | {name: np.array(v, np.int64) for name, v in integers.items()}
     for name in ("embedding.weight", "output.weight", "output.bias"):
-        values[_name(name)] = ticket.trained[name].numpy()
+        values[_name(name)] = weights[name].numpy()
     used = {name for node in model.graph.node for name in node.input}
     for name, value in values.items():
         if name in used:
             _keep(onnx, model.graph, name, value)
-    content = model.SerializeToString()
-    _check(runtime.InferenceSession(content), ticket)
-    return content
+    return model.SerializeToString()
 
 
 def libraries() -> tuple[ModuleType, ModuleType]:
@@ -95,19 +101,19 @@ def libraries() -> tuple[ModuleType, ModuleType]:
     return onnx, onnxruntime
 
 
-def _cnn(ticket: Ticket) -> tuple[str, dict[str, np.ndarray]]:
-    widths = ticket.settings.widths
+def _cnn(settings: Settings, weights: Weights) -> tuple[str, dict[str, np.ndarray]]:
+    widths = settings.widths
     numbers = range(len(widths))
     filters = "\n  ".join(FILTERS.format(n=n) for n in numbers)
     body = CNN.format(filters=filters, names=", ".join(f"best_{n}" for n in numbers))
     values = {f"width_{n}": np.array(width, np.int64) for n, width in enumerate(widths)}
     values["after"] = np.array([0, 0, 0, 0, 0, max(widths) - 1], np.int64)
-    own = {_name(n): w.numpy() for n, w in ticket.trained.items() if n.startswith("conv")}
+    own = {_name(n): w.numpy() for n, w in weights.items() if n.startswith("conv")}
     return body, values | own
 
 
-def _lstm(ticket: Ticket) -> tuple[str, dict[str, np.ndarray]]:
-    s = ticket.settings
+def _lstm(settings: Settings, weights: Weights) -> tuple[str, dict[str, np.ndarray]]:
+    s = settings
     direction = "bidirectional" if s.directions == 2 else "forward"
     layers = "\n  ".join(
         LAYER.format(n=n, m=n + 1, hidden=s.hidden, direction=direction) for n in range(s.layers)
@@ -120,7 +126,7 @@ def _lstm(ticket: Ticket) -> tuple[str, dict[str, np.ndarray]]:
                             "bias": ("bias_ih", "bias_hh")}.items():  # fmt: skip
             values[f"{name}_{n}"] = np.stack(
                 [
-                    np.concatenate([_gates(ticket.trained[f"lstm.{k}_l{n}{end}"]) for k in kinds])
+                    np.concatenate([_gates(weights[f"lstm.{k}_l{n}{end}"]) for k in kinds])
                     for end in ends
                 ]
             )
