@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import weakref
 
 import torch
@@ -27,7 +28,9 @@ class Buffers:
         else:
             if self.free:  # all too small: the largest makes room, so that small ones stay small
                 self.free.pop(max(range(len(self.free)), key=lambda k: self.free[k].numel()))
-            buffer = torch.empty(size + size // 4, dtype=torch.uint8)
+            # Pages of its own go back whole; a heap keeps the holes that a growing buffer leaves.
+            pages = mmap.mmap(-1, max(size + size // 4, 1), access=mmap.ACCESS_COPY)
+            buffer = torch.frombuffer(pages, dtype=torch.uint8)
         lent = buffer[:size].view(dtype).numpy()
         weakref.finalize(lent, self.free.append, buffer).atexit = False
         return torch.from_numpy(lent)

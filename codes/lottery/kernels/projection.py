@@ -17,7 +17,7 @@ from lottery.kernels.vectors import WORDS, Vector, element, lanes_of, sweep, til
 
 # A row is multiplied whole if more than this share of it is not zero: one row by itself loads the
 # matrix again, where a tile shares it between rows.
-SHARE = 0.6
+SHARE = 0.5
 
 
 class Rows(NamedTuple):
