@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +45,8 @@ def tiny(steps, monkeypatch):
     monkeypatch.setattr(steps.pruned, "BATCHES", (1, 5))
     monkeypatch.setattr(steps.pruned, "SPARSITIES", (0.5, 0.875))
     monkeypatch.setattr(steps, "sgemm_rate", lambda: 100.0)
+    memory = {"memory_mib.0": 2.0, "memory_mib.0.875": 1.0}  # eight processes; see the test of it
+    monkeypatch.setattr(steps.pruned, "memory", lambda *_: memory)
     return steps
 
 
@@ -137,7 +137,7 @@ def test_every_number_is_there_and_generated_texts_are_called_so(tiny, tmp_path,
             for sparsity in (0.5, 0.875):
                 ratio = f"sparse.{key}.{name}_ratio.{sparsity:g}"
                 assert figures[f"{ratio}_q25"] <= figures[ratio] <= figures[f"{ratio}_q75"]
-        assert all(figures[f"sparse.{key}.memory_mib.{share}"] > 0 for share in ("0", "0.875"))
+        assert figures[f"sparse.{key}.memory_mib.0.875"] == 1
         for size in (1, 5):
             assert figures[f"sparse.{key}.inference_ratio.0.875.batch_{size}"] > 0
     for name in ("sparse.torch.ms_dense", "sparse.torch.ms_csr.0.875"):
@@ -153,13 +153,14 @@ def test_every_number_is_there_and_generated_texts_are_called_so(tiny, tmp_path,
     assert torch.get_num_threads() == 1, "as training wants it, also after the others' turns"
 
 
-def test_a_young_process_does_not_have_its_parents_peak(steps):
-    taken = np.ones(300 * 2**17)  # 300 MiB
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        young = pool.submit(steps.pruned.peak_mib).result()
+def test_memory_is_that_of_young_processes_and_not_of_this_one(steps):
+    taken = np.ones(400 * 2**17)  # 400 MiB
+    split = make_split(16, 50, 2, 0)
+    found = steps.pruned.memory(Settings("imdb", "cnn", **TINY), split, 50, 1, 2)
     own = steps.pruned.peak_mib()
-    assert own > taken.nbytes / 2**20 and young < own - 250
+    assert own > taken.nbytes / 2**20
+    assert sorted(found) == ["memory_mib.0", "memory_mib.0.875"]
+    assert all(50 < mib < own - 200 for mib in found.values())
 
 
 def test_the_engine_answers_what_the_masked_network_does(steps, monkeypatch):
