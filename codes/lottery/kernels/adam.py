@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 _PIECE = 16384  # weights, kept or not, in one piece of work
+_STREAMED = 4096  # the same where all are moved: their slopes stay in the nearest cache
 
 
 @njit(cache=True, nogil=True)
@@ -40,29 +41,51 @@ def moved(w, g, m, v, beta1, beta2, rate, narrow, epsilon, decay, nothing, vanis
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
-def step_rows(weights, firsts, seconds, masks, moving, slopes, found, numbers):
-    """Move `weights` (R, S) in place; found[row] is the row of `slopes` or -1 for gradient zero.
+def step_rows(weights, firsts, seconds, masks, moving, slopes, found, size, numbers):
+    """Move `weights` in place; found[row] is the row of `slopes` or -1 for gradient zero.
 
-    `masks` (R, S), or (1, S) for all rows; without decay a row that never had a gradient
-    (`moving`) stays.
+    All but `moving` and `found` are flat, rows of `size`; `masks` is empty if nothing is pruned.
+    Without decay a row that never had a gradient (`moving`) stays.
+
+    Some rows at a time, their slopes put side by side, zeros among them: a loop over many rows is
+    all whole vectors, and one that knew a gradient to be zero would sum in another order.
     """
     beta1, beta2, rate, spread, epsilon, decay, nothing, vanished = numbers
     zero, one = beta1 - beta1, beta1 / beta1
     narrow = one / spread  # a product costs less than the quotient it replaces
-    flat = np.zeros(weights.shape[1], weights.dtype)
-    for row in prange(len(weights)):
-        moving[row] = moving[row] or found[row] >= 0
-        if not (moving[row] or decay != zero):
-            continue
-        weight, first, second = weights[row], firsts[row], seconds[row]
-        # One loop for all rows: a gradient known to be zero would be summed in another order.
-        slope = slopes[found[row]] if found[row] >= 0 else flat
-        mask = masks[row] if len(masks) > 1 else masks[0]
-        for i in range(len(weight)):
-            w, m, v = moved(weight[i], slope[i] if mask[i] else zero, first[i], second[i],
-                             beta1, beta2, rate, narrow, epsilon, decay, nothing,
-                             vanished)  # fmt: skip
-            weight[i], first[i], second[i] = w if mask[i] else zero, m, v
+    count = len(found)
+    rows = max(1, _STREAMED // max(size, 1))
+    for piece in prange((count + rows - 1) // rows):
+        end = min((piece + 1) * rows, count)
+        last = piece * rows
+        while last < end:
+            begin = last
+            while last < end:  # all rows of the piece, or without decay as far as they move
+                moving[last] = moving[last] or found[last] >= 0
+                if not (moving[last] or decay != zero):
+                    break
+                last += 1
+            there = (last - begin) * size
+            slope = np.zeros(there, weights.dtype)
+            for row in range(begin, last):
+                if found[row] >= 0:
+                    place, at = (row - begin) * size, found[row] * size
+                    slope[place : place + size] = slopes[at : at + size]
+            own = slice(begin * size, begin * size + there)
+            weight, first, second = weights[own], firsts[own], seconds[own]
+            if len(masks) > 0:
+                mask = masks[own]
+                for i in range(there):
+                    w, m, v = moved(
+                        weight[i], slope[i] if mask[i] else zero, first[i], second[i], beta1,
+                        beta2, rate, narrow, epsilon, decay, nothing, vanished)  # fmt: skip
+                    weight[i], first[i], second[i] = w if mask[i] else zero, m, v
+            else:
+                for i in range(there):
+                    weight[i], first[i], second[i] = moved(
+                        weight[i], slope[i], first[i], second[i], beta1, beta2, rate, narrow,
+                        epsilon, decay, nothing, vanished)  # fmt: skip
+            last += 1  # the row that stays
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")

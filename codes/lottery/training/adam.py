@@ -140,6 +140,7 @@ class _Rows:
         self.shape, self.weight = weight.shape, _matrix(weight)
         count, size = self.weight.shape
         self.kept = np.ones((1, size), bool) if mask is None else _matrix(mask)
+        self.mask = np.zeros(0, bool) if mask is None else self.kept.reshape(-1)
         if mask is not None:
             weight.masked_fill_(~mask, 0)
         self.every = np.arange(count, dtype=np.int32)
@@ -164,8 +165,10 @@ class _Rows:
         forget(grad._indices()[0].numpy(), self.found)
 
     def _step(self, slopes: np.ndarray, found: np.ndarray, numbers: np.ndarray) -> None:
-        moments = self.first, self.second
-        step_rows(self.weight, *moments, self.kept, self.moving, slopes, found, numbers)
+        flat = (part.reshape(-1) for part in (self.weight, self.first, self.second))
+        size = self.weight.shape[1]
+        slopes = slopes.reshape(-1)
+        step_rows(*flat, self.mask, self.moving, slopes, found, size, numbers)
 
     def whole(self, moments: np.ndarray) -> np.ndarray:
         """A copy of these moments as a matrix."""
