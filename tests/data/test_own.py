@@ -456,3 +456,9 @@ def test_what_is_known_of_a_corpus_is_a_dataset(put):
     assert data.known(found) is found.known and data.name_of(found) == "texts"
     with pytest.raises(UserError, match="unknown dataset 'sst2': there are imdb, agnews"):
         data.known("sst2")
+
+
+def test_a_parquet_file_has_no_delimiter_and_no_encoding(tmp_path):
+    for wrong in ({"delimiter": ";"}, {"encoding": "latin-1"}):
+        with pytest.raises(UserError, match="a CSV's; leave them out"):
+            own.from_file(tmp_path / "a.parquet", text="a", label="b", parquet=True, **wrong)

@@ -183,6 +183,8 @@ def from_file(
     say: Callable[[str], object] = print,
 ) -> Own:
     """The same of a CSV with a header or a `parquet` file; called after it unless named."""
+    if parquet and (delimiter is not None or encoding is not None):
+        raise UserError(f"{path}: delimiter and encoding are a CSV's; leave them out with parquet")
 
     def source(one: Path) -> reading.Source:
         if parquet:
