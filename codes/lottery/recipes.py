@@ -11,22 +11,26 @@ Recipes = dict[tuple[str, str], dict[str, Any]]  # by dataset and model: fields 
 
 # With decay, what no gradient defends shrinks, and magnitude becomes usefulness.
 CNN = {"dropout": 0.1, "weight_decay": 1e-4, "schedule": "linear", "scope": "global"}
+# Layer by layer: as good here as over all layers, and its own weights thin out, which is faster.
+LSTM = {"weight_decay": 1e-4, "schedule": "linear"}
 
 RECIPES: Recipes = {
     ("imdb", "cnn"): CNN | {"max_tokens": 5_000, "word_dropout": 0.4},  # 5,000: every review whole
     ("imdb", "lstm"): {"max_tokens": 5_000, "word_dropout": 0.4, "dropout": 0.1},
     ("agnews", "cnn"): CNN | {"word_dropout": 0.4},
-    ("agnews", "lstm"): {"word_dropout": 0.4, "dropout": 0.3},
+    ("agnews", "lstm"): LSTM | {"word_dropout": 0.4, "dropout": 0.3},
 }
 
 # The recipes of the first study, which knew no weight decay: what the report compares with.
 WITHOUT_DECAY: Recipes = RECIPES | {
     ("imdb", "cnn"): {"max_tokens": 5_000, "word_dropout": 0.4},
     ("agnews", "cnn"): {"word_dropout": 0.3},
+    ("agnews", "lstm"): {"word_dropout": 0.4, "dropout": 0.3},
 }
 
 # Where another recipe's dense network was better on validation, it, so that no ticket is held
 # against a straw man. The CNNs' have the best one tried.
 STRONGEST_DENSE: Recipes = {
     ("imdb", "lstm"): RECIPES["imdb", "lstm"] | {"weight_decay": 1e-5, "schedule": "linear"},
+    ("agnews", "lstm"): WITHOUT_DECAY["agnews", "lstm"],
 }
