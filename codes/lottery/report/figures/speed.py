@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from lottery.analysis import intervals
 from lottery.report.figures.axes import fit, grid, legend
@@ -49,7 +49,8 @@ def speed_curve(speed: Speed | None, records: Iterable[Record]) -> Picture | Non
         times = np.array([row.ms_1 for row, _ in own])
         axes.set_xscale("log")
         axes.set_xlim(times.min() / 1.5, times.max() * 1.5)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        near = times.max() < 4 * times.min()  # too near for a decade's ticks
+        axes.xaxis.set_major_locator(MaxNLocator(5) if near else LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         fit([axes], LEAST)
