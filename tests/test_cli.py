@@ -217,7 +217,7 @@ def test_every_number_has_an_option(run):
         assert name in own or f"--{name.replace('_', '-')} " in out
 
 
-@pytest.mark.parametrize(("book", "seeds"), [("imdb", [0, 1, 2]), ("agnews", [1, 2])])
+@pytest.mark.parametrize(("book", "seeds"), [("imdb", [0, 1, 2]), ("agnews", [1, 2, 3])])
 def test_notebook_and_shell_are_one_experiment(book, seeds):
     """The first cell names the study's runs, with the recipes of the command."""
     notebook = nbformat.read(root() / "notebooks" / f"{book}.ipynb", as_version=4)
