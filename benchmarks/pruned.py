@@ -3,7 +3,9 @@
 The masks keep random places, every layer at the same sparsity, so that nothing here depends on a
 study. Dense network and tickets take turns on the same batches; a ratio is dense over ticket in one
 round, given are medians and quartiles over the rounds. Whatever is multiplied, Adam has weight
-decay on both sides.
+decay on both sides. Where this project's extra `onnx` is installed ONNX Runtime answers, too: the
+masked network as `lottery export --onnx` writes it, on texts of like length, padded. Peak memory is
+that of a process that trains one network.
 """
 
 from __future__ import annotations
@@ -141,13 +143,17 @@ def memory(
 ) -> dict[str, float | None]:
     """MiB that a process of its own has had at most when it has trained: dense, and a ticket."""
     some = split.take(np.arange(min(steps * settings.batch_size, len(split))))
+    return {
+        f"memory_mib.{sparsity:g}": by_itself(_trained, settings, some, words, outputs, sparsity)
+        for sparsity in (0.0, OF_BATCHES)
+    }
+
+
+def by_itself(work: Callable[..., Any], *arguments: object) -> Any:
+    """What `work` of these arguments gives in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
-    found = {}
-    for sparsity in (0.0, OF_BATCHES):
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:  # unlike a Pool, tells if it dies
-            taken = pool.submit(_trained, settings, some, words, outputs, sparsity).result()
-        found[f"memory_mib.{sparsity:g}"] = taken
-    return found
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:  # unlike a Pool, tells if it dies
+        return pool.submit(work, *arguments).result()
 
 
 def _trained(

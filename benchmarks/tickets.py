@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +39,7 @@ from lottery.tickets.ticket import padded
 from lottery.training import device
 
 sys.path.insert(0, str(Path(__file__).parent))
+import pruned
 import steps
 
 SIZES = (1, 64)  # texts that are asked for at once
@@ -106,9 +105,7 @@ def size(ticket: Ticket, place: Path, way: str) -> int:
 
 def peak(place: Path, way: str, texts: Split) -> float | None:
     """MiB that a process of its own has had when it has answered."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:  # unlike a Pool, tells if it dies
-        return pool.submit(_peak, place, way, texts).result()
+    return pruned.by_itself(_peak, place, way, texts)
 
 
 def _peak(place: Path, way: str, texts: Split) -> float | None:
@@ -116,7 +113,7 @@ def _peak(place: Path, way: str, texts: Split) -> float | None:
     answer = network(Ticket.load(place), way)
     with torch.no_grad():
         answer(texts)
-    return steps.pruned.peak_mib()
+    return pruned.peak_mib()
 
 
 def run(places: Sequence[Path], out: Path, rounds: int = 15, say=print) -> dict[str, Any]:

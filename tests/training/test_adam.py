@@ -118,6 +118,24 @@ def test_the_way_follows_the_kept_share():
     assert adams.way(weight.to("meta"), mask) is _Whole
 
 
+@pytest.mark.parametrize("density", [0.2, 0.7, None])
+def test_a_parameter_that_lies_on_its_side_moves_as_torchs_does(density):
+    draw = torch.Generator().manual_seed(0)
+    weight = torch.randn(6, 4, generator=draw).t()
+    mask = None if density is None else torch.rand(weight.shape, generator=draw) < density
+    kept = torch.ones_like(weight, dtype=torch.bool) if mask is None else mask
+    theirs = (weight * kept).clone().requires_grad_()
+    ours = {"weight": weight.requires_grad_()}
+    adam = Adam(ours, None if mask is None else {"weight": mask}, 1e-2)
+    other = torch.optim.Adam([theirs], lr=1e-2)
+    for _ in range(3):
+        weight.grad = torch.randn(weight.shape, generator=draw)
+        theirs.grad = weight.grad * kept
+        adam.step()
+        other.step()
+    torch.testing.assert_close(weight, theirs)
+
+
 def test_with_decay_every_row_moves_and_none_lags_behind():
     """Rows without a gradient, too, and in the very step (rows 30 to 39 never have one)."""
     ours = weights()

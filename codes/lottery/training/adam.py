@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lottery.kernels.adam import find, forget, step_kept, step_rows
+from lottery.kernels.packing import flat
 
 # A moment smaller than this moves no weight, and numbers a little smaller still are slow.
 _NOTHING = 1e-36
@@ -139,8 +140,7 @@ class _Rows:
     def __init__(self, weight: Tensor, mask: Tensor | None) -> None:
         self.shape, self.weight = weight.shape, _matrix(weight)
         count, size = self.weight.shape
-        self.kept = np.ones((1, size), bool) if mask is None else _matrix(mask)
-        self.mask = np.zeros(0, bool) if mask is None else self.kept.reshape(-1)
+        self.kept = np.empty((0, size), bool) if mask is None else _matrix(mask)  # empty: all
         if mask is not None:
             weight.masked_fill_(~mask, 0)
         self.every = np.arange(count, dtype=np.int32)
@@ -156,19 +156,18 @@ class _Rows:
         numbers = (beta1, beta2, rate, spread, epsilon, decay, _NOTHING, vanished)
         numbers = np.array(numbers, self.weight.dtype)
         if not grad.is_sparse:
-            self._step(_matrix(grad.contiguous()), self.every, numbers)
+            self._step(flat(grad), self.every, numbers)
             return
         if not find(grad._indices()[0].numpy(), self.found):
             grad = grad.coalesce()  # a row came twice
             find(grad._indices()[0].numpy(), self.found)
-        self._step(_matrix(grad._values().contiguous()), self.found, numbers)
+        self._step(flat(grad._values()), self.found, numbers)
         forget(grad._indices()[0].numpy(), self.found)
 
     def _step(self, slopes: np.ndarray, found: np.ndarray, numbers: np.ndarray) -> None:
-        flat = (part.reshape(-1) for part in (self.weight, self.first, self.second))
-        size = self.weight.shape[1]
-        slopes = slopes.reshape(-1)
-        step_rows(*flat, self.mask, self.moving, slopes, found, size, numbers)
+        parts = self.weight, self.first, self.second, self.kept
+        parts = (part.reshape(-1) for part in parts)
+        step_rows(*parts, self.moving, slopes, found, self.weight.shape[1], numbers)
 
     def whole(self, moments: np.ndarray) -> np.ndarray:
         """A copy of these moments as a matrix."""
@@ -176,7 +175,7 @@ class _Rows:
 
     def take(self, moments: np.ndarray) -> np.ndarray:
         """What is stored of a matrix of moments."""
-        return np.where(self.kept, moments, 0)
+        return np.where(self.kept, moments, 0) if len(self.kept) else moments
 
     def copies(self) -> tuple[Tensor, Tensor]:
         return tuple(
@@ -205,10 +204,9 @@ class _Kept(_Rows):
         self.second = np.zeros_like(self.first)
 
     def _step(self, slopes: np.ndarray, found: np.ndarray, numbers: np.ndarray) -> None:
-        flat, rows = self.weight.reshape(-1), (self.starts, self.places)
-        size = self.weight.shape[1]
-        slopes = slopes.reshape(-1)
-        step_kept(flat, self.first, self.second, *rows, self.moving, slopes, size, found, numbers)
+        weights, rows = self.weight.reshape(-1), (self.starts, self.places)
+        size, moments = self.weight.shape[1], (self.first, self.second)
+        step_kept(weights, *moments, *rows, self.moving, slopes, size, found, numbers)
 
     def whole(self, moments: np.ndarray) -> np.ndarray:
         matrix = np.zeros_like(self.weight)
@@ -222,9 +220,10 @@ class _Kept(_Rows):
 def way(weight: Tensor, mask: Tensor | None) -> type[_Whole] | type[_Rows]:
     """How a parameter is moved; its mask's density decides, so that a run does the same anywhere.
 
-    By the kernels on the CPU, by torch's operations elsewhere.
+    By the kernels on the CPU, by torch's operations elsewhere, and where numbers do not lie side by
+    side: the kernels move flat memory.
     """
-    if weight.device.type != "cpu":
+    if weight.device.type != "cpu" or not weight.is_contiguous():
         return _Whole
     few = mask is not None and int(mask.sum()) < _FEW * mask.numel()
     return _Kept if few else _Rows
