@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +21,7 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from machine import seconds
 from torch import nn
 
 from lottery import models
@@ -89,17 +89,17 @@ def measure(
         for sparsity, network in networks.items():
             network.train(some.take(np.arange(settings.batch_size)))  # the one before left caches
             for name, work in (("step", network.train), ("inference", network.answer)):
-                spent.setdefault((name, sparsity), []).append(_seconds(work, some))
+                spent.setdefault((name, sparsity), []).append(seconds(work, some))
         if engine:
             alike = some.take(by_length(some))  # as the ways that pad get them
             for name, work in (("alike", networks[OF_BATCHES].answer), ("onnx", engine)):
-                spent.setdefault((name, OF_BATCHES), []).append(_seconds(work, alike))
+                spent.setdefault((name, OF_BATCHES), []).append(seconds(work, alike))
         for size in BATCHES:
             texts = split.take(order[: max(size, min(8 * size, 64))])
             for sparsity in (0.0, OF_BATCHES):
                 network = networks[sparsity]
                 network.answer(texts, size)
-                small.setdefault((size, sparsity), []).append(_seconds(network.answer, texts, size))
+                small.setdefault((size, sparsity), []).append(seconds(network.answer, texts, size))
     found: dict[str, Any] = {}
     for name in ("step", "inference"):
         dense = np.array(spent[name, 0.0][1:])
@@ -200,7 +200,7 @@ def product(rounds: int, hidden: int = 128, texts: int = 64) -> dict[str, float]
     spent: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds + 1):
         for name, way in ways.items():
-            spent[name].append(_seconds(lambda way=way: [way() for _ in range(100)]))
+            spent[name].append(seconds(lambda way=way: [way() for _ in range(100)]))
     found: dict[str, float] = {}
     for name, times in spent.items():
         found |= _quartiles(f"ms_{name}", np.array(times[1:]) * 1e3)
@@ -227,9 +227,3 @@ def table(figures: dict[str, Any], key: str) -> list[list[str]]:
 def _quartiles(name: str, numbers: np.ndarray) -> dict[str, float]:
     low, middle, high = np.percentile(numbers, [25, 50, 75]).tolist()
     return {name: middle, f"{name}_q25": low, f"{name}_q75": high}
-
-
-def _seconds(work: Any, *arguments: object) -> float:
-    start = time.perf_counter()
-    work(*arguments)
-    return time.perf_counter() - start

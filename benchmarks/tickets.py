@@ -39,8 +39,8 @@ from lottery.tickets.ticket import padded
 from lottery.training import device
 
 sys.path.insert(0, str(Path(__file__).parent))
+import machine
 import pruned
-import steps
 
 SIZES = (1, 64)  # texts that are asked for at once
 TEXTS = 2048  # of the throughput, in batches of 256
@@ -139,7 +139,7 @@ def run(places: Sequence[Path], out: Path, rounds: int = 15, say=print) -> dict[
             taken = {"bytes": size(ticket, place, way), "mib": peak(place, way, test.take(
                 np.arange(min(64, len(test)))))}  # fmt: skip
             rows.append(known | taken | times)
-    found = {"machine": steps.machine(), "rounds": rounds, "rows": rows}
+    found = {"machine": machine.facts(), "rounds": rounds, "rows": rows}
     write_whole(Path(out), json.dumps(found, indent=1) + "\n")
     return found
 

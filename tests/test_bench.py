@@ -37,11 +37,11 @@ def tiny(steps, monkeypatch):
     def missing(*_, **__):
         raise UserError("not found")
 
-    monkeypatch.setattr(steps.corpus, "load", missing)
+    monkeypatch.setattr(steps.corpora.corpus, "load", missing)
     for name, shape in steps.SHAPES.items():
         monkeypatch.setitem(steps.SHAPES, name, replace(shape, rows=80, median=9))
-    monkeypatch.setattr(steps, "SIZES", (4, 8))
-    monkeypatch.setattr(steps, "REVIEWS", 30)
+    monkeypatch.setattr(steps.corpora, "SIZES", (4, 8))
+    monkeypatch.setattr(steps.corpora, "REVIEWS", 30)
     monkeypatch.setattr(steps.pruned, "BATCHES", (1, 5))
     monkeypatch.setattr(steps.pruned, "SPARSITIES", (0.5, 0.875))
     monkeypatch.setattr(steps, "sgemm_rate", lambda: 100.0)
@@ -69,7 +69,7 @@ def test_a_tutorials_step_is_ours(steps, model, rival, split, outputs):
     settings = Settings("imdb", model, embedding_size=8, filters=6, hidden=8)
     ours = models.build(settings, 60, outputs)
     ours.load_state_dict(models.draw(ours, 0))
-    theirs = steps.tutorial(rival, settings, 60, outputs)
+    theirs = steps.rivals.tutorial(rival, settings, 60, outputs)
     theirs.load_state_dict(ours.state_dict())
     theirs.dropout.p = 0.0
 
@@ -77,7 +77,9 @@ def test_a_tutorials_step_is_ours(steps, model, rival, split, outputs):
     mine = criterion(ours(batch), batch.labels)
     mine.backward()
     optimiser = torch.optim.SGD(theirs.parameters(), 0.0)  # leaves weights and gradients alone
-    loss = steps.train_tutorial(theirs, optimiser, [steps._tensors(split, np.arange(len(split)))])
+    loss = steps.rivals.train_tutorial(
+        theirs, optimiser, [steps.rivals.tensors(split, np.arange(len(split)))]
+    )
     assert loss == pytest.approx(float(mine.detach()), rel=1e-5)
     for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a.grad.to_dense(), b.grad, rtol=1e-4, atol=1e-6, msg=name)
@@ -85,14 +87,14 @@ def test_a_tutorials_step_is_ours(steps, model, rival, split, outputs):
 
 def test_batches_hold_texts_of_like_length_and_all_lengths(steps):
     split = make_split(600, 60, 2, 0)
-    rows = steps.buckets(split, 8, 10, seed=0)
+    rows = steps.rivals.buckets(split, 8, 10, seed=0)
     assert [len(some) for some in rows] == [8] * 10
     assert len(set(np.concatenate(rows).tolist())) == 80
     lengths = split.lengths[np.stack(rows)]
     assert np.ptp(lengths, axis=1).max() <= 3
     assert lengths.min() <= 4 and lengths.max() >= 26
     with pytest.raises(ValueError, match="more than the texts"):
-        steps.buckets(split, 8, 76, seed=0)
+        steps.rivals.buckets(split, 8, 76, seed=0)
 
 
 def test_flops_of_a_step_are_those_of_its_products(steps):
@@ -144,7 +146,7 @@ def test_every_number_is_there_and_generated_texts_are_called_so(tiny, tmp_path,
         assert 0 < figures[f"{name}_q25"] <= figures[name] <= figures[f"{name}_q75"]
     assert figures["machine.vector_bits"] in (128, 256, 512)
     assert figures["adam.mb"] > 0 and figures["adam.ms_memory"] > 0
-    assert all(figures[f"adam.ms.{share:g}"] > 0 for share in tiny.SPARSITIES)
+    assert all(figures[f"adam.ms.{share:g}"] > 0 for share in (0, *tiny.pruned.SPARSITIES))
     assert figures["tokenise.texts"] == 30
     assert figures["machine.threads"] >= 1 and figures["machine.sgemm_gflops"] == 100
     assert any("generated" in line for line in said)
