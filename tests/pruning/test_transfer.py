@@ -10,11 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lottery.files import UserError
 from lottery.pruning import masks
 from lottery.pruning.arms import ARMS, Origins
 from lottery.pruning.masks import EMBEDDING, OUTPUT, Mask
 from lottery.pruning.tickets import Ticket
-from lottery.pruning.transfer import NOWHERE, Foreign, Transfer, placed, rows_of, values
+from lottery.pruning.transfer import NOWHERE, Foreign, Transfer, exchanged, placed, rows_of, values
 
 CONVOLUTION, BIAS, WIDE = "convolutions.0.weight", "output.bias", 5
 TRAVELLING = [name for name, arm in ARMS.items() if arm.travels]
@@ -43,7 +44,17 @@ def ladder(weights: dict, scope: str, steps=(0.3, 0.5, 0.7)) -> list[Mask]:
 
 
 def abroad(there: tuple, here: tuple, mask: Mask, first: dict, seed: int = 0) -> Foreign:
-    return Foreign("abc", mask, first, rows_of(here, there), seed)
+    return Foreign("abc", mask, first, rows_of(here, there), "f", seed)
+
+
+def is_left_empty(other: tuple, own: tuple, theirs: Mask, mine: Mask) -> bool:
+    """No shared word keeps anything there, and no other word here."""
+    rows = [
+        theirs[EMBEDDING][other.index(word)] if word in other else mine[EMBEDDING][row]
+        for row, word in enumerate(own)
+        if word != "<pad>"
+    ]
+    return not torch.stack(rows).any()
 
 
 @given(vocabularies, vocabularies)
@@ -58,7 +69,12 @@ def test_rows_go_by_word_counts_are_exact_and_ladders_nested(own, other, seed, s
     here, there = network(own, 4, seed), network(other, 1, seed + 1)
     below = None
     for mine, theirs in zip(ladder(here, scope), ladder(there, scope), strict=True):
-        mask, transfer = placed(abroad(other, own, theirs, there, seed), mine)
+        if is_left_empty(other, own, theirs, mine):
+            with pytest.raises(UserError, match=r"leaves embedding\.weight without any weights"):
+                placed(abroad(other, own, theirs, there, seed), mine)
+            return
+        found = placed(abroad(other, own, theirs, there, seed), mine)
+        mask, transfer = found.mask, found.transfer
         kept = [0, 0]  # of shared words; of the others
         for row, word in enumerate(own):
             got = mask[EMBEDDING][row]
@@ -75,28 +91,43 @@ def test_rows_go_by_word_counts_are_exact_and_ladders_nested(own, other, seed, s
         assert torch.equal(mask[OUTPUT], mine[OUTPUT]), "1 logit there, 4 here"
         shared = len(set(own) & set(other)) - 1
         inner, output = mask[CONVOLUTION], mask[OUTPUT]
+        own_inner = int(mine[CONVOLUTION].sum() + mine[OUTPUT].sum())
         assert transfer == Transfer(
             "abc",
+            "f",
             len(own) - 1,
             shared,
+            own=own_inner + int(mine[EMBEDDING][1:].sum()),
+            own_inner=own_inner,
+            inner=int(inner.sum() + output.sum()),
             by_word=(kept[0], shared * WIDE),
             as_found=(int(inner.sum()), inner.numel()),
             at_random=(kept[1], len(lacking) * WIDE),
             from_own=(int(output.sum()), output.numel()),
         )
-        assert transfer.removed == sum(gone for gone, _ in masks.counts(mask).values())
+        assert transfer.kept == sum(of - gone for gone, of in masks.counts(mask).values())
+        came = [word in other or word == "<pad>" for word in own]
+        assert found.came.keys() == {EMBEDDING, CONVOLUTION} and found.came[CONVOLUTION].all()
+        assert found.came[EMBEDDING].tolist() == came
         assert below is None or all(not (mask[n] & ~below[n]).any() for n in mask)
         below = mask
 
 
 @given(vocabularies, vocabularies, st.integers(0, 99))
-def test_first_values_go_by_word(own, other, seed):
-    here, there = network(own, 4, seed), network(other, 1, seed + 1)
+def test_first_values_go_by_word_and_no_two_words_begin_alike(own, other, seed):
+    here, there = network(own, 4, seed), network(other, 1, seed)  # one seed: many rows are equal
     made = values(abroad(other, own, {}, there), here)
+    left = [row for row, word in enumerate(other) if word not in own]
     for row, word in enumerate(own):
-        is_shared = word in other and word != "<pad>"
-        source = there[EMBEDDING][other.index(word)] if is_shared else here[EMBEDDING][row]
+        if word in other and word != "<pad>":
+            source = there[EMBEDDING][other.index(word)]
+        elif word != "<pad>" and left:
+            source = there[EMBEDDING][left.pop(0)]
+        else:
+            source = here[EMBEDDING][row]
         assert torch.equal(made[EMBEDDING][row], source), word
+    if len(own) <= len(other):
+        assert len(made[EMBEDDING].unique(dim=0)) == len(own)
     assert torch.equal(made[CONVOLUTION], there[CONVOLUTION])
     assert torch.equal(made[OUTPUT], here[OUTPUT]) and torch.equal(made[BIAS], here[BIAS])
 
@@ -156,19 +187,49 @@ def test_the_inner_arm_has_the_words_of_its_own_ticket():
         assert made.transfer.by_word == made.transfer.at_random == (0, 0)
 
 
-def test_shuffled_keeps_whole_rows_and_random_does_not():
+def test_shuffled_exchanges_rows_among_their_like_and_random_draws_where_they_came():
     def rows(part: torch.Tensor) -> Counter:
         return Counter(map(tuple, part.flatten(1).tolist()))
 
     rung = tickets()[-1]
     usual, moved, drawn = (rung[f"transferred{end}"].mask for end in ("", "_shuffled", "_random"))
-    for name, part in usual.items():
-        some = masks.prunable({name: part})[name], masks.prunable({name: moved[name]})[name]
-        assert rows(some[0]) == rows(some[1]), name
+    shared = torch.tensor([word in OTHER for word in OWN])
     for other in (moved, drawn):
+        assert torch.equal(other[OUTPUT], usual[OUTPUT]), "the own ticket's"
+        assert torch.equal(other[EMBEDDING][~shared], usual[EMBEDDING][~shared])
         assert not torch.equal(other[EMBEDDING], usual[EMBEDDING])
         assert not torch.equal(other[CONVOLUTION], usual[CONVOLUTION])
-    assert rows(drawn[CONVOLUTION]) != rows(usual[CONVOLUTION])
+        for part, old in ((other[EMBEDDING][shared], usual[EMBEDDING][shared]),
+                          (other[CONVOLUTION], usual[CONVOLUTION])):  # fmt: skip
+            assert part.sum() == old.sum()
+    assert rows(moved[CONVOLUTION]) == rows(usual[CONVOLUTION]) != rows(drawn[CONVOLUTION])
+    for octave in ((1,), (2, 3), (4, 5, 6, 7), (8, 9)):
+        like = [row for row in octave if shared[row]]
+        assert rows(moved[EMBEDDING][like]) == rows(usual[EMBEDDING][like])
+
+
+def test_units_are_exchanged_within_their_gate():
+    """An LSTM of two units and a layer of three inputs: four gates, one below the other."""
+    names = ("lstm.weight_ih_l0", "lstm.weight_hh_l0")
+    there = {names[0]: torch.zeros(8, 3, dtype=torch.bool), names[1]: torch.zeros(8, 2).bool()}
+    for part in there.values():
+        part[4] = True  # the first unit of the third gate
+    found = placed(Foreign("abc", there, {}, torch.tensor([0])), there)
+    seen = set()
+    for seed in range(20):
+        made = exchanged(found, torch.Generator().manual_seed(seed))
+        for name in names:
+            (row,) = made[name].all(1).nonzero()[:, 0].tolist()
+            seen.add(row)
+    assert seen == {4, 5}
+
+
+def test_a_mask_that_leaves_a_layer_empty_is_refused():
+    here, there = network(OWN, 4, 0), network(OTHER, 1, 1)
+    mine, theirs = ladder(here, "layer")[0], ladder(there, "layer")[0]
+    theirs[CONVOLUTION][:] = False
+    with pytest.raises(UserError, match=f"run abc leaves {CONVOLUTION} without any weights"):
+        placed(abroad(OTHER, OWN, theirs, there), mine)
 
 
 def test_tensors_kept_dense_and_other_widths_are_the_own_tickets():
@@ -176,7 +237,8 @@ def test_tensors_kept_dense_and_other_widths_are_the_own_tickets():
     mine, theirs = ladder(here, "layer")[0], ladder(there, "layer")[0]
     del mine[CONVOLUTION], theirs[CONVOLUTION]
     theirs[EMBEDDING] = theirs[EMBEDDING][:, :-1]
-    mask, transfer = placed(abroad(OTHER, OWN, theirs, there), mine)
+    found = placed(abroad(OTHER, OWN, theirs, there), mine)
+    mask, transfer = found.mask, found.transfer
     assert mask.keys() == mine.keys() and all(torch.equal(mask[n], mine[n]) for n in mine)
     assert transfer.by_word == transfer.as_found == transfer.at_random == (0, 0)
 

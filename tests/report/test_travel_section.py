@@ -87,6 +87,10 @@ def test_sentences_count_what_the_grid_holds(usual, foreign):
     assert said.startswith("IMDb and AG-news are 2 points") and "50.00 %" in said
     (name, *_), table = (found[0].name,), origins(found)
     assert set(table.index) == {name} and list(table["Words in both"]) == ["40 of 80"] * 2
+    assert "outside the word vectors it keeps 50.00 % of what" in said
+    sizes = {"Kept": ["2,500", "1,249"], "Own ticket": ["5,000", "2,498"]}
+    sizes |= {"Outside word vectors": ["500", "249"], "Own ticket there": ["1,000", "498"]}
+    assert {name: list(table[name]) for name in sizes} == sizes
 
 
 def test_without_a_foreign_mask_there_is_nothing(usual):
@@ -168,3 +172,17 @@ def test_ladders_that_part_are_two_journeys(usual, foreign):
     parted = world({"transferred": (0.0, -1.0)}, ladder=(0.4, 0.75), source="agnews")
     found = travel.journeys([*usual, *foreign, *(one for one in parted if one.settings.rung)])
     assert [[rung.sparsity for rung in one.rungs] for one in found] == [[0.75, 0.875], [0.4, 0.75]]
+    ladders = "ladder 0.5 0.75 0.875", "ladder 0.4 0.75"
+    assert [one.name for one in found] == [f"AG-news → IMDb CNN ({words})" for words in ladders]
+
+
+def test_runs_that_no_journey_compares_are_not_counted(usual, foreign):
+    loose = [replace_epochs(one) for one in foreign]
+    home = [replace(one, settings=replace(one.settings, source="imdb")) for one in foreign]
+    pages = [
+        report.page(records, ["imdb", "agnews"], {})
+        for records in ([*usual, *foreign], [*usual, *foreign, *loose, *home])
+    ]
+    one, other = (page.split("## Do tickets travel?")[1].split("## Beside")[0] for page in pages)
+    assert one == other and f"{len(foreign)} runs" in one
+    assert travel.journeys([*usual, *home]) == []

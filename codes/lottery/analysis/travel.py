@@ -52,12 +52,10 @@ def journeys(records: Iterable[Record]) -> list[Journey]:
 
     Known datasets and models first, in their order.
     """
-    records = [r for r in records if not r.failed and is_here(r.settings)]
-    main = {groups.identity(record) for record in groups.main(records)}
-    by_settings = {r.settings: r for r in records if groups.identity(r) in main}
+    by_settings = {record.settings: record for record in _compared(records)}
     found: dict[tuple[str, str, str, str], dict[Settings, None]] = defaultdict(dict)
     for settings in by_settings:
-        if settings.source:
+        if _is_abroad(settings):
             way = {k: v for k, v in groups.variant(settings).items() if k != "source"}
             key = *settings.pair, settings.source, groups.words(way)
             found[key][_with(settings, TRANSFERRED)] = None
@@ -66,11 +64,36 @@ def journeys(records: Iterable[Record]) -> list[Journey]:
         dataset, model, source, way = key
         return verdict.place((dataset, model)), [*DATASETS, source].index(source), source, way
 
-    return [
-        _journey(key, ladder, own, by_settings)
-        for key in sorted(found, key=place)
-        for ladder, own in _ladders(found[key])
-    ]
+    made = []
+    for key in sorted(found, key=place):
+        ladders = _ladders(found[key])
+        for ladder, own in ladders:
+            named = {"way": _way(key, ladder)} if len(ladders) > 1 else {}
+            made.append(replace(_journey(key, own, by_settings), **named))
+    return made
+
+
+def travelled(records: Iterable[Record]) -> list[Record]:
+    """The runs with a foreign mask that `journeys` compares."""
+    return [record for record in _compared(records) if _is_abroad(record.settings)]
+
+
+def _compared(records: Iterable[Record]) -> list[Record]:
+    """The records of the main protocols, foreign masks among them."""
+    records = [r for r in records if not r.failed and is_here(r.settings)]
+    main = {groups.identity(record) for record in groups.main(records)}
+    return [record for record in records if groups.identity(record) in main]
+
+
+def _is_abroad(settings: Settings) -> bool:
+    """Is its mask another dataset's? One sent home is the ticket itself, and tells nothing."""
+    return settings.source not in ("", settings.dataset)
+
+
+def _way(key: tuple[str, str, str, str], ladder: tuple[float, ...]) -> str:
+    """The words of a ladder beside another of the same journey."""
+    steps = f"ladder {' '.join(f'{step:g}' for step in ladder)}"
+    return ", ".join(filter(None, (key[-1], steps)))
 
 
 def _with(settings: Settings, arm: str) -> Settings:
@@ -89,7 +112,6 @@ def _ladders(runs: Iterable[Settings]) -> list[tuple[tuple[float, ...], list[Set
 
 def _journey(
     key: tuple[str, str, str, str],
-    ladder: tuple[float, ...],
     own: list[Settings],
     by_settings: dict[Settings, Record],
 ) -> Journey:

@@ -32,5 +32,6 @@ def foreign_ticket(
         mask=mask,
         first=shelf.rewound(*late) if late else models.draw(build(other, texts), first),
         rows=rows_of(corpora(settings).vocabulary, texts.vocabulary),
+        fingerprint=texts.fingerprint,
         seed=settings.stream(TRANSFERRED),  # one for all arms: the controls are of one mask
     )

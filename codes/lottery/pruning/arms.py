@@ -1,6 +1,7 @@
 """The arms: how a ticket is made from a ladder's masks. A new arm is one object and one line here.
 
-DESIGN names what each answers; the report compares, labels and draws them by what stands here.
+DESIGN names what each answers, of those that travel docs/method.md; the report compares, labels and
+draws them by what stands here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from lottery.files import UserError
 from lottery.pruning.masks import Mask, counts, prunable, random_mask, shuffled
 from lottery.pruning.tickets import Ticket, Weights
-from lottery.pruning.transfer import Foreign, placed, rows_shuffled, values
+from lottery.pruning.transfer import Foreign, Placed, drawn, exchanged, placed, values
 from lottery.settings import TRANSFERRED
 
 
@@ -88,11 +89,12 @@ def _transferred(
     o: Origins,
     inner: bool = False,
     first: Weights | None = None,
-    change: Callable[[Mask, torch.Generator], Mask] | None = None,
+    change: Callable[[Placed, torch.Generator], Mask] | None = None,
 ) -> Ticket:
     """The foreign mask, placed on this network and perhaps changed, with first values."""
-    mask, transfer = placed(o.foreign, o.mask, inner)
-    return Ticket(first or o.rewound, change(mask, o.stream) if change else mask, transfer)
+    found = placed(o.foreign, o.mask, inner)
+    mask = change(found, o.stream) if change else found.mask
+    return Ticket(first or o.rewound, mask, found.transfer)
 
 
 # Dark or light, filled or open, and each with dashes and a marker of its own: apart in grey, too.
@@ -166,7 +168,7 @@ ARMS: dict[str, Arm] = {
             "transferred_weights",
             "transferred with values",
             lambda o: _transferred(o, first=values(o.foreign, o.rewound)),
-            "the same with the other's first values where words and shapes agree",
+            "the same with the other's first values, of words by word",
             look={"color": "#9c6615", "linestyle": "--", "marker": "*", "markersize": 8},
         ),
         Arm(
@@ -179,16 +181,16 @@ ARMS: dict[str, Arm] = {
         Arm(
             "transferred_shuffled",
             "transferred, rows shuffled",
-            lambda o: _transferred(o, change=rows_shuffled),
-            "the transferred mask with whole rows exchanged among words, filters or units: what a "
-            "row keeps stays, and goes to the wrong one",
+            lambda o: _transferred(o, change=exchanged),
+            "the transferred mask with whole rows exchanged among words of like frequency, among "
+            "filters, or among a gate's units: what a row keeps stays, and goes to the wrong one",
             look={"color": "#b23a6b", "linestyle": ":", "marker": "v", "markersize": 6},
         ),
         Arm(
             "transferred_random",
             "transferred, at random",
-            lambda o: _transferred(o, change=random_mask),
-            "as many weights of each layer as the transferred mask keeps, in random places",
+            lambda o: _transferred(o, change=drawn),
+            "as many weights of each layer as the foreign mask brings, in random places",
             look={"color": "#74842a", "linestyle": (0, (5, 1)), "marker": "<", "markersize": 6},
         ),
     )

@@ -7,14 +7,15 @@ of words that the other corpus lacks as many weights are kept as the own ticket 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lottery.pruning.masks import EMBEDDING, Mask, prunable
+from lottery.files import UserError
+from lottery.pruning.masks import EMBEDDING, Mask, prunable, random_mask
 
 NOWHERE = -1  # in place of a row: the word is not there
 Count = tuple[int, int]  # weights kept, of how many
@@ -24,12 +25,16 @@ Count = tuple[int, int]  # weights kept, of how many
 class Transfer:
     """Where the weights of a placed mask come from: kept, and how many there were.
 
-    Of a control these are the counts before it was shuffled or drawn.
+    Of a control these are the counts before it was exchanged or drawn, which changes none.
     """
 
     run: str  # the other dataset's ticket
+    fingerprint: str  # of the other dataset's texts
     words: int  # of this vocabulary, without `<pad>`
     shared: int  # of these, the words that the other has, too
+    own: int  # weights that this dataset's own ticket of the rung keeps
+    own_inner: int  # of these, the ones outside the embedding
+    inner: int  # weights that the mask keeps outside the embedding
     by_word: Count = (0, 0)  # rows of shared words, as they are there
     as_found: Count = (0, 0)  # other tensors, as they are there
     at_random: Count = (0, 0)  # rows of the other words
@@ -44,12 +49,12 @@ class Transfer:
 
     @property
     def counts(self) -> tuple[Count, ...]:
-        return astuple(self)[3:]
+        return self.by_word, self.as_found, self.at_random, self.from_own
 
     @property
-    def removed(self) -> int:
-        """Weights that the mask removes."""
-        return sum(of - kept for kept, of in self.counts)
+    def kept(self) -> int:
+        """Weights that the mask keeps."""
+        return sum(kept for kept, _ in self.counts)
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,17 @@ class Foreign:
     mask: Mask
     first: Mapping[str, Tensor]  # what it started from
     rows: Tensor  # int64 (own words,): the row of the same word there, or NOWHERE
+    fingerprint: str = ""  # of its texts
     seed: int = 0  # of the order in which other words' weights go, the same for every rung
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A foreign mask on this network."""
+
+    mask: Mask
+    came: Mapping[str, Tensor]  # bool (rows,): those of a tensor that are the foreign mask's
+    transfer: Transfer
 
 
 def rows_of(own: Sequence[str], other: Sequence[str]) -> Tensor:
@@ -69,74 +84,147 @@ def rows_of(own: Sequence[str], other: Sequence[str]) -> Tensor:
     return torch.tensor([places.get(word, NOWHERE) for word in own], dtype=torch.int64)
 
 
-def placed(foreign: Foreign, own: Mask, inner: bool = False) -> tuple[Mask, Transfer]:
+def placed(foreign: Foreign, own: Mask, inner: bool = False) -> Placed:
     """The foreign mask on this network, and where its weights come from.
 
     A shared word's row of the embedding is the row that it has there. Of the other words' rows as
     many weights are kept as `own`, this dataset's ticket of the same rung, keeps of them; which
     ones is drawn in an order that depends on `foreign.seed` alone, so that the masks of a ladder
     stay nested. Other tensors are as they are there where the shapes agree, else as in `own`; with
-    `inner` the embedding is as in `own`, too.
+    `inner` the embedding is as in `own`, too. UserError if a tensor is left without weights.
     """
     mask: Mask = {}
+    came: dict[str, Tensor] = {}
     found = dict.fromkeys(("by_word", "as_found", "at_random", "from_own"), (0, 0))
     for name, part in sorted(own.items()):
         other = foreign.mask.get(name)
         if name == EMBEDDING and not inner and _is_as_wide(part, other):
-            mask[name], rest = _by_word(foreign, part, other)
-            found["by_word"] = _added(found["by_word"], mask[name][1:][~rest])
-            found["at_random"] = _added(found["at_random"], mask[name][1:][rest])
-            continue
-        is_there = name != EMBEDDING and other is not None and other.shape == part.shape
-        mask[name] = (other if is_there else part).clone()
-        origin = "as_found" if is_there else "from_own"
-        found[origin] = _added(found[origin], prunable(mask)[name])
+            mask[name], shared = _by_word(foreign, part, other)
+            came[name] = shared
+            found["by_word"] = _added(found["by_word"], mask[name][1:][shared[1:]])
+            found["at_random"] = _added(found["at_random"], mask[name][~shared])
+        else:
+            is_there = name != EMBEDDING and other is not None and other.shape == part.shape
+            mask[name] = (other if is_there else part).clone()
+            if is_there:
+                came[name] = torch.ones(len(part), dtype=torch.bool)
+            origin = "as_found" if is_there else "from_own"
+            found[origin] = _added(found[origin], prunable(mask)[name])
+        if not prunable(mask)[name].any():
+            raise UserError(
+                f"the mask of run {foreign.run} leaves {name} without any weights on this dataset: "
+                "choose a lower sparsity"
+            )
     rows = foreign.rows[1:]
-    return mask, Transfer(foreign.run, len(rows), int((rows != NOWHERE).sum()), **found)
+    transfer = Transfer(
+        foreign.run,
+        foreign.fingerprint,
+        len(rows),
+        int((rows != NOWHERE).sum()),
+        sum(_kept(own).values()),
+        _inner(own),
+        _inner(mask),
+        **found,
+    )
+    return Placed(mask, came, transfer)
 
 
 def values(foreign: Foreign, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The foreign ticket's first values where the words agree, or the shapes; else `own`."""
+    """The foreign ticket's first values: of words by word, of other tensors where shapes agree.
+
+    Words that the other vocabulary lacks take the rows that are left there, in order, so that no
+    two words begin with one vector. `own` stays where none are left, and where shapes differ.
+    """
     made = {}
     for name, weight in own.items():
         other = foreign.first.get(name)
         made[name] = weight.clone()
         if name == EMBEDDING and _is_as_wide(weight, other):
-            shared = foreign.rows != NOWHERE
-            shared[0] = False  # `<pad>` is zero everywhere
-            made[name][shared] = other[foreign.rows[shared]]
+            rows = _with_rest(foreign.rows, len(other))
+            there = rows != NOWHERE
+            there[0] = False  # `<pad>` is zero everywhere
+            made[name][there] = other[rows[there]]
         elif name != EMBEDDING and other is not None and other.shape == weight.shape:
             made[name].copy_(other)
     return made
 
 
-def rows_shuffled(mask: Mask, generator: torch.Generator) -> Mask:
-    """`mask` with the rows of each tensor exchanged at random: words, filters, units of gates.
+def exchanged(found: Placed, generator: torch.Generator) -> Mask:
+    """The mask with rows that came from abroad exchanged at random among their like.
 
-    What a row keeps stays together and goes to another word, filter or unit. The exchange depends
-    on the generator alone, so nested masks stay nested. A tensor of one row stays as it is.
+    A word's row goes to a shared word of like frequency: in a vocabulary in order of frequency, of
+    the same octave of places. A filter's goes to any filter of its width, a unit's to any unit of
+    the same gate. So each keeps how much is left of a word, filter or unit, and what; to which of
+    them it belongs is lost. The exchange depends on the generator alone, so nested masks stay
+    nested.
     """
-    result = {name: part.clone() for name, part in mask.items()}
-    for part in prunable(result).values():
-        part.copy_(part[torch.randperm(len(part), generator=generator)])
+    result = {name: part.clone() for name, part in found.mask.items()}
+    for name, came in sorted(found.came.items()):
+        for rows in _alike(name, came, found.mask):
+            order = torch.randperm(len(rows), generator=generator)
+            result[name][rows] = found.mask[name][rows[order]]
+    return result
+
+
+def drawn(found: Placed, generator: torch.Generator) -> Mask:
+    """The mask with the weights of all rows that came from abroad in random places of them, as many
+    of each tensor; nested as `random_mask` is."""
+    result = {name: part.clone() for name, part in found.mask.items()}
+    came = {name: found.mask[name][rows] for name, rows in found.came.items()}
+    for name, part in random_mask(came, generator).items():
+        result[name][found.came[name]] = part
     return result
 
 
 def _by_word(foreign: Foreign, own: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """The embedding's mask, and which of its rows but `<pad>` are of words that are not there."""
+    """The embedding's mask, and which of its rows are of shared words or `<pad>`."""
     result = torch.ones_like(own)
-    rows = foreign.rows[1:]
-    rest = rows == NOWHERE
-    body = result[1:]
-    body[~rest] = other[rows[~rest]]
+    shared = foreign.rows != NOWHERE
+    shared[0] = True
+    result[1:][shared[1:]] = other[foreign.rows[1:][shared[1:]]]
     # An order of all places, of which the rest's are taken: as many as the own ticket keeps there.
     order = torch.rand(
-        body.shape, generator=torch.Generator().manual_seed(foreign.seed), dtype=torch.float64
-    )[rest].flatten()
+        own[1:].shape, generator=torch.Generator().manual_seed(foreign.seed), dtype=torch.float64
+    )[~shared[1:]].flatten()
     kept = torch.zeros(order.numel(), dtype=torch.bool)
-    kept[order.argsort(stable=True)[: int(own[1:][rest].sum())]] = True
-    body[rest] = kept.view(-1, own.shape[1])
-    return result, rest
+    kept[order.argsort(stable=True)[: int(own[~shared].sum())]] = True
+    result[~shared] = kept.view(-1, own.shape[1])
+    return result, shared
+
+
+def _with_rest(rows: Tensor, size: int) -> Tensor:
+    """`rows` of `size` there, with those that no word took given to the words that have none."""
+    is_free = torch.ones(size, dtype=torch.bool)
+    is_free[rows[rows != NOWHERE]] = is_free[0] = False
+    free, lacking = is_free.nonzero()[:, 0], (rows == NOWHERE).nonzero()[:, 0]
+    count = min(len(free), len(lacking))
+    result = rows.clone()
+    result[lacking[:count]] = free[:count]
+    return result
+
+
+def _alike(name: str, came: Tensor, mask: Mask) -> Iterator[Tensor]:
+    """Rows of a tensor that may stand for each other, in groups."""
+    rows = came.nonzero()[:, 0]
+    if name == EMBEDDING:
+        rows = rows[1:]  # `<pad>` stays
+        group = torch.frexp(rows.double()).exponent  # the octave: 1, 2 to 3, 4 to 7, …
+    else:
+        recurrent = mask.get(name.replace("weight_ih", "weight_hh"))
+        is_stacked = "weight_ih" in name or "weight_hh" in name  # a gate's units, below the next's
+        units = recurrent.shape[1] if is_stacked and recurrent is not None else len(rows)
+        group = rows // units
+    for number in group.unique():
+        yield rows[group == number]
+
+
+def _kept(mask: Mask) -> dict[str, int]:
+    return {name: int(part.sum()) for name, part in prunable(mask).items()}
+
+
+def _inner(mask: Mask) -> int:
+    """The weights kept outside the embedding."""
+    return sum(kept for name, kept in _kept(mask).items() if name != EMBEDDING)
 
 
 def _is_as_wide(own: Tensor, other: Tensor | None) -> bool:

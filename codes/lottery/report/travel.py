@@ -53,11 +53,14 @@ LIMITS = (
     "{corpora} are {points} points: what travels between them need not travel elsewhere. Of a "
     "vocabulary's words {shared} are in the other, too; the rows of the rest are kept at random, "
     "as many of their weights as the own ticket keeps, and are {drawn} of the weights kept. Where "
-    "shapes differ, as in the output of other classes, the own ticket's mask stands. With "
-    "vocabularies of one size a seed draws the same first values in both networks where shapes "
-    "agree: filters and gates arrive with the values on which their mask was found, and a word's "
-    "row only where its values travel, too. These are {intervals} more intervals, each 95 % by "
-    "itself."
+    "shapes differ, as in the output of other classes, the own ticket's mask stands. A foreign "
+    "ticket's layers are of its own sizes: outside the word vectors it keeps {inner} of what "
+    "the own ticket keeps there, so that beside the own mask size counts, too; beside the "
+    "controls it does not. With vocabularies of one size a seed draws the same first values in "
+    "both networks where shapes agree: filters and gates arrive, in every arm, with the values on "
+    "which their mask was found, and a word's row only where its values travel, too. No mask of "
+    "filters was tried on other values. Both ways a dataset has its own recipe. These are "
+    "{intervals} more intervals, each 95 % by itself."
 )
 
 
@@ -96,7 +99,10 @@ def origins(found: Iterable[Journey]) -> pd.DataFrame:
                 {
                     "Weights": heads[step],
                     "Words in both": f"{one.shared:,} of {one.words:,}",
-                    "Kept": f"{fmean(sum(kept for kept, _ in t.counts) for t in placed):,.0f}",
+                    "Kept": _mean(one.kept for one in placed),
+                    "Own ticket": _mean(one.own for one in placed),
+                    "Outside word vectors": _mean(one.inner for one in placed),
+                    "Own ticket there": _mean(one.own_inner for one in placed),
                     "Words' rows": _share(placed, "by_word"),
                     "Other layers": _share(placed, "as_found"),
                     "At random": _share(placed, "at_random"),
@@ -116,7 +122,7 @@ def section(records: Iterable[Record], pictures: Links) -> list[str]:
     if not len(frame):
         return []
     found = travel.journeys(records)
-    used = [r for r in records if r.settings.source and not r.failed]
+    used = travel.travelled(records)
     arms = [arm for arm in ARMS.values() if any(r.settings.arm == arm.name for r in used)]
     legend = LEGEND.format(arms=" ".join(f"*{arm.label}*: {arm.means}." for arm in arms))
     lines = ["", "## Do tickets travel?", "", markdown(frame), "", legend, ""]
@@ -147,6 +153,7 @@ def limits(found: Sequence[Journey]) -> str:
         points=len(corpora),
         shared=_ends(one.shared / one.words for one in placed),
         drawn=_ends(_part(one, "at_random") for one in placed),
+        inner=_ends(one.inner / one.own_inner for one in placed),
         intervals=sum(fact.seeds > 1 for fact in _facts(found)),
     )
 
@@ -157,7 +164,11 @@ def _facts(found: Iterable[Journey]) -> list[verdict.Fact]:
 
 def _part(one: travel.Transfer, name: str) -> float:
     """The share of the kept weights that come from somewhere."""
-    return getattr(one, name)[0] / sum(kept for kept, _ in one.counts)
+    return getattr(one, name)[0] / one.kept
+
+
+def _mean(counts: Iterable[int]) -> str:
+    return f"{fmean(counts):,.0f}"
 
 
 def _share(placed: Sequence[travel.Transfer], name: str) -> str:

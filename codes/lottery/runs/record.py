@@ -204,10 +204,12 @@ class Record:
         if self.transfer is None:
             wanted = self.settings.source and not self.failed
             return "'transfer' is missing, though the mask came from elsewhere" if wanted else None
-        removed = sum(gone for gone, _ in self.layers.values())
-        parts = all(0 <= kept <= of for kept, of in self.transfer.counts)
-        words = 0 <= self.transfer.shared <= self.transfer.words
-        if not self.settings.source or not parts or not words or self.transfer.removed != removed:
+        one = self.transfer
+        kept = {name: there - removed for name, (removed, there) in self.layers.items()}
+        sums = sum(kept.values()), sum(kept.values()) - kept.get(EMBEDDING, 0)
+        parts = all(0 <= some <= of for some, of in one.counts)
+        words = 0 <= one.shared <= one.words and 0 <= one.own_inner <= one.own
+        if not self.settings.source or not parts or not words or (one.kept, one.inner) != sums:
             return "'transfer' does not add up to what 'layers' says"
         return None
 
