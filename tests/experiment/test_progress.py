@@ -7,6 +7,7 @@ import re
 import pytest
 
 from lottery.experiment import bars as progress
+from lottery.settings import Settings
 
 
 @pytest.fixture
@@ -42,3 +43,15 @@ def test_the_time_left_counts_all_runs_so_far(clock, capsys):
             clock[0] = second
             bar.show(8, 2 * (second // 300), 2, 0)
         assert "4/8 [10:00<10:00, 150.00s/run" in capsys.readouterr().err
+
+
+def test_without_a_run_no_bar_is_shown(clock, capsys):
+    settings = Settings("imdb", "cnn").checked()
+    with progress.Bars(0, "IMDb") as bar:
+        clock[0] += 60
+    assert capsys.readouterr().err == ""
+    with progress.Bars(0, "IMDb") as bar:
+        bar.more()  # what it stands on is gone
+        with bar.run(settings):
+            pass
+    assert "1/1" in capsys.readouterr().err

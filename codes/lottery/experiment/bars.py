@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -19,7 +20,9 @@ class Bars:
     """The experiment's bar. `run` gives the bar of one training."""
 
     def __init__(self, runs: int, title: str) -> None:
-        self._outer = _bar(total=runs, desc=title, unit="run", position=0)
+        # Without a run there is nothing to show, unless `more` come.
+        delay = 0.0 if runs else math.inf
+        self._outer = _bar(total=runs, desc=title, unit="run", position=0, delay=delay)
 
     def __enter__(self) -> Bars:
         return self
@@ -30,6 +33,7 @@ class Bars:
     def more(self) -> None:
         """One more run than was thought: another stands on it, and its weights are gone."""
         self._outer.total += 1
+        self._outer.delay = 0.0
 
     @contextmanager
     def run(self, settings: Settings) -> Iterator[Progress]:
