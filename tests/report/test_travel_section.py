@@ -12,14 +12,15 @@ from helpers.synthetic import record, world
 from lottery.analysis import groups, travel, verdict
 from lottery.analysis.frame import frame
 from lottery.analysis.intervals import interval
+from lottery.report import grid, travelled
 from lottery.report import page as report
-from lottery.report import travelled
 from lottery.report.evidence import differences
 from lottery.report.figures import ACROSS, styles
 from lottery.report.figures.accuracy import sparsity_curve
 from lottery.report.tables import other_settings, rungs
-from lottery.report.travel import HEADS, bullets, limits, origins
+from lottery.report.travel import HEADS, bullets, limits, origins, travel_answer
 from lottery.runs.store import Store
+from lottery.upkeep.verify import verify
 
 LADDER = (0.5, 0.75, 0.875)
 # Points above dense at 75 and 87.5 %; at 50 % nothing travelled.
@@ -93,7 +94,24 @@ def test_sentences_count_what_the_grid_holds(usual, foreign):
     assert {name: list(table[name]) for name in sizes} == sizes
 
 
+def test_one_sentence_answers_in_the_section_the_readme_and_a_notebook(usual, foreign, tmp_path):
+    said = travel_answer([*usual, *foreign])
+    assert "(AG-news → IMDb CNN)" in said and said._repr_markdown_() == said
+    assert "rows shuffled at 1 of 2 rungs, and worse than with its own ticket's" in said
+    assert "mask at 1 of 2; " in said and said.endswith("of 12 comparisons are decided.")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{grid.BEGIN}\n{grid.END}\n")
+    store = Store(tmp_path / "results")
+    for one in [*usual, *foreign]:
+        store.put(one)
+    report.write(store, say=[].append)
+    assert f"\n\n{said}\n{grid.END}" in readme.read_text(encoding="utf-8")
+    assert f"## Do tickets travel?\n\n{said}\n\n" in report.path_of(store).read_text()
+    assert not any("README" in line for line in verify(store)[1])
+
+
 def test_without_a_foreign_mask_there_is_nothing(usual):
+    assert travel_answer(usual) == ""
     assert len(travelled([])) == 0 and len(travelled(usual)) == 0
     assert ACROSS["travel"](usual) is None
     assert "Do tickets travel" not in report.page(usual, ["imdb", "agnews"], {})

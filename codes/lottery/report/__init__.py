@@ -20,6 +20,7 @@ _FROM = {
     "savings": "evidence",
     "scores": "scored",
     "sparsity_curve": "figures.accuracy",
+    "travel_answer": "travel",
     "travelled": "travel",
     "word_curve": "figures.words",
 }

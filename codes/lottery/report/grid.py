@@ -222,13 +222,14 @@ def standing(facts: Sequence[Fact]) -> dict[str, int]:
     }
 
 
-def into(readme: Path, found: Sequence[Pair]) -> None:
-    """Put the answer between the two marks of a file, if it has them."""
+def into(readme: Path, found: Sequence[Pair], also: str = "") -> None:
+    """Put the answer, and what is said with it, between the two marks of a file that has them."""
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if end:
-        write_whole(readme, f"{before}{begin}\n{top(found)}\n{end}{after}")
+        said = "\n\n".join(filter(None, (top(found), also)))
+        write_whole(readme, f"{before}{begin}\n{said}\n{end}{after}")
 
 
 def _steps(found: Iterable[Pair]) -> list[float]:

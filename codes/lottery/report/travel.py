@@ -12,7 +12,7 @@ from lottery.analysis.travel import Journey
 from lottery.data import title
 from lottery.pruning.arms import ARMS
 from lottery.report.evidence import needed
-from lottery.report.grid import cell, span, standing, states
+from lottery.report.grid import Answer, cell, span, standing, states
 from lottery.report.markdown import markdown
 from lottery.report.sections import Links, picture, spent
 from lottery.report.words import margin, parts, percent
@@ -26,6 +26,11 @@ HEADS = {
     travel.VALUES: "with the other's values less without",
     travel.INNER: "foreign but for words less own mask",
 }
+ANSWER = (
+    "**Do tickets travel?** With the other dataset's mask ({journeys}) a network is better than "
+    "with that mask's rows shuffled at {up} of {run} rungs, and worse than with its own ticket's "
+    "mask at {own_down} of {own_run}; {decided} of {asked} comparisons are decided."
+)
 LEGEND = (
     "Marks, differences and intervals as in the answer's grid: ✓ and ✗ beside dense, else ↑, ↓ "
     "and =; ? is open, and last stands how many seeds would probably decide each rung. {arms}"
@@ -86,6 +91,18 @@ def travelled(records: Iterable[Record]) -> pd.DataFrame:
     return frame
 
 
+def travel_answer(records: Iterable[Record]) -> Answer:
+    """One sentence, for a notebook, too; "" where no foreign mask was run."""
+    found = travel.journeys(records)
+    facts = _facts(found)
+    if not any(fact.seeds for fact in facts):
+        return Answer("")
+    own = {f"own_{state}": n for state, n in states(found, travel.OWN).items()}
+    names = ", ".join(journey.name for journey in found)
+    counts = states(found, travel.SHUFFLED) | own | standing(facts)
+    return Answer(ANSWER.format(journeys=names, **counts))
+
+
 def origins(found: Iterable[Journey]) -> pd.DataFrame:
     """Where the kept weights of the foreign masks come from, means over the seeds."""
     rows, names = [], []
@@ -125,7 +142,8 @@ def section(records: Iterable[Record], pictures: Links) -> list[str]:
     used = travel.travelled(records)
     arms = [arm for arm in ARMS.values() if any(r.settings.arm == arm.name for r in used)]
     legend = LEGEND.format(arms=" ".join(f"*{arm.label}*: {arm.means}." for arm in arms))
-    lines = ["", "## Do tickets travel?", "", markdown(frame), "", legend, ""]
+    lines = ["", "## Do tickets travel?", "", travel_answer(records), ""]
+    lines += [markdown(frame), "", legend, ""]
     lines += [f"- {line}" for line in bullets(found)]
     lines += ["", markdown(origins(found)), "", limits(found)]
     return [*lines, *picture("", "travel", pictures), "", spent(used)]
