@@ -102,6 +102,7 @@ def one_line(result: tuple[int, str, str]) -> str:
         ("run --csv a.csv --parquet b.parquet", "not allowed with argument --csv"),
         ("run imdb --shard 3/2", "shard '3/2' is not i/n with i from 1 to n"),
         ("data", "say which texts: a dataset, or --csv or --parquet"),
+        ("data imdb --csv x.csv --text a --label b", "imdb and x.csv are two corpora; leave out"),
         ("merge none", "none: holds no runs/; name a results folder"),
         ("ruin imdb", "invalid choice: 'ruin'"),
         ("report --results none --demo", "--results none and --demo are two folders; leave out"),

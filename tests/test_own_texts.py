@@ -12,7 +12,7 @@ import pytest
 
 from helpers import own_texts, stores
 from lottery import Study, cli, data
-from lottery.data.balance import macro_f1
+from lottery.data.balance import Balance, macro_f1
 from lottery.files import UserError, root
 from lottery.report import page
 from lottery.runs.store import Store
@@ -216,6 +216,21 @@ def test_from_two_to_a_thousand_classes(classes):
     text = data.describe(found)
     assert text.count("\n") < 45
     assert "imbalance" in text and "left out        no row" in text
+    assert "official test set" not in text, "the test set was drawn"
+
+
+def test_of_equal_classes_the_first_is_the_largest_and_the_last_the_smallest():
+    rows = {"train": [3, 3, 1, 1], "test": [1, 1, 1, 1]}
+    found = Balance.of(["a", "b", "c", "d"], rows)
+    assert (found.largest, found.smallest) == ("a", "d")
+
+
+def test_a_test_set_of_the_same_texts_is_named_as_the_reason(tmp_path):
+    path = tmp_path / "some.csv"
+    path.write_text("x,y\n" + "".join(f"text {n},{n % 2}\n" for n in range(40)))
+    own = data.from_file(path, text="x", label="y", test=path, say=[].append)
+    with pytest.raises(UserError, match="40 rows repeat the test set; give others"):
+        data.load(own, say=[].append)
 
 
 def test_a_study_of_a_frame_and_its_folder(tmp_path):
@@ -245,9 +260,9 @@ def test_another_corpus_never_comes_into_week9(tmp_path):
     other = tmp_path / "results" / "runs" / "imdb" / "cnn" / "abc.json"
     other.parent.mkdir(parents=True)
     other.write_text("{}")  # some record of the project's own
-    report = page.write(mixed, say=said.append)
-    assert report == tmp_path / "week9.md"
-    assert "mine" not in report.read_text(encoding="utf-8")
+    with pytest.raises(UserError, match="holds no record of imdb or agnews"):
+        page.write(mixed, say=said.append)
+    assert not (tmp_path / "week9.md").exists(), "no report of nothing"
     assert any(record.run in line and "is not in this report" in line for line in said)
 
 

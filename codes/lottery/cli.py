@@ -263,16 +263,13 @@ def _said(field: Field) -> str:
 def _data(parsed: argparse.Namespace) -> None:
     from lottery import data as corpus
 
+    if parsed.dataset and (file := parsed.csv or parsed.parquet):
+        raise UserError(f"{parsed.dataset} and {file} are two corpora; leave out one")
     own = texts.corpus(parsed, _say)
-    if (own is None) == (parsed.dataset is None):
+    if own is None and parsed.dataset is None:
         raise UserError("say which texts: a dataset, or --csv or --parquet with --text and --label")
-    found = corpus.load(
-        own or parsed.dataset,
-        split_seed=parsed.split_seed,
-        vocabulary_size=parsed.vocabulary_size,
-        say=_say,
-    )
-    print(corpus.describe(found))
+    about = {"split_seed": parsed.split_seed, "vocabulary_size": parsed.vocabulary_size}
+    print(corpus.describe(corpus.load(own or parsed.dataset, **about, say=_say)))
 
 
 def _run(parsed: argparse.Namespace) -> None:

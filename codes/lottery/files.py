@@ -33,9 +33,20 @@ class Damaged(Exception):
     """The file is not what was written."""
 
 
+def shown(value: object) -> str:
+    """A value that a person gave, for a line that refuses it: whole or its beginning."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
 def unwritable(path: Path, error: OSError) -> UserError:
     """What to tell a person whose `path` cannot be written."""
     remedy = "make room, then run the same again" if error.errno in FULL else "allow it"
+    if error.errno == errno.ENOTDIR:
+        remedy = "what it lies in is a file: name a folder"
     return UserError(f"{path}: cannot be written ({error.strerror}); {remedy}")
 
 

@@ -16,7 +16,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replac
 from functools import cached_property
 from typing import Any
 
-from lottery.files import UserError
+from lottery.files import UserError, shown
 
 # What tells the runs of a study apart; nobody sets it by hand.
 OWN = ("dataset", "model", "arm", "ladder", "seed", "code")
@@ -33,7 +33,7 @@ class Whole:
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole or not self.least <= value <= self.most:
             raise UserError(
-                f"{name} {value!r} is not a whole number from {self.least} to {self.most}"
+                f"{name} {shown(value)} is not a whole number from {self.least} to {self.most}"
             )
         return value
 
@@ -53,10 +53,10 @@ class Real:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not self.least <= value <= self.most or not math.isfinite(value):
             raise UserError(
-                f"{name} {value!r} is not a number from {self.least:g} to {self.most:g}"
+                f"{name} {shown(value)} is not a number from {self.least:g} to {self.most:g}"
             )
         if value == self.least and self.open:
-            raise UserError(f"{name} {value!r} must be greater than {self.least:g}")
+            raise UserError(f"{name} {shown(value)} must be greater than {self.least:g}")
         return float(value)  # 0 and 0.0 are one name
 
     def __str__(self) -> str:
@@ -87,7 +87,7 @@ class Choice:
 
     def __call__(self, name: str, value: Any) -> str:
         if value not in self.words:
-            raise UserError(f"unknown {name} {value!r}: there are {', '.join(self.words)}")
+            raise UserError(f"unknown {name} {shown(value)}: there are {', '.join(self.words)}")
         return value
 
     def __str__(self) -> str:
@@ -120,7 +120,7 @@ class Name:
 
     def __call__(self, name: str, value: Any) -> str:
         if not isinstance(value, str):
-            raise UserError(f"{name} {value!r} is not the name of {self.of}")
+            raise UserError(f"{name} {shown(value)} is not the name of {self.of}")
         return value
 
     def __str__(self) -> str:
@@ -360,7 +360,8 @@ def check_ladder(ladder: Iterable[float]) -> tuple[float, ...]:
     for step in steps:
         if isinstance(step, bool) or not isinstance(step, (int, float)) or not 0 < step < 1:
             raise UserError(
-                f"sparsity {step!r} is outside (0, 1): it is the share of weights removed, e.g. 0.5"
+                f"sparsity {shown(step)} is outside (0, 1): it is the share of weights removed, "
+                f"e.g. 0.5"
             )
     for below, above in itertools.pairwise(steps):
         if above <= below:

@@ -19,12 +19,12 @@ from lottery.experiment.plan import planned, shapes
 from lottery.experiment.run import check_step, rewound
 from lottery.experiment.shard import ONLY, Shard, chains
 from lottery.experiment.shelf import Busy, DiskShelf
-from lottery.files import UserError, root
+from lottery.files import UserError, root, shown
 from lottery.pruning.masks import Mask, prunable
 from lottery.pruning.tickets import Weights
 from lottery.runs.record import Record
 from lottery.runs.store import Store
-from lottery.settings import Settings, title
+from lottery.settings import Settings, Whole, title
 from lottery.training.device import use
 from lottery.training.train import Diverged
 
@@ -75,8 +75,12 @@ class Study:
         self.asked = planned(dataset, models, ladder, arms, seeds, at, options)
         self.texts, self.dataset = dataset, data.known(dataset)
         for name, value in (("jobs", jobs), ("per_gpu", per_gpu), ("threads", threads)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise UserError(f"{name} {value!r} is not a whole number from 1")
+            if value is not None:
+                Whole(1, 10_000)(name, value)
+        if client is not None and not isinstance(client, str) and not hasattr(client, "submit"):
+            raise UserError(
+                f"client {shown(client)} is no distributed.Client and no scheduler's address"
+            )
         if jobs is not None and client is not None:
             raise UserError("jobs and client are two ways to train elsewhere: give one of them")
         self.wanted = device, threads  # as asked for; a worker's own choice where None

@@ -690,6 +690,17 @@ def test_a_page_written_twice_puts_the_same_answer_into_the_readme(tmp_path):
     assert readme.read_text(encoding="utf-8") == once
 
 
+def test_another_folder_holds_its_report_and_leaves_the_readme_alone(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{grid.BEGIN}\n{grid.END}\n")
+    store = filled(tmp_path / "elsewhere", study("imdb"))
+    assert "IMDb CNN" in written(store)
+    assert page.path_of(store) == tmp_path / "elsewhere" / "week9.md"
+    assert readme.read_text() == f"{grid.BEGIN}\n{grid.END}\n"
+    assert not (tmp_path / "week9.md").exists()
+    assert not any("week9" in line or "README" in line for line in verify(store)[1])
+
+
 def test_an_answer_in_the_readme_that_the_records_do_not_give_is_found(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"# Title\n{grid.BEGIN}\n{grid.END}\n")

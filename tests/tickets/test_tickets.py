@@ -417,6 +417,40 @@ def test_a_column_of_a_csv(folder):
         next(column(io.BytesIO(b""), "text"))
 
 
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("id;review\n1;fine\n", {}),
+        ("id,review\r1,fine\r", {}),
+        ("id/review\n1/fine\n", {"delimiter": "/"}),
+        ("id,review\n1,fine\n", {"encoding": "utf-16"}),
+    ],
+)
+def test_a_csv_of_another_form(text, options):
+    stream = io.BytesIO(text.encode(options.get("encoding", "utf-8")))
+    assert [(line.number, line.text) for line in column(stream, "review", **options)] == [
+        (2, "fine")
+    ]
+    assert not stream.closed
+
+
+def test_input_that_is_refused_leaves_nothing_behind(folder):
+    utf16 = "id,review\n1,fine\n".encode("utf-16")
+    for stream, options in ((io.BytesIO(b"id\n1\n"), {}), (io.BytesIO(utf16), {})):
+        out = io.StringIO()
+        with pytest.raises(UserError, match="standard input"):
+            predict(Ticket.load(folder), column(stream, "review", **options), out, print, bar=False)
+        assert out.getvalue() == ""
+    with pytest.raises(UserError, match="encoding 'hex' is unknown"):
+        next(column(io.BytesIO(b"a\n"), "a", encoding="hex"))
+
+
+def test_what_is_no_text_is_named(folder):
+    for texts, said in (([3], "text 0 is int"), (["a", None], "text 1 is NoneType"), (3, "text 0")):
+        with pytest.raises(UserError, match=said):
+            Ticket.load(folder).predict(texts)
+
+
 def test_the_commands(results, folder, tmp_path, capsys, monkeypatch):
     place = str(tmp_path / "out")
     command = [

@@ -259,14 +259,22 @@ def describe(corpus: Corpus) -> str:
         f"{facts['repeated_other_label']:,} with another label",
         f"                  in train and validation {shared['train-valid']:,}, in train and test "
         f"{shared['train-test']:,}, in validation and test {shared['valid-test']:,}",
-        f"                  {facts['repeat_official_test']:,} rows repeat the official test set; "
-        f"they are in validation",
+        *_repeating(corpus),
         f"                  equal to a training text once rare words are <unk>: "
         f"{alike['valid']:,} of validation, {alike['test']:,} of test",
         f"  without a word  {facts['wordless']:,} texts (each is one <unk>)",
         *_of_own(corpus),
     ]
     return "\n".join(lines)
+
+
+def _repeating(corpus: Corpus) -> list[str]:
+    """What was kept from training for a test set that was given; a drawn one has no such rows."""
+    if corpus.own and not corpus.own["given_test"]:
+        return []
+    test = "the given test set" if corpus.own else "the official test set"
+    rows = corpus.facts["repeat_official_test"]
+    return [f"                  {rows:,} rows repeat {test}; they are in validation"]
 
 
 def _shown(corpus: Corpus) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Balance:
-    """The largest and the smallest class of the training texts (the first of equals)."""
+    """The largest and the smallest class of the training texts (of equals the first, the last)."""
 
     largest: str
     smallest: str
@@ -20,7 +20,8 @@ class Balance:
     def of(cls, classes: Sequence[str], labels: Mapping[str, Sequence[int]]) -> Balance:
         """Of the rows of each class in "train" and "test"."""
         train, test = labels["train"], labels["test"]
-        top, low = train.index(max(train)), train.index(min(train))
+        top = train.index(max(train))
+        low = max(range(len(train)), key=lambda one: (-train[one], one))
         shares = train[top] / sum(train), train[low] / sum(train), test[top] / sum(test)
         return cls(classes[top], classes[low], *shares)
 

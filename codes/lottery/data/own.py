@@ -66,9 +66,13 @@ class Own:
         counts = facts["facts"]["rows"]
         if not counts["train"] or not counts["valid"] or counts["test"] < 2:
             given = " / ".join(f"{counts[name]:,}" for name in rows.SPLITS)
+            again = self.known.official and facts["facts"]["repeat_official_test"]
+            remedy = (
+                f"{again:,} rows repeat the test set; give others" if again else "give more rows"
+            )
             raise UserError(
                 f"{self.name}: too few different texts to divide (train / validation / test would "
-                f"have {given} rows); give more rows"
+                f"have {given} rows); {remedy}"
             )
         how = json.dumps([facts["fingerprint"], self.tokens, *self.shares])
         facts["fingerprint"] = hashlib.sha256(how.encode()).hexdigest()

@@ -51,12 +51,7 @@ def csv_file(
         start = file.read(4)
     if encoding is None:
         encoding = next((name for bom, name in BOMS.items() if start.startswith(bom)), "utf-8")
-    try:
-        "a".encode(encoding)  # `codecs.lookup` knows rot13 and hex, too, which are of no text
-    except (LookupError, ValueError):
-        raise UserError(f"encoding {encoding!r} is unknown; write e.g. latin-1") from None
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"'):
-        raise UserError(f"delimiter {delimiter!r} is not one character, e.g. ;")
+    check_form(delimiter, encoding)
     heads: dict[str, list[str]] = {}
     for between in (delimiter,) if delimiter else DELIMITERS:
         try:
@@ -88,6 +83,16 @@ def csv_file(
                 yield _text(row[columns[0]]), class_name(row[columns[1]])
 
     return Source(path.name, rows)
+
+
+def check_form(delimiter: str | None, encoding: str) -> None:
+    """UserError if a CSV can have no such delimiter or encoding."""
+    try:
+        "a".encode(encoding)  # `codecs.lookup` knows rot13 and hex, too, which are of no text
+    except (LookupError, ValueError):
+        raise UserError(f"encoding {encoding!r} is unknown; write e.g. latin-1") from None
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"'):
+        raise UserError(f"delimiter {delimiter!r} is not one character, e.g. ;")
 
 
 class _Lines:

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 import torch
 
 from lottery import data, models
-from lottery.files import UserError
+from lottery.files import UserError, shown
 from lottery.outside.register import named
 from lottery.pruning.arms import ARMS, check_arms
 from lottery.pruning.masks import check_room, prunable
 from lottery.pruning.scores import SCORES, check_score
 from lottery.recipes import RECIPES
 from lottery.settings import OWN, Settings, check_ladder, options
+
+# What a person may call a setting that is not one of them.
+OTHERWISE = {
+    "results": ["store=Store(folder)"],
+    "sparsity": ["ladder, a list"],
+    "sparsities": ["ladder"],
+    "seed": ["seeds, a list"],
+    "model": ["models, a list"],
+    "arm": ["arms, a list"],
+    "lr": ["learning_rate"],
+}
+LISTS = {  # what may stand in each
+    "models": "'cnn'",
+    "seeds": "0",
+    "ladder": "0.5",
+    "at": "0.5",
+    "arms": "'lt'",
+    "widths": "3, 4, 5",
+    "kept_dense": "'embedding.weight'",
+}
 
 
 @dataclass(frozen=True)
@@ -92,7 +113,9 @@ def planned(
     given = {}
     for name, value in options.items():
         if name not in known:
-            raise UserError(f"unknown setting {name!r}: there are {', '.join(known)}")
+            near = OTHERWISE.get(name) or get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else f": there are {', '.join(known)}"
+            raise UserError(f"unknown setting {name!r}{hint}")
         if value is not None:
             given[name] = several(name, value) if known[name].type.startswith("tuple") else value
     if given.get("source"):
@@ -209,5 +232,7 @@ def rewinds(settings: Settings) -> tuple[Settings, int] | None:
 def several(name: str, values: Iterable) -> tuple:
     """A list that a person wrote, as a tuple; UserError for a single value."""
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise UserError(f"{name} {values!r} is not a list: write [{values!r}]")
+        kind = str if LISTS[name][0] == "'" else (int, float)
+        one = shown(values) if isinstance(values, kind) else LISTS[name]
+        raise UserError(f"{name} {shown(values)} is not a list: write [{one}]")
     return tuple(values)

@@ -47,6 +47,11 @@ EARLIER_WORDS = (
     "(BEST) is the epoch of lowest validation loss. Our training figures are means over it as it "
     "trains, with dropout of words and features on: the test figures are those to compare."
 )
+RESULTS = "results"  # the folder whose report the repository shows
+REMEDY = {
+    False: "results on generated texts belong into a folder named demo",
+    True: "results on real texts belong into a folder of another name than demo",
+}
 METHOD = (
     "Two arms are compared on the same seeds and the same test examples. The interval of their "
     "mean difference takes seeds and examples as two crossed samples and adds both variances "
@@ -60,9 +65,9 @@ METHOD = (
 def write(store: Store, path: Path | None = None, say: Callable[[str], object] = print) -> Path:
     """Write the report, the tables and the figures of a store; give the report's path.
 
-    A store named `demo` holds generated corpora and one with runs of a corpus from outside that
-    alone, with its report inside; of any other, which holds real ones, the report lies beside it.
-    Records of another kind are named and left out.
+    A store named `demo` holds generated corpora, one with runs of a corpus from outside that alone,
+    any other real ones. Records of another kind are named and left out; UserError if there are no
+    others. Of the folder `results` the README beside it is given the answer, too.
     """
     root = Path(store.root).resolve()  # "." has no name
     outside, generated = own_of(store), root.name == "demo"
@@ -72,7 +77,7 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
         say(line)
     datasets = [name for name, known in DATASETS.items() if known.generated == generated]
     datasets = [outside] if outside else datasets
-    belonging, stopped = [], []
+    belonging, stopped, others = [], [], 0
     for record in records:
         if not is_here(record.settings):
             place, parts = store.record_path(record.settings), ", ".join(record.settings.code)
@@ -82,10 +87,15 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
         if known and (outside or bool(record.data["generated"]) == generated):
             (stopped if record.failed else belonging).append(record)
         else:
+            others += 1
             kind = "generated" if record.data["generated"] else "real"
             place = store.record_path(record.settings)
             say(f"{place}: on {kind} {record.settings.dataset}, which is not in this report")
 
+    if others and not belonging and not stopped:
+        raise UserError(
+            f"{store.root}: holds no record of {' or '.join(datasets)}; {REMEDY[generated]}"
+        )
     pictures: Links = {}
     measured = speed.read(store)
     wanted = [("", kind, draw, belonging) for kind, draw in figures.ACROSS.items()]
@@ -101,7 +111,7 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
     # Of a real store the links hold wherever the report is read in the repository's page.
     home = _relative(root.parent.parent, path.parent) if outside or generated else ""
     write_whole(path, page(belonging, datasets, pictures, home, len(unread), stopped, measured))
-    if not outside and not generated:
+    if root.name == RESULTS:
         also = travel.travel_answer(belonging)
         grid.into(root.parent / "README.md", pairs_of(belonging, datasets), also)
     say(f"{_relative(path, Path.cwd())}: written from {len(belonging)} records")
@@ -109,11 +119,14 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
 
 
 def path_of(store: Store) -> Path:
-    """Where the report of a store lies unless another place is named."""
+    """Where the report of a store lies unless another place is named: inside it.
+
+    That of the folder `results` itself lies beside it, in the repository.
+    """
     root = Path(store.root).resolve()
     if own_of(store):
         return root / "report.md"
-    return (root if root.name == "demo" else root.parent) / "week9.md"
+    return (root.parent if root.name == RESULTS else root) / "week9.md"
 
 
 def own_of(store: Store) -> str:

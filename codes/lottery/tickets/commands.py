@@ -51,6 +51,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     predict.add_argument("folder", type=Path, metavar="DIR", help="a ticket's folder")
     predict.add_argument("--column", metavar="NAME", help="the input is a CSV: this column's texts")
+    predict.add_argument(
+        "--delimiter", metavar="C", help="of the CSV (default: the one of , ; tab | that fits)"
+    )
+    predict.add_argument(
+        "--encoding", metavar="NAME", help="of the CSV, e.g. latin-1 (default: UTF-8)"
+    )
     predict.set_defaults(command=_predict)
 
 
@@ -82,7 +88,11 @@ def _predict(parsed: argparse.Namespace) -> int:
     from lottery.tickets.ticket import Ticket
 
     ticket, stdin = Ticket.load(parsed.folder), sys.stdin.buffer
-    texts = predict.column(stdin, parsed.column) if parsed.column else predict.lines(stdin)
+    form = {n: v for n in ("delimiter", "encoding") if (v := getattr(parsed, n)) is not None}
+    if form and not parsed.column:
+        raise UserError(f"--{next(iter(form))} is of a CSV: name its --column; lines are UTF-8")
+    column, lines = predict.column, predict.lines
+    texts = column(stdin, parsed.column, **form) if parsed.column else lines(stdin)
     bar = sys.stderr.isatty() and not sys.stdout.isatty()
     return 1 if predict.predict(ticket, texts, sys.stdout, _say, bar) else 0
 

@@ -128,7 +128,11 @@ class Ticket:
         """One row a text: `label`, the likeliest class, and the probability of every class."""
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts: write [text]")
-        chances = self.probabilities(list(texts))
+        texts = list(texts) if isinstance(texts, Iterable) else [texts]
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise UserError(f"text {number} is {type(text).__name__} and no text; leave it out")
+        chances = self.probabilities(texts)
         labels = [self.classes[best] for best in chances.argmax(1)]
         return pd.DataFrame({"label": labels} | dict(zip(self.classes, chances.T, strict=True)))
 

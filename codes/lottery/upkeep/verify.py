@@ -94,7 +94,7 @@ def _written(store: Store) -> tuple[list[str], list[str]]:
             copy.root.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / "speed.json", copy.root)
         readme = root.resolve().parent / "README.md"
-        if readme.is_file() and root.name != "demo":
+        if readme.is_file() and root.name == page.RESULTS:
             shutil.copy(readme, copy.root.parent)
         again = page.write(copy, say=lambda line: None)
         made = {file.relative_to(copy.root): file for file in sorted(copy.root.glob("*.csv"))}
