@@ -323,3 +323,9 @@ def test_the_notebook_goes_the_whole_way(tmp_path, monkeypatch):
     assert len(names["records"]) == 10
     assert names["page"] == tmp_path / "results" / "letters" / "report.md"
     assert names["page"].read_text(encoding="utf-8").startswith("# Lottery tickets on letters\n")
+
+
+def test_a_column_of_identifiers_is_no_column_of_classes():
+    frame = pd.DataFrame({"x": [f"text {n}" for n in range(300)], "y": range(300)})
+    with pytest.raises(UserError, match="300 of 300 classes have one row .* the column of classes"):
+        data.from_frame(frame, text="x", label="y", name="mine", say=[].append)

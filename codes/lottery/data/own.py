@@ -22,6 +22,7 @@ from lottery.files import UserError
 CLASSES = 1000  # at most
 TEST_SHARE = 0.2  # of all rows, as of the 50,000 reviews
 VALID_SHARE = 0.3  # of the others, as of both corpora
+FEW = 20  # classes of one row may be real ones
 ONE_ROW = "{count} classes have one row ({names}), which is in one split and in no other"
 # Names of other things in a results folder, or on the command line.
 TAKEN = {*DATASETS, "demo", "runs", "checkpoints", "figures", "tickets", "trials", "cnn", "lstm"}
@@ -242,6 +243,11 @@ def look(
         raise UserError(_too_many(place, every))
     total = counts["all" if "all" in counts else "train"]
     if single := [one for one in every if sum(of[one] for of in counts.values()) == 1]:
+        if len(single) > max(FEW, len(every) / 2):  # identifiers, or numbers to be predicted
+            raise UserError(
+                f"{place}: {len(single):,} of {len(every):,} classes have one row "
+                f"({_few(single)}); name the column of classes"
+            )
         say(f"{name}: {ONE_ROW.format(count=len(single), names=_few(single))}")
     for lack, count in left_out.items():
         say(f"{name}: {count:,} rows have no {lack}; they are left out")
