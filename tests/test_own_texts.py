@@ -327,5 +327,5 @@ def test_the_notebook_goes_the_whole_way(tmp_path, monkeypatch):
 
 def test_a_column_of_identifiers_is_no_column_of_classes():
     frame = pd.DataFrame({"x": [f"text {n}" for n in range(300)], "y": range(300)})
-    with pytest.raises(UserError, match="300 of 300 classes have one row .* the column of classes"):
+    with pytest.raises(UserError, match=r"300 of 300 classes have one row .* the column of"):
         data.from_frame(frame, text="x", label="y", name="mine", say=[].append)

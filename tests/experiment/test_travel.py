@@ -17,6 +17,7 @@ from lottery.files import UserError
 from lottery.pruning.arms import ARMS
 from lottery.pruning.masks import EMBEDDING
 from lottery.runs.record import Record
+from lottery.runs.store import Store
 from lottery.study import Study
 from lottery.tickets.export import export, find
 from lottery.upkeep.verify import verify
@@ -82,6 +83,22 @@ def test_a_record_whose_transfer_is_wrong_is_refused(there):
     for wrong in (None, values["transfer"] | {"at_random": [0, 0]}):
         with pytest.raises(UserError, match="'transfer'"):
             Record.from_json(values | {"transfer": wrong})
+
+
+def test_what_a_record_says_of_other_runs_is_held_against_them(there, tmp_path):
+    copy = Store(tmp_path / "demo")
+    for one in there.store.records()[0]:
+        copy.put(one)
+    one = by_arm(there, 2)["transferred"]
+    path = copy.record_path(one.settings)
+    changes = {"fingerprint": "2" * 64, "own": one.transfer.own + 1}
+    for (field, value), said in zip(
+        changes.items(), ("has another 'fingerprint'", "counts other weights"), strict=True
+    ):
+        path.unlink()
+        copy.put(replace(one, transfer=replace(one.transfer, **{field: value})))
+        (problem,) = [line for line in verify(copy)[1] if "'transfer'" in line]
+        assert str(path) in problem and said in problem
 
 
 @pytest.mark.parametrize("options", [{}, {"rewind_step": 2, "scope": "global"}])

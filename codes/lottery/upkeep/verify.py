@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from lottery.files import UserError
@@ -29,6 +31,10 @@ def verify(store: Store) -> tuple[int, list[str], list[str]]:
         if path != store.record_path(record.settings):
             problems.append(f"{path}: belongs at {store.record_path(record.settings)}; move it")
         problems += [f"{path}: {problem}" for problem in _lies(record)]
+    by_run = {record.run: record for record in records}
+    for record in records:
+        path = store.record_path(record.settings)
+        problems += [f"{path}: {problem}" for problem in _untold(record, by_run)]
     notes = []
     for dataset in sorted({record.settings.dataset for record in records}):
         prints = {
@@ -41,6 +47,20 @@ def verify(store: Store) -> tuple[int, list[str], list[str]]:
             )
     written, about = _written(store)
     return len(store.paths()), problems + written, notes + about
+
+
+def _untold(record: Record, by_run: Mapping[str, Record]) -> list[str]:
+    """What a foreign mask's record says of others, held against theirs where they are here."""
+    if record.transfer is None:
+        return []
+    found = []
+    source = by_run.get(record.transfer.run)
+    own = by_run.get(replace(record.settings, arm="lt", source="").checked().run)
+    if source and source.data["fingerprint"] != record.transfer.fingerprint:
+        found.append(f"'transfer' has another 'fingerprint' than its run {source.run}")
+    if own and sum(there - gone for gone, there in own.layers.values()) != record.transfer.own:
+        found.append(f"'transfer' counts other weights than its own ticket, run {own.run}, keeps")
+    return found
 
 
 def _lies(record: Record) -> list[str]:
