@@ -78,11 +78,12 @@ def test_a_row_a_comparison_by_hand(usual, foreign):
 
 def test_sentences_count_what_the_grid_holds(usual, foreign):
     found = travel.journeys([*usual, *foreign])
-    own, controls, dense, sure = bullets(found)
+    own, controls, dense, inner, sure = bullets(found)
     assert "better at 0 of 2 rungs, worse at 1, the same within 0.5 points at 1, open at 0" in own
     assert "than its rows shuffled at 1 of 2 rungs and worse at 0" in controls
     assert "random places at 2 of 2 and worse at 0" in controls
     assert "as good within 0.5 points at 1 of 2 rungs, worse at 1" in dense
+    assert "its own mask at 0 of 1 rungs, worse at 0, the same within 0.5 points at 1" in inner
     assert "of 12 comparisons are decided, with 5 seeds" in sure and "1 were not run" in sure
     said = limits(found)
     assert said.startswith("IMDb and AG-news are 2 points") and "50.00 %" in said

@@ -48,6 +48,11 @@ BESIDE_DENSE = (
     "**Beside dense**, it is as good within {margin} at {yes} of {run} rungs, worse at {no}, open "
     "at {open}."
 )
+BUT_WORDS = (
+    "**But for the words**, with the foreign mask of filters and gates alone and the word vectors' "
+    "of its own ticket, a network is better than with its own mask at {up} of {run} rungs, worse at "
+    "{down}, the same within {margin} at {same}, open at {open}."
+)
 SURE = (
     "**How sure.** {decided} of {asked} comparisons are decided, with {seeds} seeds. Of the open "
     "ones {soon} would probably be decided by {few} seeds, {late} by more, and {never} by no "
@@ -154,10 +159,12 @@ def bullets(found: Sequence[Journey]) -> list[str]:
     drawn = {f"drawn_{state}": n for state, n in states(found, travel.RANDOM).items()}
     facts = _facts(found)
     seeds = span({fact.seeds for fact in facts if fact.seeds})
+    inner = states(found, travel.INNER)
     return [
         BESIDE_OWN.format(**states(found, travel.OWN), margin=margin()),
         CONTROLS.format(**states(found, travel.SHUFFLED), **drawn, margin=margin()),
         BESIDE_DENSE.format(**states(found, travel.DENSE), margin=margin()),
+        *([BUT_WORDS.format(**inner, margin=margin())] if inner["run"] else []),
         SURE.format(**standing(facts), seeds=seeds),
     ]
 
