@@ -50,8 +50,8 @@ BESIDE_DENSE = (
 )
 BUT_WORDS = (
     "**But for the words**, with the foreign mask of filters and gates alone and the word vectors' "
-    "of its own ticket, a network is better than with its own mask at {up} of {run} rungs, worse at "
-    "{down}, the same within {margin} at {same}, open at {open}."
+    "of its own ticket, a network is better than with its own mask at {up} of {run} rungs, worse "
+    "at {down}, the same within {margin} at {same}, open at {open}."
 )
 SURE = (
     "**How sure.** {decided} of {asked} comparisons are decided, with {seeds} seeds. Of the open "
