@@ -21,7 +21,7 @@ class Balance:
         """Of the rows of each class in "train" and "test"."""
         train, test = labels["train"], labels["test"]
         top = train.index(max(train))
-        low = max(range(len(train)), key=lambda one: (-train[one], one))
+        low = min(reversed(range(len(train))), key=train.__getitem__)
         shares = train[top] / sum(train), train[low] / sum(train), test[top] / sum(test)
         return cls(classes[top], classes[low], *shares)
 

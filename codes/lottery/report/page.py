@@ -111,7 +111,7 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
     # Of a real store the links hold wherever the report is read in the repository's page.
     home = _relative(root.parent.parent, path.parent) if outside or generated else ""
     write_whole(path, page(belonging, datasets, pictures, home, len(unread), stopped, measured))
-    if root.name == RESULTS:
+    if root.name == RESULTS and not outside:
         also = travel.travel_answer(belonging)
         grid.into(root.parent / "README.md", pairs_of(belonging, datasets), also)
     say(f"{_relative(path, Path.cwd())}: written from {len(belonging)} records")
