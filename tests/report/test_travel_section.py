@@ -99,7 +99,9 @@ def test_one_sentence_answers_in_the_section_the_readme_and_a_notebook(usual, fo
     said = travel_answer([*usual, *foreign])
     assert "(AG-news → IMDb CNN)" in said and said._repr_markdown_() == said
     assert "rows shuffled at 1 of 2 rungs and worse at 0, and it is worse than with its" in said
-    assert "own ticket's mask at 1 of 2; " in said and said.endswith("of 12 comparisons are decided.")
+    assert "own ticket's mask at 1 of 2; " in said and said.endswith(
+        "of 12 comparisons are decided."
+    )
     readme = tmp_path / "README.md"
     readme.write_text(f"{grid.BEGIN}\n{grid.END}\n")
     store = Store(tmp_path / "results")
