@@ -18,7 +18,7 @@ from lottery.report.evidence import differences
 from lottery.report.figures import ACROSS, styles
 from lottery.report.figures.accuracy import sparsity_curve
 from lottery.report.tables import other_settings, rungs
-from lottery.report.travel import HEADS, bullets, limits, origins, travel_answer
+from lottery.report.travel import HEADS, bullets, limits, origins, sentence, travel_answer
 from lottery.runs.store import Store
 from lottery.upkeep.verify import verify
 
@@ -96,8 +96,9 @@ def test_sentences_count_what_the_grid_holds(usual, foreign):
 
 
 def test_one_sentence_answers_in_the_section_the_readme_and_a_notebook(usual, foreign, tmp_path):
-    said = travel_answer([*usual, *foreign])
-    assert "(AG-news → IMDb CNN)" in said and said._repr_markdown_() == said
+    shown, said = travel_answer([*usual, *foreign]), sentence([*usual, *foreign])
+    assert shown._repr_markdown_().startswith(f"{said}\n\n| From → to ")
+    assert "(AG-news → IMDb CNN)" in said
     assert "rows shuffled at 1 of 2 rungs and worse at 0, and it is worse than with its" in said
     assert "own ticket's mask at 1 of 2; " in said and said.endswith(
         "of 12 comparisons are decided."
@@ -109,12 +110,12 @@ def test_one_sentence_answers_in_the_section_the_readme_and_a_notebook(usual, fo
         store.put(one)
     report.write(store, say=[].append)
     assert f"\n\n{said}\n{grid.END}" in readme.read_text(encoding="utf-8")
-    assert f"## Do tickets travel?\n\n{said}\n\n" in report.path_of(store).read_text()
+    assert f"## Do tickets travel?\n\n{shown}\n\n" in report.path_of(store).read_text()
     assert not any("README" in line for line in verify(store)[1])
 
 
 def test_without_a_foreign_mask_there_is_nothing(usual):
-    assert travel_answer(usual) == ""
+    assert travel_answer(usual) == sentence(usual) == ""
     assert len(travelled([])) == 0 and len(travelled(usual)) == 0
     assert ACROSS["travel"](usual) is None
     assert "Do tickets travel" not in report.page(usual, ["imdb", "agnews"], {})

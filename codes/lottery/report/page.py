@@ -112,7 +112,7 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
     home = _relative(root.parent.parent, path.parent) if outside or generated else ""
     write_whole(path, page(belonging, datasets, pictures, home, len(unread), stopped, measured))
     if root.name == RESULTS and not outside:
-        also = travel.travel_answer(belonging)
+        also = travel.sentence(belonging)
         grid.into(root.parent / "README.md", pairs_of(belonging, datasets), also)
     say(f"{_relative(path, Path.cwd())}: written from {len(belonging)} records")
     return path

@@ -98,15 +98,26 @@ def travelled(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def travel_answer(records: Iterable[Record]) -> Answer:
-    """One sentence, for a notebook, too; "" where no foreign mask was run."""
+    """The sentence, the grid and its legend; "" where no foreign mask was run."""
+    records = list(records)
+    frame = travelled(records)
+    if not len(frame):
+        return Answer("")
+    used = {record.settings.arm for record in travel.travelled(records)}
+    arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values() if arm.name in used)
+    return Answer("\n\n".join([sentence(records), markdown(frame), LEGEND.format(arms=arms)]))
+
+
+def sentence(records: Iterable[Record]) -> str:
+    """The answer in one sentence; "" where no foreign mask was run."""
     found = travel.journeys(records)
     facts = _facts(found)
     if not any(fact.seeds for fact in facts):
-        return Answer("")
+        return ""
     own = {f"own_{state}": n for state, n in states(found, travel.OWN).items()}
     names = ", ".join(journey.name for journey in found)
     counts = states(found, travel.SHUFFLED) | own | standing(facts)
-    return Answer(ANSWER.format(journeys=names, **counts))
+    return ANSWER.format(journeys=names, **counts)
 
 
 def origins(found: Iterable[Journey]) -> pd.DataFrame:
@@ -141,18 +152,14 @@ def origins(found: Iterable[Journey]) -> pd.DataFrame:
 def section(records: Iterable[Record], pictures: Links) -> list[str]:
     """Grid, sentences, figure and limits; nothing without a comparison."""
     records = list(records)
-    frame = travelled(records)
-    if not len(frame):
+    said = travel_answer(records)
+    if not said:
         return []
     found = travel.journeys(records)
-    used = travel.travelled(records)
-    arms = [arm for arm in ARMS.values() if any(r.settings.arm == arm.name for r in used)]
-    legend = LEGEND.format(arms=" ".join(f"*{arm.label}*: {arm.means}." for arm in arms))
-    lines = ["", "## Do tickets travel?", "", travel_answer(records), ""]
-    lines += [markdown(frame), "", legend, ""]
+    lines = ["", "## Do tickets travel?", "", said, ""]
     lines += [f"- {line}" for line in bullets(found)]
     lines += ["", markdown(origins(found)), "", limits(found)]
-    return [*lines, *picture("", "travel", pictures), "", spent(used)]
+    return [*lines, *picture("", "travel", pictures), "", spent(travel.travelled(records))]
 
 
 def bullets(found: Sequence[Journey]) -> list[str]:
