@@ -288,3 +288,4 @@ def test_a_record_of_divergence_tells_the_epochs_before(tmp_path, monkeypatch):
     assert not made.store.state_path(made.plan()[0]).exists()
     assert len(said) == 3, "the dense run, and the two that stand on it"
     assert verify(made.store)[1] == []
+    assert "no record here belongs into a report" in verify(made.store)[2][0]

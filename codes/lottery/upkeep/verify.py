@@ -116,7 +116,10 @@ def _written(store: Store) -> tuple[list[str], list[str]]:
         readme = root.resolve().parent / "README.md"
         if readme.is_file() and root.name == page.RESULTS:
             shutil.copy(readme, copy.root.parent)
-        again = page.write(copy, say=lambda line: None)
+        try:
+            again = page.write(copy, say=lambda line: None)
+        except UserError:  # as of generated texts in a folder of real ones
+            return [], [f"{path}: not written, for no record here belongs into a report"]
         made = {file.relative_to(copy.root): file for file in sorted(copy.root.glob("*.csv"))}
         pictures = [file.relative_to(copy.root) for file in sorted(copy.root.glob("figures/*"))]
         outputs = [(path, again), *((root / name, file) for name, file in made.items())]
