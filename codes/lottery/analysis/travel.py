@@ -66,14 +66,16 @@ def journeys(records: Iterable[Record]) -> list[Journey]:
 
     made = []
     for key in sorted(found, key=place):
-        ladders = _ladders(found[key])
+        ladders, way = _ladders(found[key]), key[-1]
         for ladder, own in ladders:
-            named = {"way": _way(key, ladder)} if len(ladders) > 1 else {}
-            made.append(replace(_journey(key, own, by_settings), **named))
+            if len(ladders) > 1:  # told apart by their steps
+                steps = f"ladder {' '.join(f'{step:g}' for step in ladder)}"
+                way = ", ".join(filter(None, (key[-1], steps)))
+            made.append(_journey((*key[:-1], way), own, by_settings))
     return made
 
 
-def travelled(records: Iterable[Record]) -> list[Record]:
+def foreign(records: Iterable[Record]) -> list[Record]:
     """The runs with a foreign mask that `journeys` compares."""
     return [record for record in _compared(records) if _is_abroad(record.settings)]
 
@@ -88,12 +90,6 @@ def _compared(records: Iterable[Record]) -> list[Record]:
 def _is_abroad(settings: Settings) -> bool:
     """Is its mask another dataset's? One sent home is the ticket itself, and tells nothing."""
     return settings.source not in ("", settings.dataset)
-
-
-def _way(key: tuple[str, str, str, str], ladder: tuple[float, ...]) -> str:
-    """The words of a ladder beside another of the same journey."""
-    steps = f"ladder {' '.join(f'{step:g}' for step in ladder)}"
-    return ", ".join(filter(None, (key[-1], steps)))
 
 
 def _with(settings: Settings, arm: str) -> Settings:

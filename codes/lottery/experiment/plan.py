@@ -20,22 +20,22 @@ from lottery.settings import OWN, Settings, check_ladder, options
 
 # What a person may call a setting that is not one of them.
 OTHERWISE = {
-    "results": ["store=Store(folder)"],
-    "sparsity": ["ladder, a list"],
-    "sparsities": ["ladder"],
-    "seed": ["seeds, a list"],
-    "model": ["models, a list"],
-    "arm": ["arms, a list"],
-    "lr": ["learning_rate"],
+    "results": "store=Store(folder)",
+    "sparsity": "ladder, a list",
+    "sparsities": "ladder",
+    "seed": "seeds, a list",
+    "model": "models, a list",
+    "arm": "arms, a list",
+    "lr": "learning_rate",
 }
-LISTS = {  # what may stand in each
-    "models": "'cnn'",
-    "seeds": "0",
-    "ladder": "0.5",
-    "at": "0.5",
-    "arms": "'lt'",
-    "widths": "3, 4, 5",
-    "kept_dense": "'embedding.weight'",
+LISTS = {  # an example of each
+    "models": ["cnn"],
+    "seeds": [0],
+    "ladder": [0.5],
+    "at": [0.5],
+    "arms": ["lt"],
+    "widths": [3, 4, 5],
+    "kept_dense": ["embedding.weight"],
 }
 
 
@@ -113,8 +113,8 @@ def planned(
     given = {}
     for name, value in options.items():
         if name not in known:
-            near = OTHERWISE.get(name) or get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else f": there are {', '.join(known)}"
+            near = OTHERWISE.get(name) or next(iter(get_close_matches(name, known, 1)), "")
+            hint = f"; did you mean {near}?" if near else f": there are {', '.join(known)}"
             raise UserError(f"unknown setting {name!r}{hint}")
         if value is not None:
             given[name] = several(name, value) if known[name].type.startswith("tuple") else value
@@ -232,7 +232,7 @@ def rewinds(settings: Settings) -> tuple[Settings, int] | None:
 def several(name: str, values: Iterable) -> tuple:
     """A list that a person wrote, as a tuple; UserError for a single value."""
     if isinstance(values, str) or not isinstance(values, Iterable):
-        kind = str if LISTS[name][0] == "'" else (int, float)
-        one = shown(values) if isinstance(values, kind) else LISTS[name]
-        raise UserError(f"{name} {shown(values)} is not a list: write [{one}]")
+        usual = LISTS[name]
+        meant = [values] if isinstance(values, type(usual[0])) else usual
+        raise UserError(f"{name} {shown(values)} is not a list: write {shown(meant)}")
     return tuple(values)

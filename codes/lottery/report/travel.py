@@ -103,7 +103,7 @@ def travel_answer(records: Iterable[Record]) -> Answer:
     frame = travelled(records)
     if not len(frame):
         return Answer("")
-    used = {record.settings.arm for record in travel.travelled(records)}
+    used = {record.settings.arm for record in travel.foreign(records)}
     arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values() if arm.name in used)
     return Answer("\n\n".join([sentence(records), markdown(frame), LEGEND.format(arms=arms)]))
 
@@ -159,7 +159,7 @@ def section(records: Iterable[Record], pictures: Links) -> list[str]:
     lines = ["", "## Do tickets travel?", "", said, ""]
     lines += [f"- {line}" for line in bullets(found)]
     lines += ["", markdown(origins(found)), "", limits(found)]
-    return [*lines, *picture("", "travel", pictures), "", spent(travel.travelled(records))]
+    return [*lines, *picture("", "travel", pictures), "", spent(travel.foreign(records))]
 
 
 def bullets(found: Sequence[Journey]) -> list[str]:

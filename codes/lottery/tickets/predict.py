@@ -61,7 +61,7 @@ def column(
         if way is None:
             there = ", ".join(max(heads.values(), key=len))
             raise UserError(f"standard input: no column {name!r}; there are {there}")
-        yield from _rows(csv.reader(decoded, delimiter=way), heads[way], name)
+        yield from _rows(csv.reader(decoded, delimiter=way), heads[way], name, encoding)
     except (csv.Error, UnicodeError) as error:
         raise UserError(
             f"standard input: no CSV in {encoding} ({error}); give its --encoding, e.g. utf-16"
@@ -70,7 +70,9 @@ def column(
         decoded.detach()  # or it would close the stream
 
 
-def _rows(reader: Iterator[list[str]], heads: list[str], name: str) -> Iterator[Line]:
+def _rows(
+    reader: Iterator[list[str]], heads: list[str], name: str, encoding: str
+) -> Iterator[Line]:
     """The texts of the rows below the header, which is line 1."""
     place = heads.index(name)
     while True:
@@ -85,7 +87,7 @@ def _rows(reader: Iterator[list[str]], heads: list[str], name: str) -> Iterator[
             wrong = f"{len(row)} fields where the header has {len(heads)}"
             yield Line(1 + reader.line_num, None, wrong)
         elif any("\udc80" <= letter <= "\udcff" for letter in row[place]):
-            yield Line(1 + reader.line_num, None, "is not UTF-8")
+            yield Line(1 + reader.line_num, None, f"is not {encoding.upper()}")
         else:
             yield Line(1 + reader.line_num, row[place])
 
