@@ -18,6 +18,7 @@ from lottery import texts
 from lottery.experiment.shard import ONLY, Shard
 from lottery.files import FULL, UserError, root, unwritable
 from lottery.outside import plugging
+from lottery.outside.blame import blamed
 from lottery.recipes import RECIPES
 from lottery.settings import OWN, options, told
 from lottery.tickets import commands as tickets
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     the user can mend; 130 after Ctrl-C, 143 after SIGTERM, 141 when nobody reads any more."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        with _terminable():
+        with _terminable(), blamed():
             plugging.plug(arguments)
             parsed = _parser().parse_args(arguments)
             status = parsed.command(parsed) or 0

@@ -217,6 +217,15 @@ def test_workers_get_the_source_of_what_is_from_outside(tmp_path, make):
             assert values == one[name]
 
 
+def test_what_code_from_outside_raises_on_a_worker_is_one_line(tmp_path):
+    with nothing_left():
+        run(SCORE.replace("w.abs() - 1e-3", "w[len(w)]"), "<cell>")
+        made = study(tmp_path, (0.5,), ("lt",), score="mine", jobs=2)
+        says = r"^<score mine \w+>, line \d+, `.*w\[len\(w\)\].*`: IndexError: "
+        with pytest.raises(UserError, match=says):
+            made.run()
+
+
 def test_a_worker_refuses_another_source(tmp_path, make, monkeypatch):
     sent = caller.sources
 

@@ -18,6 +18,7 @@ from lottery.experiment import run as one
 from lottery.files import UserError
 from lottery.models import MODELS
 from lottery.outside import plugging
+from lottery.outside.blame import blamed
 from lottery.outside.register import named
 from lottery.pruning.arms import ARMS
 from lottery.pruning.scores import SCORES
@@ -271,6 +272,37 @@ def test_a_bad_plugin_is_one_clear_line(tmp_path, capsys, text, says):
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("lottery: ") and says in line
     assert before == (SCORES, ARMS, MODELS)
+
+
+@pytest.mark.parametrize(
+    ("text", "calm", "raising", "chosen"),
+    [
+        (SCORE, "squash(w.abs() - 1e-3)", "w[len(w)]", ("cnn", "--score", "mine")),
+        (ARM, "Ticket(first, origins.mask)", "first['nowhere']", ("cnn", "--arm", "signs")),
+        (MODEL, "self.drop(self.embedding(batch.ids, ", "self.drop(self.embedding(batch.ids, 3, ",
+         ("bag",)),
+    ],
+)  # fmt: skip
+def test_what_a_plugin_raises_is_one_line_with_its_place(
+    tmp_path, capsys, text, calm, raising, chosen
+):
+    assert calm in text
+    path = tmp_path / "own.py"
+    path.write_text(text.replace(calm, raising))
+    number = 1 + next(i for i, t in enumerate(path.read_text().splitlines()) if raising in t)
+    asked = run(tmp_path / "results", "--plugin", str(path), *chosen[1:], epochs=1, arms=("lt",))
+    asked[2] = chosen[0]
+    assert cli.main(asked) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith(f"lottery: {path}, line {number}, `") and "Error: " in said
+
+
+def test_what_the_package_raises_is_not_laid_on_a_plugin(shell):
+    shell(SCORE)
+    with pytest.raises(UserError, match=r"`return .*`: AttributeError"), blamed():
+        SCORES["mine"].make(None)
+    with pytest.raises(AttributeError), blamed():
+        Settings.checked(None)
 
 
 def test_a_plugin_that_is_not_there_is_one_clear_line(tmp_path, capsys):

@@ -29,6 +29,7 @@ from lottery.experiment.plan import needs
 from lottery.experiment.run import rewound
 from lottery.experiment.shelf import DiskShelf, Gone, SentShelf
 from lottery.files import Damaged, UserError
+from lottery.outside.blame import blamed
 from lottery.outside.register import admit
 from lottery.pruning.arms import ARMS
 from lottery.pruning.tickets import Weights
@@ -46,7 +47,8 @@ def work(job: Job) -> tuple[Record | None, dict[str, Any]]:
     Raises Missing, Unwanted, UserError; anything else as a RuntimeError with the traceback.
     """
     try:
-        return _work(job)
+        with blamed():
+            return _work(job)
     except (UserError, Missing, Unwanted):
         raise
     except Exception:  # as text, because not every error can travel

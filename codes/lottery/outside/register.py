@@ -11,7 +11,7 @@ from lottery.data import DATASETS
 from lottery.files import UserError
 from lottery.models import MODELS
 from lottery.models.base import Model
-from lottery.outside.source import Source, pin, run, source_of
+from lottery.outside.source import Source, file_of, pin, run, source_of
 from lottery.pruning.arms import ARMS, Arm
 from lottery.pruning.scores import SCORES, Score
 from lottery.settings import Settings
@@ -96,6 +96,11 @@ def _keep(kind: str, name: str, thing: Callable, entry: Any) -> Callable:
     OUTSIDE[kind, name], REGISTRIES[kind][name] = thing, entry
     _parts.pop((kind, name), None)
     return thing
+
+
+def files() -> set[str | None]:
+    """Where what is registered was written: files, cells, names of sources that were sent."""
+    return {file_of(thing) for thing in OUTSIDE.values()}
 
 
 def sources(settings: Settings) -> list[Source]:

@@ -43,7 +43,7 @@ class Source:
 
 def pin(thing: Callable) -> None:
     """Keep the source that `thing` was made from, whatever is written to its file afterwards."""
-    file = _file(thing)
+    file = file_of(thing)
     if file and Path(file).is_file():  # a notebook's cell is none, and stays as it is
         with tokenize.open(file) as lines:
             remember(file, lines.read())
@@ -127,7 +127,7 @@ class _Gathered:
 
     def _written(self, name: str, thing: Callable) -> str:
         """The lines of a definition, decorators and all."""
-        file = _file(thing)
+        file = file_of(thing)
         text = "".join(linecache.getlines(file)) if file else ""
         try:
             flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -258,7 +258,8 @@ def _functions(thing: Any) -> list[FunctionType]:
     ]  # fmt: skip
 
 
-def _file(thing: Any) -> str | None:
+def file_of(thing: Any) -> str | None:
+    """File that the function, or the first of the class, was written in."""
     return next((one.__code__.co_filename for one in _functions(thing)), None)
 
 
