@@ -79,8 +79,8 @@ def check(name: str, part: str, wanted: list[tuple[str, int]]) -> None:
     texts, labels = sources.find(name, DATASETS[name]).read()[part]
     assert list(zip(texts, labels, strict=True)) == wanted
     loaded = corpus.load(name, say=[].append)
-    assert sum(len(getattr(loaded, split)) for split in corpus.SPLITS) >= len(wanted)
-    found = sorted(label for s in corpus.SPLITS for label in getattr(loaded, s).labels.tolist())
+    assert sum(len(getattr(loaded, split)) for split in corpus.ids.SPLITS) >= len(wanted)
+    found = sorted(label for s in corpus.ids.SPLITS for label in getattr(loaded, s).labels.tolist())
     if part == "all":
         assert found == sorted(label for _, label in wanted)
 

@@ -81,7 +81,7 @@ def test_six_unequal_classes(tmp_path, monkeypatch, capsys):
     assert rows["test"] == round(0.2 * 680) and rows["valid"] == round(0.3 * 544)
     assert record.classes == sorted(own_texts.STARS)
     assert row(text, "five")[1:] == [
-        *(f"{record.data['labels'][part][record.classes.index('five')]}" for part in data.SPLITS),
+        *(f"{record.data['labels'][part][record.classes.index('five')]}" for part in data.ids.SPLITS),
         f"{100 * record.data['labels']['train'][0] / rows['train']:.2f} %",
     ]
     heads = next(line for line in text.splitlines() if "Test Acc." in line)
@@ -155,7 +155,7 @@ def identical(a: data.Corpus, b: data.Corpus) -> bool:
         b.examples,
     ) and all(
         np.array_equal(getattr(getattr(a, part), field), getattr(getattr(b, part), field))
-        for part in data.SPLITS
+        for part in data.ids.SPLITS
         for field in ("tokens", "offsets", "labels")
     )
 

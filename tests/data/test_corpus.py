@@ -10,7 +10,7 @@ import torch
 
 from lottery import data as corpus
 from lottery import files
-from lottery.data import DATASETS, rows
+from lottery.data import DATASETS, ids
 from lottery.files import UserError
 
 TEXTS = [f"film number{n} is fine" for n in range(16)] + [
@@ -142,11 +142,11 @@ def test_repeats_of_an_official_test_set_are_counted_and_shown(monkeypatch, tmp_
 def test_the_fingerprint_is_of_words_labels_and_parts():
     digests, labels = [b"a" * 32, b"b" * 32], np.array([0, 1])
     part = np.array([False, False])
-    first = rows.fingerprint(digests, labels, part)
-    assert first == rows.fingerprint(digests[::-1], labels[::-1], part)
-    assert first != rows.fingerprint(digests, labels[::-1], part)
-    assert first != rows.fingerprint(digests, labels, np.array([True, False]))
-    assert first != rows.fingerprint([b"a" * 32] * 2, labels, part)
+    first = ids.fingerprint(digests, labels, part)
+    assert first == ids.fingerprint(digests[::-1], labels[::-1], part)
+    assert first != ids.fingerprint(digests, labels[::-1], part)
+    assert first != ids.fingerprint(digests, labels, np.array([True, False]))
+    assert first != ids.fingerprint([b"a" * 32] * 2, labels, part)
 
 
 def test_split_seed_and_vocabulary_size_leave_the_fingerprint(small):
@@ -157,7 +157,7 @@ def test_split_seed_and_vocabulary_size_leave_the_fingerprint(small):
 
 def test_the_second_time_is_from_the_cache_and_equal(small, monkeypatch):
     first, _ = small()
-    monkeypatch.setattr(corpus, "build", None)
+    monkeypatch.setattr("lottery.data.corpus.build", None)
     second, said = small()
     assert identical(first, second)
     assert not second.train.tokens.flags.writeable
@@ -240,8 +240,8 @@ def test_examples_are_training_texts_two_a_class(small):
     assert [name for name, _ in loaded.examples] == ["negative"] * 2 + ["positive"] * 2
     for name, text in loaded.examples:
         assert LABELS[TEXTS.index(text)] == loaded.classes.index(name)
-    found = rows.rows_of({"all": (["x" * 400], [0])})
-    long = rows.examples(found, np.array([0]), DATASETS["imdb"].classes)
+    found = ids.rows_of({"all": (["x" * 400], [0])})
+    long = ids.examples(found, np.array([0]), DATASETS["imdb"].classes)
     assert len(long[0][1]) == 300
 
 
@@ -261,5 +261,5 @@ def test_description_tells_the_facts(small):
 
 
 def test_no_such_corpus():
-    with pytest.raises(UserError, match="take one of imdb, agnews, demo-reviews, demo-news"):
+    with pytest.raises(UserError, match="there are imdb, agnews, demo-reviews, demo-news"):
         corpus.load("sst2")

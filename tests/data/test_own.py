@@ -84,7 +84,7 @@ def test_a_class_with_one_row_stays_and_is_said(put):
     found = read(put(written([*ROWS, ("alone", "odd")])), say=said.append)
     assert said == ["texts: 1 classes have one row ('odd'), which is in one split and in no other"]
     corpus = data.load(found, say=said.append)
-    assert sum(corpus.facts["labels"][part]["odd"] for part in data.SPLITS) == 1
+    assert sum(corpus.facts["labels"][part]["odd"] for part in data.ids.SPLITS) == 1
     lacking = corpus.facts["labels"]["train"]["odd"] == 0
     assert ("texts: 1 classes have no training text, and cannot be learned" in said) == lacking
 
@@ -335,7 +335,7 @@ def conserved(rows, found: data.Own) -> None:
         return
     assert sum(corpus.facts["rows"].values()) == len(good)
     for name in corpus.classes:
-        count = sum(corpus.facts["labels"][part][name] for part in data.SPLITS)
+        count = sum(corpus.facts["labels"][part][name] for part in data.ids.SPLITS)
         assert count == sum(label == name for _, label in good)
 
 

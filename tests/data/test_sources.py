@@ -219,7 +219,7 @@ def test_the_real_hub_library_offline_is_the_same_line(tmp_path):
 
 
 def test_names_that_do_not_exist(monkeypatch, tmp_path):
-    fails("imbd", "'imbd' does not exist", "imdb, agnews, demo-reviews, demo-news")
+    fails("imbd", "unknown dataset 'imbd'", "imdb, agnews, demo-reviews, demo-news")
     with pytest.raises(UserError, match="vocabulary_size 2"):
         corpus.load("demo-news", vocabulary_size=2)
     monkeypatch.setenv("LOTTERY_DATA", str(tmp_path / "nowhere"))

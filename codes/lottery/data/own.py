@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lottery.data import reading, rows, tokens
+from lottery.data import ids, reading, tokens
 from lottery.data.sources import DATASETS, Dataset
 from lottery.files import UserError
 
@@ -47,7 +47,7 @@ class Own:
         return [self.name, self.known.classes, self.digest, self.tokens, *self.shares]
 
     def build(self, split_seed: int, size: int, folder: Path) -> tuple[dict, dict]:
-        """Facts and arrays as of `rows.build`; ids are kept in nameless files in `folder`."""
+        """Facts and arrays as of `ids.build`; ids are kept in nameless files in `folder`."""
 
         def empty(count: int, dtype: type) -> np.ndarray:
             if not count:
@@ -55,7 +55,7 @@ class Own:
             with tempfile.TemporaryFile(dir=folder) as file:  # the map outlives it
                 return np.memmap(file, dtype, "w+", shape=count)
 
-        facts, arrays = rows.build(
+        facts, arrays = ids.build(
             self._rows(folder),
             self.known,
             split_seed,
@@ -66,7 +66,7 @@ class Own:
         )
         counts = facts["facts"]["rows"]
         if not counts["train"] or not counts["valid"] or counts["test"] < 2:
-            given = " / ".join(f"{counts[name]:,}" for name in rows.SPLITS)
+            given = " / ".join(f"{counts[name]:,}" for name in ids.SPLITS)
             again = self.known.official and facts["facts"]["repeat_official_test"]
             remedy = (
                 f"{again:,} rows repeat the test set; give others" if again else "give more rows"
@@ -87,7 +87,7 @@ class Own:
         }
         return facts, arrays
 
-    def _rows(self, folder: Path) -> rows.Rows:
+    def _rows(self, folder: Path) -> ids.Rows:
         number = {name: label for label, name in enumerate(self.known.classes)}
         raw, digest, counts = bytearray(), hashlib.sha256(), self.known.rows
         labels = np.empty(sum(counts.values()), np.int64)
@@ -109,7 +109,7 @@ class Own:
             raise self._changed()
         parts = np.repeat([part == "test" for part in counts], list(counts.values()))
         different = len(np.unique(np.frombuffer(raw, "V32")))
-        return rows.Rows(encoded, labels, parts, len(labels) - different, self._texts)
+        return ids.Rows(encoded, labels, parts, len(labels) - different, self._texts)
 
     def _kept(self, digest) -> Iterator[tuple[str, str]]:
         """The rows that have a text and a label; `digest` takes them in."""

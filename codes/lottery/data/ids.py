@@ -1,4 +1,4 @@
-"""Rows to what a corpus is: ids of its splits, vocabulary, facts. No row's text stays in memory."""
+"""Texts to the ids of three splits, with vocabulary and counts. No text stays in memory."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def build(
     facts = {
         "fingerprint": fingerprint(encoded.digests, labels, found.official, marks),
         "vocabulary": words,
-        "facts": _facts(found, rows, arrays, known),
+        "facts": counted(found, rows, arrays, known),
         "examples": examples(found, rows["train"], known.classes),
     }
     return facts, arrays
@@ -100,7 +100,7 @@ def fingerprint(
     return hashlib.sha256(whole).hexdigest()
 
 
-def _facts(
+def counted(
     found: Rows, rows: dict[str, np.ndarray], arrays: dict[str, np.ndarray], known: Dataset
 ) -> dict:
     """Counts for people. None depends on the order of the rows."""
