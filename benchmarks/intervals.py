@@ -1,5 +1,7 @@
 """How often do 95 % intervals hold the truth? python benchmarks/intervals.py prints a table.
 
+With --looks: how often does a study err that gets seeds until its question is decided?
+
 Networks of two arms are imagined, not trained. Network (arm, seed) is right on an example if a
 normal score is positive: a part of the example that all networks share, parts of the arm, of the
 seed and of chance, and a shift of each seed's own. Accuracies are near 0.9, as in the records, and
@@ -9,6 +11,7 @@ so are the shares of examples on which two arms differ. A new draw has new seeds
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +21,11 @@ from lottery.analysis import intervals as evidence
 from lottery.analysis.intervals import MeanSquares
 
 SEEDS = (3, 5)
+LOOKS = {
+    "10 seeds at once": (10,),
+    "at 3, 5, 8 and 10": (3, 5, 8, 10),
+    "at each of 3 to 10": range(3, 11),
+}
 SPREADS = (0.0, 0.0015, 0.005)  # deviation of the difference over seeds
 EXAMPLES = 7_600
 
@@ -126,10 +134,51 @@ def coverage(
     return found | {LEAST: (least / repeats, least_held / max(least, 1))}
 
 
+def wrong(
+    repeats: int, looks: Sequence[int], examples: int, world: World, spread: float, number: int = 0
+) -> tuple[float, float]:
+    """Shares of studies that are decided wrongly at the margin: ✓ and ✗.
+
+    A study has its interval drawn after so many seeds as `looks` says, one after the other, and
+    ends with the first that decides. Its true difference is the margin itself, so that both are.
+    """
+    noise = np.random.default_rng(number)
+    above = below = 0
+    at_once = max(1, 2_000_000 // (max(looks) * examples))
+    for first in range(0, repeats, at_once):
+        count = min(at_once, repeats - first)
+        drawn, truth = draw(noise, count, max(looks), examples, world, spread)
+        for values in drawn:
+            for seeds in looks:
+                some = values[:seeds]
+                half = evidence.margin(evidence.mean_squares(some), seeds, examples)
+                if abs(some.mean() - truth) > half:
+                    above += some.mean() > truth
+                    below += some.mean() < truth
+                    break
+    return above / repeats, below / repeats
+
+
+def print_looks(repeats: int) -> None:
+    """How often a study errs that is looked at while seeds are added."""
+    print("| spread | looks | wrong ✓ | wrong ✗ |")
+    print("| ---: | --- | ---: | ---: |")
+    for spread in SPREADS:
+        for title, looks in LOOKS.items():
+            shares = wrong(repeats, looks, EXAMPLES, WORLDS["as the records"], spread)
+            cells = " | ".join(f"{100 * share:.1f} %" for share in shares)
+            print(f"| {100 * spread:.2f} | {title} | {cells} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=4_000)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--looks", action="store_true", help="at the margin, seed after seed")
+    parsed = parser.parse_args()
+    repeats = parsed.repeats
+    if parsed.looks:
+        print_looks(repeats)
+        return
     print(f"| world | seeds | spread | {' | '.join(WAYS)} | {LEAST} |")
     print(f"| --- | ---: | ---: |{' ---: |' * (len(WAYS) + 1)}")
     for title, world in WORLDS.items():

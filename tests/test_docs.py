@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from dataclasses import replace
 from importlib import util
+from statistics import fmean
 
+import pytest
+
+from lottery.analysis import groups
 from lottery.files import root
+from lottery.recipes import RECIPES, STRONGEST_DENSE
 from lottery.runs.store import Store
-from lottery.settings import table
+from lottery.settings import Settings, table
 from lottery.upkeep.verify import verify
+
+# Its first row, over all layers, falls behind from 75 % on (docs/recipe.md); seeds are to come.
+NOT_THE_FIRST = {("imdb", "lstm")}
 
 
 def test_no_figure_of_the_report_is_a_hole():
@@ -42,10 +52,42 @@ def test_the_settings_table_is_the_settings():
     assert table() in (root() / "docs" / "settings.md").read_text(encoding="utf-8")
 
 
-def test_the_trials_table_is_that_of_the_records():
+@pytest.fixture(scope="module")
+def trials():
     path = root() / "benchmarks" / "recipes.py"
     spec = util.spec_from_file_location("recipes_table", path)
-    recipes = util.module_from_spec(spec)
-    spec.loader.exec_module(recipes)
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_trials_table_is_that_of_the_records(trials):
     text = (root() / "docs" / "recipe.md").read_text(encoding="utf-8")
-    assert recipes.table(recipes.records()) in text
+    assert trials.table(trials.records()) in text
+
+
+def test_the_strongest_dense_network_is_the_best_on_validation(trials):
+    """Of the seeds that two recipes share."""
+    seeds = defaultdict(lambda: defaultdict(dict))  # by pair and recipe: accuracy of each seed
+    for record in trials.records():
+        if record.settings.arm == "dense":
+            recipe = replace(record.settings, seed=0)
+            accuracy = record.best.valid_accuracy
+            seeds[record.settings.pair][recipe][record.settings.seed] = accuracy
+    for pair in RECIPES:
+        named = groups.protocol(pair, RECIPES | STRONGEST_DENSE)
+        ours = seeds[pair][named]
+        assert ours, pair
+        for recipe, theirs in seeds[pair].items():
+            if both := sorted(ours.keys() & theirs.keys()):
+                means = (fmean(one[seed] for seed in both) for one in (ours, theirs))
+                assert next(means) >= next(means), (pair, recipe)
+
+
+def test_the_recipes_are_the_first_of_their_pairs_table(trials):
+    rows = [line.split(" | ") for line in trials.table(trials.records()).splitlines()[2:]]
+    for dataset, model in RECIPES.keys() - NOT_THE_FIRST:
+        first = next(row for row in rows if row[0] == f"| {dataset} {model}")
+        recipe = Settings(dataset, model, "lt", (0.5,), **RECIPES[dataset, model])
+        said = [str(getattr(recipe, name)) for name in trials.SHOWN[1:]]
+        assert first[1:7] == [f"{recipe.weight_decay:g}", *said]

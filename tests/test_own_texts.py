@@ -12,6 +12,7 @@ import pytest
 
 from helpers import own_texts, stores
 from lottery import Study, cli, data
+from lottery.data import ids
 from lottery.data.balance import Balance, macro_f1
 from lottery.files import UserError, root
 from lottery.report import page
@@ -81,7 +82,7 @@ def test_six_unequal_classes(tmp_path, monkeypatch, capsys):
     assert rows["test"] == round(0.2 * 680) and rows["valid"] == round(0.3 * 544)
     assert record.classes == sorted(own_texts.STARS)
     assert row(text, "five")[1:] == [
-        *(f"{record.data['labels'][part][record.classes.index('five')]}" for part in data.ids.SPLITS),
+        *(f"{record.data['labels'][part][record.classes.index('five')]}" for part in ids.SPLITS),
         f"{100 * record.data['labels']['train'][0] / rows['train']:.2f} %",
     ]
     heads = next(line for line in text.splitlines() if "Test Acc." in line)
@@ -155,7 +156,7 @@ def identical(a: data.Corpus, b: data.Corpus) -> bool:
         b.examples,
     ) and all(
         np.array_equal(getattr(getattr(a, part), field), getattr(getattr(b, part), field))
-        for part in data.ids.SPLITS
+        for part in ids.SPLITS
         for field in ("tokens", "offsets", "labels")
     )
 

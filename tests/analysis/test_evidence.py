@@ -158,6 +158,16 @@ def test_intervals_hold_the_truth_19_times_of_20(seeds, spread):
         assert found["examples alone"][0] < 0.93
 
 
+def test_seeds_added_until_it_is_decided_err_as_often_as_the_page_says():
+    """docs/method.md: 5 of 100 at the margin with ten seeds, 11 to 13 with four looks."""
+    module = simulation()
+    world = module.WORLDS["as the records"]
+    once = sum(module.wrong(1_500, (10,), 1_000, world, 0.0015))
+    looked = sum(module.wrong(1_500, (3, 5, 8, 10), 1_000, world, 0.0015))
+    assert 0.035 <= once <= 0.07
+    assert 0.09 <= looked <= 0.15
+
+
 def test_the_simulation_draws_what_it_says():
     module = simulation()
     noise = np.random.default_rng(0)

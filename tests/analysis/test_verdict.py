@@ -307,6 +307,8 @@ def test_the_strongest_dense_is_the_one_named(two_recipes):
     assert states([*today, *best], STRONGEST) == [NO]
     other = world({}, dense=0.92, dropout=0.2, fingerprint="f")
     assert states([*today, *other], STRONGEST) == [NOT_RUN]
+    apart = with_decay({"lt": (0,)}, split_seed=1)  # its test texts are others
+    assert states([*apart, *best], STRONGEST) == [NOT_RUN]
 
 
 def test_without_a_name_the_strongest_is_todays_own(two_recipes, monkeypatch):

@@ -13,15 +13,18 @@ from helpers.scoring import at
 from lottery import files, models
 from lottery import study as studies
 from lottery.experiment import run as one
+from lottery.experiment import shelf as shelves
 from lottery.files import UserError
 from lottery.pruning.masks import counts, full_mask, prune
 from lottery.pruning.scores import magnitude
+from lottery.runs import provenance
 from lottery.runs.checkpoints import unbundle
 from lottery.runs.record import LATER, Record, checksum
 from lottery.runs.store import COLUMNS, Store, table
 from lottery.settings import title
 from lottery.study import Study
 from lottery.training import train as training
+from lottery.training.adam import Adam
 
 SMALL = {"embedding_size": 8, "filters": 6, "hidden": 8, "epochs": 2, "batch_size": 64}
 
@@ -240,6 +243,26 @@ def test_a_rung_trained_again_is_held_against_its_record(study):
     assert json.loads(path.read_text()) == values
 
 
+def test_another_seeds_first_weights_do_not_pass_for_the_runs_own(study, monkeypatch):
+    """On one machine and by one commit it must be the run to the bit; from elsewhere it is said."""
+    monkeypatch.setattr(provenance, "commit", lambda: "c" * 40)
+    made = study(arms=("lt",))
+    made.run()
+    dense, draw = made.settings("cnn", "dense", 0, 0), models.draw
+    before = made.store.record_path(dense).read_bytes()
+    made.store.weights_path(dense).unlink()
+    monkeypatch.setattr(models, "draw", lambda model, seed: draw(model, seed + 1))
+    monkeypatch.setattr(shelves, "ACCURACY_TOLERANCE", 1.0)
+    monkeypatch.setattr(shelves, "LOSS_TOLERANCE", 9.0)
+    with pytest.raises(UserError, match="trained again, the run has test"):
+        study(arms=("lt", "finetune")).run()
+    monkeypatch.setattr(provenance, "commit", lambda: "d" * 40)
+    said = []
+    study(arms=("lt", "finetune"), say=said.append).run()
+    assert any("of another machine or other code, says test accuracy" in line for line in said)
+    assert made.store.record_path(dense).read_bytes() == before
+
+
 def test_late_rewinding_starts_from_the_dense_networks_early_weights(study, monkeypatch):
     starts = {}
     train = one.train
@@ -265,6 +288,52 @@ def test_late_rewinding_starts_from_the_dense_networks_early_weights(study, monk
     )
     with pytest.raises(UserError, match="rewind_step 99 is beyond the 8 steps"):
         study(arms=("lt",), seeds=(5,), rewind_step=99).run()
+
+
+def test_a_late_rewound_ticket_trains_as_many_epochs_as_the_others(study, monkeypatch):
+    """docs/method.md: after its k steps, which it has beyond them."""
+    steps, step = [], Adam.step
+    monkeypatch.setattr(Adam, "step", lambda adam: (steps.append(adam), step(adam)))
+    made = study(arms=("lt",), rewind_step=3)
+    made.run()
+    each = [sum(adam is one for one in steps) for adam in dict.fromkeys(steps)]
+    assert sorted(each) == [3, 8, 8], "three to theta_3, then two epochs of four, as dense"
+
+
+def test_a_score_may_look_at_the_best_epoch(study, corpus):
+    noisy = corpus.valid.labels.copy()
+    noisy[::4] = (
+        1 - noisy[::4]
+    )  # growing sure of them costs ever more, so that the last is not best
+    made = study(arms=("lt",), scored_at="best", epochs=8, learning_rate=0.05)
+    made.corpus = replace(corpus, valid=replace(corpus.valid, labels=noisy))
+    made.run()
+    dense, lt = (made.settings("cnn", arm, rung, 0) for arm, rung in (("dense", 0), ("lt", 1)))
+    pruned = {}
+    for epoch in ("best", "last"):
+        weights, _ = made.shelf.trained(dense, epoch)
+        pruned[epoch] = prune(magnitude(at(weights)), full_mask(weights), (0.5,))
+    _, mask = made.shelf.tested(lt)
+    assert all(torch.equal(mask[name], part) for name, part in pruned["best"].items())
+    assert any(not torch.equal(mask[name], part) for name, part in pruned["last"].items())
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_what_is_kept_dense_loses_nothing_and_the_others_their_exact_counts(study, scope):
+    kept = "embedding.weight"
+    made = study(ladder=(0.5, 0.75), arms=("lt", "random"), kept_dense=(kept,), scope=scope)
+    for record in made.run()[1:]:
+        removed, size = record.layers[kept]
+        assert (removed, size) == (0, 59 * 8)
+        free = {name: sizes for name, sizes in record.layers.items() if name != kept}
+        gone, every = (sum(values) for values in zip(*free.values(), strict=True))
+        step = record.settings.ladder[-1]
+        if scope == "global":
+            assert gone == round(step * every)
+        else:
+            assert all(r == round(step * s) for n, (r, s) in free.items() if "output" not in n)
+        weights, mask = made.shelf.tested(record.settings)
+        assert mask[kept].all() and (weights[kept][1:] != 0).any(1).all()
 
 
 def test_a_record_that_cannot_be_read_is_named_kept_and_passed_over(study, trained):

@@ -74,7 +74,9 @@ def test_a_row_a_pair_and_a_column_a_rung():
     assert cnn["Dense"] == "90.00 %"
     assert [cnn[head][0] for head in list(frame)[1:4]] == ["✓", "✓", "✗"]
     assert cnn["First values less new"].startswith("↑ +2.00 <sub>+1.")
-    assert cnn["First values less new"].endswith(", at 1/4</sub>")  # the sparsest good one
+    assert cnn["First values less new"].endswith(
+        ", at 1/4, seeds: 5</sub>"
+    )  # the sparsest good one
     assert cnn["Learned places less random"].startswith("↑ +2.00")
     assert lstm["First values less new"] == lstm["Learned places less random"] == "–"
     assert (cnn["Seeds"], lstm["Seeds"], none["Seeds"]) == ("5", "5", "0")
@@ -101,6 +103,14 @@ def test_a_rung_that_a_pair_lacks_is_not_run():
 def test_numbers_of_seeds_that_differ_are_both_told():
     records = [r for r in world({"lt": (0, 0)}) if (r.settings.rung, r.settings.seed) != (2, 3)]
     assert list(grid.grid(verdict.pairs(records))["Seeds"]) == ["4 to 5"]
+
+
+def test_the_seeds_of_the_why_are_its_own():
+    few = [r for r in world(GOOD) if r.settings.arm != "random_mask" or r.settings.seed < 3]
+    (row,) = grid.grid(verdict.pairs(few)).to_dict("records")
+    assert row["Seeds"] == "5"
+    assert row["First values less new"].endswith(", seeds: 5</sub>")
+    assert row["Learned places less random"].endswith(", seeds: 3</sub>")
 
 
 # The bullets

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from lottery.kernels import adam as kernels
 from lottery.training import adam as adams
 from lottery.training.adam import Adam, _Kept, _Rows, _Whole
 
@@ -279,6 +280,45 @@ def test_threads_leave_every_bit(way, decay, monkeypatch):
         numba.set_num_threads(before)
     for name in SHAPES:
         assert torch.equal(results[0][name], results[1][name])
+
+
+@pytest.mark.parametrize("way", [_Rows, _Kept])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_a_matrix_of_many_pieces_moves_as_torchs_does_on_any_threads(way, decay, monkeypatch):
+    """The matrices above are one piece of work, a real one is hundreds, which threads share."""
+    force(monkeypatch, way)
+    draw = torch.Generator().manual_seed(4)
+    start = torch.randn(1500, 23, generator=draw)
+    assert all(len(start) > 2 * (one // 23) for one in (kernels._PIECE, kernels._STREAMED))
+    mask = torch.rand(start.shape, generator=draw) < 0.3
+    steps = []
+    for _ in range(8):
+        words = torch.randperm(1400, generator=draw)[:300]  # the last rows never have a gradient
+        steps.append((words, torch.randn(300, 23, generator=draw)))
+
+    before, found = numba.get_num_threads(), []
+    try:
+        for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
+            numba.set_num_threads(threads)
+            weight = start.clone().requires_grad_()
+            adam = Adam({"w": weight}, {"w": mask}, 1e-2, weight_decay=decay)
+            for words, slopes in steps:
+                (functional.embedding(words, weight, sparse=True) * slopes).sum().backward()
+                adam.step()
+                adam.zero_grad()
+            found.append(weight.detach())
+    finally:
+        numba.set_num_threads(before)
+    theirs = (start * mask).requires_grad_()
+    adam = torch.optim.Adam([theirs], lr=1e-2, weight_decay=decay)
+    for words, slopes in steps:
+        adam.zero_grad()
+        (functional.embedding(words, theirs) * slopes).sum().backward()
+        theirs.grad *= mask
+        adam.step()
+    assert torch.equal(*found)
+    torch.testing.assert_close(found[0], theirs.detach(), rtol=2e-5, atol=2e-5)
+    assert (found[0] != start * mask).any(1)[:1400].float().mean() > 0.5
 
 
 def test_moments_fade_to_nothing_and_not_to_slow_numbers():

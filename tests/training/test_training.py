@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from lottery.pruning import masks
 from lottery.pruning.arms import ARMS, Origins
 from lottery.pruning.tickets import Ticket
 from lottery.settings import Settings
+from lottery.training import epoch as epochs
 from lottery.training import train as training
 from lottery.training.adam import Adam
 from lottery.training.device import use
@@ -96,13 +98,65 @@ def test_the_same_seed_gives_the_same_outcome_to_the_bit(name, corpus):
             assert replace(a, seconds=0) == replace(b, seconds=0)
 
 
+def orders(settings, corpus, monkeypatch) -> list[list[int]]:
+    """The rows in the order of each epoch's batches."""
+    seen = []
+
+    def watched(split, size, order, device):
+        seen.append(order.tolist())
+        return batches(split, size, order, device)
+
+    monkeypatch.setattr(epochs, "batches", watched)
+    model, _ = built(settings)
+    adam = Adam(dict(model.named_parameters()), None, 1e-3)
+    for epoch in (1, 2):
+        train_epoch(model, adam, corpus.train, settings, epoch, Progress())
+    return seen
+
+
+def test_the_order_is_the_seeds_and_the_epochs_and_every_arms(corpus, monkeypatch):
+    settings = small("cnn")
+    first, second = orders(settings, corpus, monkeypatch)
+    straight = list(range(len(corpus.train)))
+    assert sorted(first) == sorted(second) == straight
+    assert first != straight != second != first
+    assert orders(replace(settings, seed=1), corpus, monkeypatch)[0] != first
+    for arm in ARMS:
+        of_arm = replace(settings, arm=arm, ladder=(0.5,) if arm != "dense" else ())
+        assert orders(of_arm, corpus, monkeypatch) == [first, second]
+
+
 @BOTH
-def test_another_seed_changes_order_and_dropout(name, corpus):
-    one, other = small(name), small(name, seed=1)
-    model, first = built(one)
-    a = training.train(model, Ticket(first), corpus, one)
-    b = training.train(model, Ticket(first), corpus, other)
-    assert a.history[0].train_loss != b.history[0].train_loss
+def test_dropout_is_the_seeds_and_the_epochs(name, corpus):
+    """In one and the same batch, so that the order has no part in it."""
+    settings = small(name, dropout=0.5)
+    one = corpus.train.take(np.arange(20))
+
+    def loss(settings, epoch):
+        model, _ = built(settings)
+        adam = Adam(dict(model.named_parameters()), None, 1e-30)
+        return train_epoch(model, adam, one, settings, epoch, Progress())[0]
+
+    whole = loss(replace(settings, dropout=0.0), 1)
+    assert loss(replace(settings, dropout=0.0, seed=1), 2) == pytest.approx(whole, rel=1e-5)
+    drawn = {loss(settings, 1), loss(settings, 2), loss(replace(settings, seed=1), 1)}
+    assert len(drawn) == 3 and all(abs(one - whole) > 1e-3 for one in drawn)
+
+
+@BOTH
+def test_words_and_pooled_features_are_dropped_at_their_own_rates(name, corpus, monkeypatch):
+    module, seen = sys.modules[f"lottery.models.{name}"], []
+    for function, what in (("drop_rows", "words"), ("drop", "features")):
+
+        def watched(values, rate, noise, what=what):
+            seen.append((what, rate, noise, len(values)))
+            return values
+
+        monkeypatch.setattr(module, function, watched)
+    model, _ = built(small(name, dropout=0.1, word_dropout=0.4))
+    batch, noise = next(batches(corpus.train, 9)), torch.Generator()
+    model(batch, noise)
+    assert seen == [("words", 0.4, noise, len(batch.words)), ("features", 0.1, noise, 9)]
 
 
 @BOTH

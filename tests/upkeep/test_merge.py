@@ -81,7 +81,7 @@ def test_of_two_machines_the_first_is_kept(tmp_path):
     before = content(into)
     assert merge(into, [put(tmp_path / "1", other).root], [].append)[0] == {"the same": 1}
     assert merge(into, [put(tmp_path / "2", near).root], [].append)[0] == {
-        "the same but for rounding": 1
+        "nearly the same, of another machine or other code": 1
     }
     assert content(into) == before
 
@@ -149,7 +149,7 @@ def test_a_failed_run_beside_one_with_figures(tmp_path):
     assert "the loss is nan" in problem
 
 
-def test_accuracy_alone_may_differ_by_rounding_but_not_by_more(tmp_path):
+def test_accuracy_alone_may_differ_by_a_point_but_not_by_more(tmp_path):
     right = np.arange(synthetic.TEST_ROWS) < 900
     record = synthetic.record(seed=3, correct=right)
     for number, flips in enumerate((9, 11), 1):
@@ -161,3 +161,14 @@ def test_accuracy_alone_may_differ_by_rounding_but_not_by_more(tmp_path):
         into = put(tmp_path / f"into{number}", record)
         counts, problems = merge(into, [put(tmp_path / f"{number}", changed).root], [].append)
         assert (len(problems) == 0) == (flips <= 10) == bool(counts)
+
+
+def test_records_of_one_machine_and_commit_are_the_same_or_not_of_one_run(tmp_path):
+    right = np.arange(synthetic.TEST_ROWS) < 900
+    record = dataclasses.replace(synthetic.record(seed=3, correct=right), commit="c" * 40)
+    right[0] = False
+    other = dataclasses.replace(record, test_correct=pack(right), test_accuracy=0.899)
+    into = put(tmp_path / "into", record)
+    for number, (host, problems) in enumerate([(record.host, 1), ("elsewhere", 0)]):
+        from_there = put(tmp_path / f"{number}", dataclasses.replace(other, host=host))
+        assert len(merge(into, [from_there.root], [].append)[1]) == problems

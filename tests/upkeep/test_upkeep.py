@@ -17,6 +17,7 @@ from helpers.children import study
 from lottery import cli, files
 from lottery.pruning.masks import removed_by_layer
 from lottery.report import page as report
+from lottery.report.figures.picture import CREATOR, NUMBER, is_same
 from lottery.runs.record import checksum
 from lottery.runs.store import Store
 from lottery.training.resume import ResumeState
@@ -173,7 +174,31 @@ def test_tables_and_report_that_are_not_what_the_records_give(store):
     report.write(store, say=[].append)
     assert verify(store)[1] == []
     store.paths()[3].unlink()
-    assert len(verify(store)[1]) == 2, "the table and the report count it still"
+    assert len(verify(store)[1]) == 4, "the table, the report and two figures have it still"
+
+
+def test_a_figure_of_other_records_is_found(store, tmp_path):
+    few = Store(tmp_path / "few" / "results")
+    for record in store.records()[0]:
+        if record.settings.arm != "random":
+            few.put(record)
+    report.write(few, say=[].append)
+    old, new = (one.root / "figures" / "imdb-sparsity.svg" for one in (store, few))
+    picture = old.with_suffix(".png")
+    picture.write_bytes(new.with_suffix(".png").read_bytes())
+    remedy = "; `lottery report` writes it"
+    assert verify(store)[1] == [f"{picture}: is not drawn with its SVG{remedy}"]
+    old.write_bytes(new.read_bytes())
+    assert verify(store)[1] == [f"{old}: does not show what the records give{remedy}"]
+    # A last digit is another machine's; another matplotlib cannot be compared.
+    report.write(store, say=[].append)
+    drawn = old.read_text()
+    number = next(n for n in NUMBER.findall(drawn) if float(n) > 100)
+    old.write_text(drawn.replace(number, f"{float(number) + 1e-3:.6f}", 1))
+    assert is_same(old.read_bytes(), drawn.encode())
+    old.write_text(drawn.replace(CREATOR, "matplotlib 0.9"))
+    said = f"{old}: drawn by another matplotlib than {CREATOR}, and not compared"
+    assert verify(store)[1:] == ([], [said])
 
 
 def test_verify_changes_nothing(store):

@@ -41,9 +41,11 @@ NOTHING = "**No ticket was run yet.**"
 LEGEND = (
     "Test accuracy in points, means over the seeds with <sub>95 % intervals</sub>. ✓ as good as "
     "dense: the interval lies above −{margin}; ✗ worse: below −{margin}. ↑ better, ↓ worse: above, "
-    "below zero; = the same within {margin}. ? open; with one seed always. The last two "
-    "differences are those at the sparsest ✓; – without one."
+    "below zero; = the same within {margin}. ? open; with one seed always. Seeds are the tickets'. "
+    "The two differences before them are those at the sparsest ✓, of the seeds that have both; – "
+    "without one."
 )
+AT = ", at {place}, seeds: {seeds}"
 FOUND = "**Found.** A ticket as good as its dense network within {margin}: {where} of the weights."
 FOUND_NONE = "**Found.** No ticket is shown to be as good as its dense network within {margin}."
 FOUND_LATE = "With late rewinding also: {where}."
@@ -72,9 +74,10 @@ LIMITS = (
     "seeds a pair say little of how seeds differ, and most intervals are wide for it. The margin "
     "of {margin} is a convention, and another one gives other marks. The report holds {intervals} "
     "intervals of several seeds, each 95 % by itself and not adjusted for their number: about one "
-    "in twenty misses by chance. {lucky} of the {decided} decided questions rest on seeds that "
-    "agree better than their test texts allow, and such intervals hold the truth less often. "
-    "Seeds needed are extrapolated from as few seeds, and are rough."
+    "in twenty misses by chance, and of questions that got seeds until they were decided more "
+    "(docs/method.md, Seeds that are added). {lucky} of the {decided} decided questions rest on "
+    "seeds that agree better than their test texts allow, and such intervals hold the truth less "
+    "often. Seeds needed are extrapolated from as few seeds, and are rough."
 )
 CHOSEN = (
     "Recipes were chosen on validation with one seed, in close cases two, by authors who had seen "
@@ -139,8 +142,8 @@ def grid(found: Sequence[Pair]) -> pd.DataFrame:
             ("Learned places less random", verdict.PLACES),
         ):
             rung = pair.sparsest
-            row[head] = cell(rung[question], f", at {heads[rung.sparsity]}") if rung else "–"
-        rows.append(row | {"Seeds": span(_seeds([pair]))})
+            row[head] = _why(rung[question], heads[rung.sparsity]) if rung else "–"
+        rows.append(row | {"Seeds": span(_seeds([pair], [verdict.TICKET]))})
     ways = [f" ({pair.way})" if pair.way else "" for pair in found]
     names = [f"{p.name}{FORMER * p.is_former}{way}" for p, way in zip(found, ways, strict=True)]
     frame = pd.DataFrame(rows, index=names)
@@ -155,6 +158,11 @@ def cell(fact: Fact, end: str = "") -> str:
     given = fact.interval
     around = f"{points(given.low)} to {points(given.high)}{end}"
     return f"{SYMBOLS[fact.state]} {points(given.mean)} <sub>{around}</sub>"
+
+
+def _why(fact: Fact, place: str) -> str:
+    """A cell whose rung and seeds are not those of its column and row."""
+    return cell(fact, AT.format(place=place, seeds=fact.seeds))
 
 
 def bullets(found: Sequence[Pair], ladders: Iterable[Pair]) -> list[str]:
@@ -202,7 +210,7 @@ def counted(found: Sequence[Pair]) -> dict[str, object]:
         "run": tickets["run"],
         "no": tickets[verdict.NO],
         "open": tickets[verdict.OPEN],
-        "seeds": span(_seeds(found)),
+        "seeds": span(_seeds(found, verdict.HEADLINE)),
         "margin": margin(),
     }
 
@@ -272,8 +280,8 @@ def _late(found: Iterable[Pair], ladders: Iterable[Pair]) -> list[str]:
     return said
 
 
-def _seeds(found: Iterable[Pair]) -> set[int]:
-    return {f.seeds for p in found for r in p.rungs for q in verdict.HEADLINE if (f := r[q]).seeds}
+def _seeds(found: Iterable[Pair], questions: Iterable[str]) -> set[int]:
+    return {f.seeds for p in found for r in p.rungs for q in questions if (f := r[q]).seeds}
 
 
 def span(numbers: set[int]) -> str:

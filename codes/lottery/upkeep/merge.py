@@ -15,7 +15,7 @@ from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.upkeep.places import checkpoints, held, place_of
 
-NEW, SAME, NEAR = "new", "the same", "the same but for rounding"
+NEW, SAME, NEAR = "new", "the same", "nearly the same, of another machine or other code"
 # What two machines may say differently of one and the same training.
 OF_MACHINE = ("seconds", "host", "worker", "device", "threads", "versions", "commit")
 
@@ -26,7 +26,7 @@ def merge(
     """Copy the records of other results folders, and the weights behind them, into one.
 
     Of a run that both have the two records are compared, and the one that is there already is kept,
-    with its weights. Gives how many records were new, the same, or the same but for rounding; and
+    with its weights. Gives how many records were new, the same, or nearly the same; and
     a line for each that is none of these, or cannot be read, and was left where it is. Nothing is
     removed or overwritten, so that the same can be done again.
 

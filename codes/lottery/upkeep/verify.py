@@ -10,7 +10,8 @@ from pathlib import Path
 
 from lottery.files import UserError
 from lottery.pruning.masks import removed_by_layer
-from lottery.report import figures, page
+from lottery.report import page
+from lottery.report.figures.picture import CREATOR, is_of, is_same, is_whole
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 
@@ -121,7 +122,6 @@ def _written(store: Store) -> tuple[list[str], list[str]]:
         except UserError:  # as of generated texts in a folder of real ones
             return [], [f"{path}: not written, for no record here belongs into a report"]
         made = {file.relative_to(copy.root): file for file in sorted(copy.root.glob("*.csv"))}
-        pictures = [file.relative_to(copy.root) for file in sorted(copy.root.glob("figures/*"))]
         outputs = [(path, again), *((root / name, file) for name, file in made.items())]
         remedy = "`lottery report` writes it"
         if (copy.root.parent / "README.md").is_file():
@@ -134,9 +134,25 @@ def _written(store: Store) -> tuple[list[str], list[str]]:
                 problems.append(f"{there}: is missing; {remedy}")
             elif there.read_bytes() != wanted.read_bytes():
                 problems.append(f"{there}: is not what the records give; {remedy}")
-        for name in pictures:
-            if not (root / name).is_file():
-                problems.append(f"{root / name}: is missing; {remedy}")
-            elif not figures.is_whole(name.name, (root / name).read_bytes()):
-                problems.append(f"{root / name}: is no whole picture; {remedy}")
-    return problems, []
+        notes = []
+        for drawn in sorted(copy.root.glob("figures/*.svg")):
+            wrong, note = _drawn(root / "figures" / drawn.name, drawn.read_bytes())
+            problems += [f"{line}; {remedy}" for line in wrong]
+            notes += note
+    return problems, notes
+
+
+def _drawn(there: Path, wanted: bytes) -> tuple[list[str], list[str]]:
+    """What is wrong with a figure, SVG `there` and the PNG beside it, and what is to be known."""
+    files = (there, there.with_suffix(".png"))
+    if missing := [file for file in files if not file.is_file()]:
+        return [f"{file}: is missing" for file in missing], []
+    drawn, shown = (file.read_bytes() for file in files)
+    contents = zip(files, (drawn, shown), strict=True)
+    if broken := [file for file, content in contents if not is_whole(file.name, content)]:
+        return [f"{file}: is no whole picture" for file in broken], []
+    same = is_same(drawn, wanted)
+    if same is None:
+        return [], [f"{there}: drawn by another matplotlib than {CREATOR}, and not compared"]
+    wrong = [] if same else [f"{there}: does not show what the records give"]
+    return wrong + [f"{files[1]}: is not drawn with its SVG"] * (not is_of(shown, drawn)), []

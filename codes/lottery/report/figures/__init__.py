@@ -12,12 +12,12 @@ from lottery.report.figures.accuracy import decay_curve, sparsity_curve
 from lottery.report.figures.forest import forest
 from lottery.report.figures.layers import density_curve
 from lottery.report.figures.learning import learning_curves
-from lottery.report.figures.picture import Picture, is_whole, png, save, svg
+from lottery.report.figures.picture import Picture, png, save, svg
 from lottery.report.figures.travel import travel_forest
 from lottery.report.figures.words import word_curve
 from lottery.runs.record import Record
 
-__all__ = ["ACROSS", "PICTURES", "Picture", "is_whole", "learning_curves", "png", "save", "svg"]
+__all__ = ["ACROSS", "PICTURES", "Picture", "learning_curves", "png", "save", "svg"]
 
 Draw = Callable[[Iterable[Record]], Picture | None]
 

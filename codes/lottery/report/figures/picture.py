@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
+import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ from lottery.files import write_whole
 WIDTH, DPI = 9.0, 150  # inches, shown at 100 dots an inch: 900 pixels, saved half as wide again
 # Names in an SVG are hashes; with a salt of our own they are the same every time.
 STEADY = {"svg.hashsalt": "lottery", "svg.fonttype": "path", "savefig.bbox": None}
+CREATOR = f"matplotlib {matplotlib.__version__}"
+NUMBER = re.compile(r"(-?\d+\.\d+)")
 
 
 class Picture(Figure):
@@ -28,14 +33,15 @@ class Picture(Figure):
         return png(self), {"width": width, "height": height}
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as PNG; the same figure gives the same bytes, for no program is named in them."""
-    return _bytes(figure, "png", dpi=DPI, metadata={"Software": None})
+def png(figure: Figure, beside: bytes = b"") -> bytes:
+    """The figure as PNG, with the digest of the SVG `beside` it; no date is in it."""
+    named = {"Comment": sha256(beside).hexdigest()} if beside else {}
+    return _bytes(figure, "png", dpi=DPI, metadata={"Software": None, **named})
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as SVG, with words as outlines; no program or date is named in it."""
-    return _bytes(figure, "svg", metadata={"Date": None, "Creator": None})
+    """The figure as SVG, with words as outlines, and by which matplotlib; no date is in it."""
+    return _bytes(figure, "svg", metadata={"Date": None, "Creator": CREATOR})
 
 
 def save(figure: Figure | None, path: Path) -> bool:
@@ -48,9 +54,26 @@ def save(figure: Figure | None, path: Path) -> bool:
         Path(path).unlink(missing_ok=True)
         drawn.unlink(missing_ok=True)
         return False
-    write_whole(path, png(figure))
-    write_whole(drawn, svg(figure))
+    written = svg(figure)
+    write_whole(path, png(figure, written))
+    write_whole(drawn, written)
     return True
+
+
+def is_same(drawn: bytes, wanted: bytes) -> bool | None:
+    """Do two SVGs show the same? None: they are by different matplotlibs, and nobody can tell."""
+    if CREATOR.encode() not in drawn:
+        return None
+    one, other = (NUMBER.split(content.decode()) for content in (drawn, wanted))
+    if one[::2] != other[::2]:
+        return False
+    pairs = zip(one[1::2], other[1::2], strict=True)  # numbers, which a machine rounds its own way
+    return all(math.isclose(float(a), float(b), rel_tol=1e-4, abs_tol=0.01) for a, b in pairs)
+
+
+def is_of(picture: bytes, drawn: bytes) -> bool:
+    """Was a PNG made with this SVG?"""
+    return sha256(drawn).hexdigest().encode() in picture
 
 
 def is_whole(name: str, content: bytes) -> bool:
