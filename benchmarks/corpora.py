@@ -91,7 +91,7 @@ def load(name: str, settings: Settings, say: Callable[[str], object]) -> Texts:
         split = generate(shape, settings.vocabulary_size, settings.max_tokens)
         return Texts(title, "generated", split, settings.vocabulary_size, shape.outputs)
     split = found.train.cut(settings.max_tokens)
-    return Texts(title, found.source, split, len(found.vocabulary), found.logits)
+    return Texts(title, found.source, split, len(found.vocabulary), found.outputs)
 
 
 def permutation(split: Split, seed: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from statistics import fmean
 
 import pytest
 
-from lottery.analysis import groups
+from lottery.analysis import protocols
 from lottery.files import root
 from lottery.recipes import RECIPES, STRONGEST_DENSE
 from lottery.runs.store import Store
@@ -75,7 +75,7 @@ def test_the_strongest_dense_network_is_the_best_on_validation(trials):
             accuracy = record.best.valid_accuracy
             seeds[record.settings.pair][recipe][record.settings.seed] = accuracy
     for pair in RECIPES:
-        named = groups.protocol(pair, RECIPES | STRONGEST_DENSE)
+        named = protocols.protocol(pair, RECIPES | STRONGEST_DENSE)
         ours = seeds[pair][named]
         assert ours, pair
         for recipe, theirs in seeds[pair].items():

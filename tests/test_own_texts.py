@@ -213,7 +213,7 @@ def test_from_two_to_a_thousand_classes(classes):
     own = data.from_frame(frame, text="x", label="y", name="mine", say=[].append)
     found = data.load(own, say=[].append)
     assert found.classes == tuple(map(str, range(classes)))  # in order of their size
-    assert own.known.logits == found.logits == (1 if classes == 2 else classes)
+    assert own.known.outputs == found.outputs == (1 if classes == 2 else classes)
     text = data.describe(found)
     assert text.count("\n") < 45
     assert "imbalance" in text and "left out        no row" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +29,7 @@ from lottery.training.device import use
 from lottery.training.train import Diverged
 
 NO_SHARE = (
-    "shard {shard}: nothing to do, for there are {chains} chains (a model and a seed each) to share"
+    "shard {shard}: nothing to do, for there are but {chains} chains (a model and seed) to share"
 )
 TEXTS = ("split_seed", "vocabulary_size")  # what of the settings makes a corpus
 
@@ -148,18 +148,18 @@ class Study:
 
     def climb(self, runs: Sequence[Settings], bars: Bars) -> dict[Settings, Busy | Diverged]:
         """Train each of these once, and what it stands on where that is gone."""
-
-        def again(settings: Settings, step: int) -> None:
-            if step:
-                weights = rewound(settings, self.corpora(settings), step, self.device)
-                self.shelf.keep_rewound(settings, step, weights)
-                return
-            bars.more()
-            for why in self.climb([settings], bars).values():
-                raise why
-
-        self.shelf.again = again
+        self.shelf.again = partial(self._again, bars)
         return climb(runs, self.shelf, self.corpora, self.device, bars.run, self.say)
+
+    def _again(self, bars: Bars, settings: Settings, step: int) -> None:
+        """Train what is gone of a run: θₖ of a dense one, or its weights (step 0)."""
+        if step:
+            weights = rewound(settings, self.corpora(settings), step, self.device)
+            self.shelf.keep_rewound(settings, step, weights)
+            return
+        bars.more()
+        for why in self.climb([settings], bars).values():
+            raise why
 
     def tested(self, settings: Settings) -> tuple[Weights, Mask]:
         """The network that a finished run was tested with, and its mask.
@@ -167,7 +167,7 @@ class Study:
         Trained again if its weights are gone; UserError if the run failed.
         """
         with stoppable(self.say), Bars(0, self.dataset.title) as bars:
-            self.climb([], bars)  # from here on what is gone is trained again
+            self.shelf.again = partial(self._again, bars)
             try:
                 return self.shelf.tested(settings)
             except Diverged as error:
@@ -204,7 +204,7 @@ class Study:
     def parameters(self, model: str) -> pd.DataFrame:
         """One row per tensor of a model: name, shape, weights, how many of them can be pruned."""
         settings = self.settings(model, "dense", 0, self.asked.seeds[0])
-        weights = shapes(settings, len(self.corpus.vocabulary), self.corpus.logits)
+        weights = shapes(settings, len(self.corpus.vocabulary), self.corpus.outputs)
         free = {name: part.numel() for name, part in prunable(weights).items()}
         rows = [
             (name, " × ".join(map(str, w.shape)), w.numel(), free.get(name, 0))

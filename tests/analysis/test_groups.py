@@ -8,7 +8,7 @@ import pytest
 
 from helpers.plugins import MODEL, nothing_left
 from helpers.synthetic import record, world
-from lottery.analysis import groups
+from lottery.analysis import protocols, selection
 from lottery.outside import plugin
 from lottery.outside.register import named
 from lottery.recipes import WITHOUT_DECAY
@@ -29,15 +29,15 @@ def test_what_stands_in_no_table_is_known(usual):
     late = record(arm="lt", ladder=(0.5,), score="snip", rewind_step=9)
     beside = record(arm="lt", ladder=(0.5,), score="snip")
     records = [*usual, alone, control, late, beside]
-    assert groups.left_out(records) == [alone, control, late]
-    assert beside in groups.scored(records)[1]
-    assert groups.left_out(usual) == []
+    assert selection.left_out(records) == [alone, control, late]
+    assert beside in selection.scored(records)[1]
+    assert selection.left_out(usual) == []
 
 
 def test_every_record_of_the_protocol_is_shown_once_at_least(usual):
     shots = [record(arm=arm, ladder=SHOT, score=s) for arm in ("lt", "random") for s in SCORES]
     records = [*usual, *shots, record(max_tokens=50)]
-    tables = groups.main(records), groups.scored(records)[1], groups.left_out(records)
+    tables = selection.in_report(records), selection.scored(records)[1], selection.left_out(records)
     runs = [{one.run for one in table} for table in tables]
     assert set.union(*runs) == {one.run for one in [*usual, *shots]}
     assert not runs[2] & (runs[0] | runs[1])
@@ -57,6 +57,6 @@ def bag(tmp_path):
 def test_a_model_from_outside_has_todays_protocol(bag):
     recipe = [bag(), bag("lt", (0.5,))]
     trial = [bag(seed=seed, dropout=0.1) for seed in range(5)]
-    assert groups.main(trial + recipe) == recipe
-    assert groups.of_recipe(trial + recipe, WITHOUT_DECAY) == recipe
-    assert not groups.is_former(recipe[0].settings)
+    assert selection.in_report(trial + recipe) == recipe
+    assert selection.of_recipe(trial + recipe, WITHOUT_DECAY) == recipe
+    assert not protocols.is_former(recipe[0].settings)

@@ -368,5 +368,5 @@ def test_the_official_sizes():
     assert OFFICIAL["agnews"].rows == {"train": 120_000, "test": 7_600}
     assert OFFICIAL["imdb"].sizes == (28_000, 12_000, 10_000)
     assert OFFICIAL["agnews"].sizes == (84_000, 36_000, 7_600)
-    assert OFFICIAL["imdb"].logits == 1
-    assert OFFICIAL["agnews"].logits == 4
+    assert OFFICIAL["imdb"].outputs == 1
+    assert OFFICIAL["agnews"].outputs == 4

@@ -10,7 +10,7 @@ from helpers.children import study
 from lottery.experiment import run as one
 from lottery.experiment import scoring
 from lottery.experiment.plan import below, rewinds
-from lottery.pruning.masks import counts, full_mask, prune
+from lottery.pruning.masks import counts, full_mask, prune, removed_by_layer
 from lottery.pruning.scores import SCORES, Score
 from lottery.runs.checkpoints import unbundle
 from lottery.settings import Settings, title
@@ -59,7 +59,7 @@ def test_every_score_prunes_the_exact_count_for_all_arms_alike(name, model, tick
         plain = Settings("demo-reviews", model, "lt", LADDER[:rung])
         sizes = {n: of for n, (_, of) in counts(masks[0]).items()}
         removed = {n: gone for n, (gone, _) in counts(masks[0]).items()}
-        assert removed == one.removed_by_layer(sizes, LADDER[:rung], plain.output_rate)
+        assert removed == removed_by_layer(sizes, LADDER[:rung], plain.output_rate)
     low, high = (tickets[f"{model} lt {step:g} seed 0"].mask for step in LADDER)
     assert all(bool((low[n] | ~high[n]).all()) for n in low), "masks are nested"
 

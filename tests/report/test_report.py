@@ -11,7 +11,7 @@ import pytest
 
 from helpers.synthetic import record, right, study, world
 from lottery import recipes, report
-from lottery.analysis import groups
+from lottery.analysis import selection
 from lottery.analysis.frame import COLUMNS, SETTINGS
 from lottery.analysis.intervals import Interval
 from lottery.analysis.verdict import YES, Fact
@@ -306,8 +306,8 @@ def test_protocols_are_never_mixed():
 def test_a_trial_with_more_seeds_does_not_replace_the_recipe():
     recipe = [record(accuracy=0.9, **RECIPES["imdb", "cnn"])]
     trial = [record(seed=seed, accuracy=0.5) for seed in range(5)]
-    assert groups.main(trial + recipe) == recipe
-    assert groups.main(trial) == trial
+    assert selection.in_report(trial + recipe) == recipe
+    assert selection.in_report(trial) == trial
 
 
 def test_one_slow_seed_does_not_make_the_time():
@@ -318,7 +318,7 @@ def test_one_slow_seed_does_not_make_the_time():
 def test_of_protocols_with_as_many_records_the_nearest_to_the_defaults_is_shown():
     far = record(accuracy=0.5, epochs=20, max_tokens=600)
     near = record(accuracy=0.6, epochs=20)
-    assert groups.main([far, near]) == [near]
+    assert selection.in_report([far, near]) == [near]
 
 
 def test_corpora_of_other_texts_are_never_mixed():

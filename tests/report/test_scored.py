@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.synthetic import record, right, world
-from lottery.analysis import groups, verdict
+from lottery.analysis import selection, verdict
 from lottery.analysis.frame import frame
 from lottery.analysis.intervals import interval
 from lottery.report import page as report
@@ -110,7 +110,7 @@ def test_the_rest_of_the_report_is_the_same_to_the_byte(usual, tmp_path):
 
 def test_neither_grid_nor_curve_nor_tables_know_of_them(usual):
     both = [*usual, *shots()]
-    assert groups.main(both) == groups.main(usual)
+    assert selection.in_report(both) == selection.in_report(usual)
     assert verdict.ladders(both) == verdict.ladders(usual)
     assert differences(both).equals(differences(usual))
     assert rungs(both).equals(rungs(usual)) and len(other_settings(both)) == 0
@@ -126,17 +126,19 @@ def test_neither_grid_nor_curve_nor_tables_know_of_them(usual):
 def test_where_only_one_score_was_run_it_stands_in_the_main_tables(usual):
     dense = [r for r in usual if r.settings.arm == "dense"]
     own = [*dense, *shots(names=["snip"])]
-    assert groups.main(own) == own and len(scores(own)) == 0
+    assert selection.in_report(own) == own and len(scores(own)) == 0
     (pair,) = verdict.pairs(own)
     assert pair.way == "score snip" and len(pair.rungs) == 1
     short = [*dense, *shots(names=["magnitude", "snip"])]
-    assert {r.settings.score for r in groups.main(short) if r.settings.rung} == {"magnitude"}
+    assert {r.settings.score for r in selection.in_report(short) if r.settings.rung} == {
+        "magnitude"
+    }
     assert list(scores(short)["Score"]) == ["magnitude", "snip"]
 
 
 def test_a_ladder_that_parts_without_another_score_stays(usual):
     parted = shots(names=["magnitude"])
-    assert groups.main([*usual, *parted]) == [*usual, *parted]
+    assert selection.in_report([*usual, *parted]) == [*usual, *parted]
 
 
 def test_a_single_seed_decides_nothing(usual):

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.pictures import named
 from helpers.synthetic import record, world
-from lottery.analysis import groups, travel, verdict
+from lottery.analysis import selection, travel, verdict
 from lottery.analysis.frame import frame
 from lottery.analysis.intervals import interval
 from lottery.report import grid, travelled
@@ -157,7 +157,7 @@ def test_the_rest_of_the_report_is_the_same_to_the_byte(usual, foreign, tmp_path
 
 def test_neither_grid_nor_curve_nor_tables_know_of_them(usual, foreign):
     both = [*usual, *foreign]
-    assert groups.main(both) == groups.main(usual)
+    assert selection.in_report(both) == selection.in_report(usual)
     assert verdict.ladders(both) == verdict.ladders(usual)
     assert differences(both).equals(differences(usual))
     assert rungs(both).equals(rungs(usual)) and len(other_settings(both)) == 0

@@ -53,11 +53,11 @@ def test_by_hand():
 def test_it_is_that_of_the_training_loss(name, classes):
     corpus = make_corpus(classes)
     settings = Settings("demo-news", name, embedding_size=8, filters=6, hidden=8)
-    model = models.build(settings, 60, corpus.logits)
+    model = models.build(settings, 60, corpus.outputs)
     kept = {n: w.clone() for n, w in model.state_dict().items()}
     weights = models.draw(model, 1)
     found = slope(model, corpus.train, weights)
-    own = models.build(settings, 60, corpus.logits)
+    own = models.build(settings, 60, corpus.outputs)
     own.load_state_dict(weights)
     (batch,) = batches(corpus.train, len(corpus.train))
     criterion(own(batch), batch.labels).backward()

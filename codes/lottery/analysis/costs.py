@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lottery import models
+from lottery import data, models
 from lottery.data import DATASETS
 from lottery.models import MODELS
 from lottery.pruning.masks import EMBEDDING
@@ -47,12 +47,10 @@ def text_length(record: Record) -> int:
 
 def outputs(record: Record) -> int:
     """Logits of a run's model."""
-    if not record.classes:
-        return DATASETS[record.settings.dataset].logits
-    return 1 if len(record.classes) == 2 else len(record.classes)
+    return data.outputs(len(record.classes or DATASETS[record.settings.dataset].classes))
 
 
-def cost(settings: Settings, layers: Counts, tokens: int, logits: int) -> Cost:
+def cost(settings: Settings, layers: Counts, tokens: int, outputs: int) -> Cost:
     """What the weights that `layers` leaves cost, for a text of `tokens` tokens.
 
     Looking up the embedding multiplies nothing. A filter's weight is used once for each window of
@@ -64,7 +62,7 @@ def cost(settings: Settings, layers: Counts, tokens: int, logits: int) -> Cost:
     embedding = kept.get(EMBEDDING, 0)
     return Cost(
         embedding=embedding,
-        others=sum(kept.values()) - embedding + biases(settings, logits),
+        others=sum(kept.values()) - embedding + biases(settings, outputs),
         multiply_adds=sum(uses[name] * count for name, count in kept.items()),
     )
 
@@ -74,8 +72,8 @@ def full(layers: Counts) -> dict[str, tuple[int, int]]:
     return {name: (0, there) for name, (_, there) in layers.items()}
 
 
-def biases(settings: Settings, logits: int) -> int:
+def biases(settings: Settings, outputs: int) -> int:
     """Parameters that are never pruned: all that are no matrices."""
     with torch.device("meta"):
-        model = models.build(settings, 3, logits)
+        model = models.build(settings, 3, outputs)
     return sum(weight.numel() for weight in model.parameters() if weight.dim() < 2)

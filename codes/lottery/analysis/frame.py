@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from lottery.analysis import groups
+from lottery.analysis import groups, protocols, selection
 from lottery.files import UserError, root
 from lottery.runs.record import Record
 from lottery.runs.store import Store
@@ -59,7 +59,7 @@ def frame(records: Iterable[Record], epochs: bool = False, correct: bool = False
     `label` is the arm as the report calls it, `texts` the fingerprint of the data.
     """
     records = [record for record in records if not record.failed]
-    shown = {record.run for record in groups.main(records)}
+    shown = {record.run for record in selection.in_report(records)}
     rows = [row for r in records for row in _rows(r, r.run in shown, epochs, correct)]
     columns = list(COLUMNS)
     if epochs:
@@ -72,9 +72,9 @@ def frame(records: Iterable[Record], epochs: bool = False, correct: bool = False
 def _rows(record: Record, shown: bool, epochs: bool, correct: bool) -> list[dict[str, Any]]:
     row = asdict(record.settings) | {
         "rung": record.settings.rung,
-        "label": groups.label(record.settings),
+        "label": protocols.label(record.settings),
         "in_report": shown,
-        "texts": groups.fingerprint(record)[:12],
+        "texts": protocols.fingerprint(record)[:12],
         "run": record.run,
     }
     row |= {name: groups.figure(record, name) for name in FIGURES}

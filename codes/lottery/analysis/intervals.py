@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -124,13 +125,10 @@ def seeds_needed(values: np.ndarray, decides: Callable[[float, float], bool]) ->
         spread = max(spread, _floor(examples))
         return decides(mean - spread, mean + spread)
 
-    few, many = seeds, MANY
-    if not enough(many):
+    if not enough(MANY):
         return None
-    while many - few > 1:  # margins fall with the seeds, so that the answer turns once
-        middle = (few + many) // 2
-        few, many = (few, middle) if enough(middle) else (middle, many)
-    return many
+    # Margins fall with the seeds, so that the answer turns once.
+    return bisect_left(range(MANY), True, lo=seeds + 1, key=enough)
 
 
 def margin_of_examples(mean_square: float, seeds: int, examples: int) -> float:

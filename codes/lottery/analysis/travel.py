@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from lottery.analysis import groups, verdict
+from lottery.analysis import protocols, selection, verdict
 from lottery.analysis.verdict import Fact, Rung
 from lottery.data import DATASETS, title
 from lottery.models import label
@@ -22,7 +22,8 @@ DENSE = "transferred less dense"
 VALUES = "transferred_weights less transferred"
 INNER = "transferred_inner less lt"
 ASKED = (OWN, SHUFFLED, RANDOM, DENSE, VALUES, INNER)
-# Arms that say whence a mask came, the same of all but the last: the first that was run.
+# Arms whose records say where what they keep came from: the first that was run is asked. All but
+# the last have the same mask.
 PLACED = (
     *(TRANSFERRED, "transferred_weights", "transferred_shuffled", "transferred_random"),
     "transferred_inner",
@@ -38,7 +39,7 @@ class Journey:
     model: str
     way: str = ""  # how these tickets are not the recipe's plain ones
     rungs: tuple[Rung, ...] = ()  # of the questions in ASKED
-    # Of each rung's sparsity what travelled, for every seed
+    # What travelled, by the rung's sparsity, of every seed
     transfers: dict[float, list[Transfer]] = field(default_factory=dict)
 
     @property
@@ -56,8 +57,8 @@ def journeys(records: Iterable[Record]) -> list[Journey]:
     found: dict[tuple[str, str, str, str], dict[Settings, None]] = defaultdict(dict)
     for settings in by_settings:
         if _is_abroad(settings):
-            way = {k: v for k, v in groups.variant(settings).items() if k != "source"}
-            key = *settings.pair, settings.source, groups.words(way)
+            way = {k: v for k, v in protocols.variant(settings).items() if k != "source"}
+            key = *settings.pair, settings.source, protocols.words(way)
             found[key][_with(settings, TRANSFERRED)] = None
 
     def place(key: tuple[str, str, str, str]) -> tuple:
@@ -83,8 +84,8 @@ def foreign(records: Iterable[Record]) -> list[Record]:
 def _compared(records: Iterable[Record]) -> list[Record]:
     """The records of the main protocols, foreign masks among them."""
     records = [r for r in records if not r.failed and is_here(r.settings)]
-    main = {groups.identity(record) for record in groups.main(records)}
-    return [record for record in records if groups.identity(record) in main]
+    main = {protocols.identity(record) for record in selection.in_report(records)}
+    return [record for record in records if protocols.identity(record) in main]
 
 
 def _is_abroad(settings: Settings) -> bool:

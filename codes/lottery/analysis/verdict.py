@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lottery.analysis import groups
+from lottery.analysis import groups, protocols, selection
 from lottery.analysis.intervals import Interval, interval, mcnemar, seeds_needed
 from lottery.data import DATASETS, title
 from lottery.models import MODELS, label
@@ -88,13 +88,17 @@ class Pair:
     generated: bool = False
 
     @property
+    def key(self) -> tuple[str, str]:
+        return self.dataset, self.model
+
+    @property
     def name(self) -> str:
         return f"{title(self.dataset)} {label(self.model)}"
 
     @property
     def is_former(self) -> bool:
         """Is this the recipe without weight decay, where today's is another?"""
-        return self.settings is not None and groups.is_former(self.settings)
+        return self.settings is not None and protocols.is_former(self.settings)
 
     @property
     def sparsest(self) -> Rung | None:
@@ -143,11 +147,11 @@ def pairs(records: Iterable[Record], recipes: Recipes | None = None) -> list[Pai
     """One ladder for each dataset and model that was run: the plain one with most rungs.
 
     Tickets made another way stand in, named in `way`, where no plain one was run. By default those
-    of `groups.main`, else those of the recipes named.
+    of `selection.in_report`, else those of the recipes named.
     """
     found: dict[tuple[str, str], Pair] = {}
     for ladder in ladders(records, recipes):
-        found.setdefault((ladder.dataset, ladder.model), ladder)
+        found.setdefault(ladder.key, ladder)
     return list(found.values())
 
 
@@ -157,7 +161,7 @@ def ladders(records: Iterable[Record], recipes: Recipes | None = None) -> list[P
     A pair of which only dense was run is a ladder without rungs.
     """
     records = [record for record in records if not record.failed]
-    chosen = groups.of_recipe(records, recipes) if recipes else groups.main(records)
+    chosen = selection.of_recipe(records, recipes) if recipes else selection.in_report(records)
     own: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in chosen:
         own[record.settings.pair].append(record)
@@ -188,8 +192,8 @@ def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
             for name, known in ARMS.items()
             if name != "lt" and not known.travels
         }
-        is_plain = not groups.variant(runs[0].settings)
-        plain = [] if is_plain else like(runs, groups.plain)
+        is_plain = not protocols.variant(runs[0].settings)
+        plain = [] if is_plain else like(runs, protocols.plain)
         rewound = like(runs, lambda s: replace(s, rewind_step=late)) if is_plain and late else []
         compared = {
             TICKET: (runs, arms["dense"]),
@@ -219,14 +223,14 @@ def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
     )
     by_way = defaultdict(list)
     for group in tickets:
-        by_way[groups.words(groups.variant(group.settings))].append(group)
+        by_way[protocols.words(protocols.variant(group.settings))].append(group)
     made = []
     for way, same in by_way.items():
         chains = sorted(groups.chains(same), key=lambda c: (-len(c), c[-1].settings.ladder))
         for chain in chains:
             top, words = chain[-1].settings, [way] if way else []
             if chain is not chains[0]:  # the same way with other steps
-                words.append(groups.words({"ladder": top.ladder}))
+                words.append(protocols.words({"ladder": top.ladder}))
             rungs = tuple(rung(group.records) for group in chain)
             made.append(replace(base, rungs=rungs, way=", ".join(words), settings=top))
     return sorted(made, key=lambda pair: (pair.way != "", pair.way)) or [base]
@@ -234,7 +238,7 @@ def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
 
 def _late(tickets: Sequence[groups.Group]) -> int:
     """The step of late rewinding that most rungs were run with; 0 if none was."""
-    ways = [groups.variant(group.settings) for group in tickets]
+    ways = [protocols.variant(group.settings) for group in tickets]
     steps = [way["rewind_step"] for way in ways if list(way) == ["rewind_step"]]
     return max(sorted(set(steps)), key=steps.count, default=0)
 
@@ -248,14 +252,14 @@ def strongest(dense: Sequence[Record], records: Iterable[Record]) -> list[Record
         return []
     settings = dense[0].settings
     if settings.pair in STRONGEST_DENSE:
-        wanted = groups.protocol(settings.pair, STRONGEST_DENSE)
-    elif groups.is_former(settings):
-        wanted = groups.protocol(settings.pair, RECIPES)
+        wanted = protocols.protocol(settings.pair, STRONGEST_DENSE)
+    elif protocols.is_former(settings):
+        wanted = protocols.protocol(settings.pair, RECIPES)
     else:
         return list(dense)
     wanted = replace(wanted, split_seed=settings.split_seed)  # else the test texts are others
-    texts = groups.fingerprint(dense[0])
-    own = (r for r in records if r.settings.arm == "dense" and groups.fingerprint(r) == texts)
+    texts = protocols.fingerprint(dense[0])
+    own = (r for r in records if r.settings.arm == "dense" and protocols.fingerprint(r) == texts)
     return [record for record in own if record.settings.protocol == wanted]
 
 
@@ -269,7 +273,7 @@ def small_dense(tickets: Sequence[Record], records: Iterable[Record]) -> list[Re
             continue
         if replace(protocol, **{name: getattr(usual, name) for name in SIZES}) != usual:
             continue
-        same_texts = groups.fingerprint(record) == groups.fingerprint(tickets[0])
+        same_texts = protocols.fingerprint(record) == protocols.fingerprint(tickets[0])
         if same_texts and abs(_kept(record) - kept) <= SAME_SIZE * kept:
             found[protocol].append(record)
     nearest = sorted(found, key=lambda p: (abs(_kept(found[p][0]) - kept), p.run))
@@ -277,4 +281,4 @@ def small_dense(tickets: Sequence[Record], records: Iterable[Record]) -> list[Re
 
 
 def _kept(record: Record) -> int:
-    return sum(there - removed for removed, there in record.layers.values())
+    return sum(record.kept.values())

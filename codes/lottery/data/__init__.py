@@ -7,7 +7,7 @@ from lottery.data.batches import Split
 from lottery.data.corpus import Corpus, known, load, name_of, reopen, title
 from lottery.data.description import describe
 from lottery.data.own import Own, from_file, from_frame
-from lottery.data.sources import DATASETS, Dataset
+from lottery.data.sources import DATASETS, Dataset, outputs
 
 __all__ = [
     "DATASETS",
@@ -21,6 +21,7 @@ __all__ = [
     "known",
     "load",
     "name_of",
+    "outputs",
     "reopen",
     "title",
 ]

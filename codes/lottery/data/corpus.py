@@ -38,9 +38,9 @@ class Corpus:
     file: Path | None = None  # the cache it is mapped from, for other processes to map, too
 
     @property
-    def logits(self) -> int:
-        """Outputs of a model: one for two classes."""
-        return 1 if len(self.classes) == 2 else len(self.classes)
+    def outputs(self) -> int:
+        """Logits of a model."""
+        return sources.outputs(len(self.classes))
 
     @property
     def own(self) -> dict[str, Any]:

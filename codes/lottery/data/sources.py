@@ -27,6 +27,11 @@ class Layout:
     read: Callable[[bytes, str, Dataset], Table]  # content, the file's name for people, corpus
 
 
+def outputs(classes: int) -> int:
+    """Logits of a model for so many classes: one for two."""
+    return 1 if classes == 2 else classes
+
+
 @dataclass(frozen=True)
 class Dataset:
     """What is known of a corpus before it is read."""
@@ -44,8 +49,8 @@ class Dataset:
     length: int = 40
 
     @property
-    def logits(self) -> int:
-        return 1 if len(self.classes) == 2 else len(self.classes)
+    def outputs(self) -> int:
+        return outputs(len(self.classes))
 
     @property
     def generated(self) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import BinaryIO
 
 import numpy as np
@@ -73,12 +75,6 @@ class Encoded:
                 yield np.concatenate(self.rows(part.tolist()))
 
 
-class _Numbers(dict):
-    def __missing__(self, word: str) -> int:
-        number = self[word] = len(self)
-        return number
-
-
 def encode(
     texts: Iterable[str],
     splitter: Callable[[str], list[str]] = basic_english,
@@ -88,7 +84,7 @@ def encode(
 
     With `spill`, a file, the ids are written there and mapped, so that they need no memory.
     """
-    numbers = _Numbers()
+    numbers = defaultdict(count().__next__)  # a new word gets the next number
     ids, digests, wordless = bytearray(), bytearray(), 0
     lengths = array("q")
     for text in texts:

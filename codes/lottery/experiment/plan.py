@@ -13,7 +13,7 @@ from lottery import data, models
 from lottery.files import UserError, shown
 from lottery.outside.register import named
 from lottery.pruning.arms import ARMS, check_arms
-from lottery.pruning.masks import check_room, prunable
+from lottery.pruning.masks import check_room, prunable, removed_by_layer
 from lottery.pruning.scores import SCORES, check_score
 from lottery.recipes import RECIPES
 from lottery.settings import OWN, Settings, check_ladder, options
@@ -54,7 +54,6 @@ class Plan:
     seeds: tuple[int, ...]
     at: tuple[float, ...]
     options: Mapping[str, Any]
-    logits: int  # outputs of a model
 
     def settings(self, model: str, arm: str, rung: int, seed: int) -> Settings:
         """The settings of one run."""
@@ -98,7 +97,7 @@ def planned(
 
     A mistake shows now, not after an hour of training.
     """
-    logits = data.known(dataset).logits
+    outputs = data.known(dataset).outputs
     models, seeds = several("models", models), several("seeds", seeds)
     for name, value in (("models", models), ("seeds", seeds)):
         if not value:
@@ -120,10 +119,10 @@ def planned(
             given[name] = several(name, value) if known[name].type.startswith("tuple") else value
     if given.get("source"):
         check_source(dataset, given["source"], arms)
-    plan = Plan(data.name_of(dataset), models, ladder, arms, seeds, at, given, logits)
+    plan = Plan(data.name_of(dataset), models, ladder, arms, seeds, at, given)
     for settings in plan.runs():
         own = settings.dataset == plan.dataset
-        check(settings, logits if own else data.known(settings.dataset).logits)
+        check(settings, outputs if own else data.known(settings.dataset).outputs)
     return plan
 
 
@@ -146,10 +145,10 @@ def check_source(dataset: str | data.Own, source: object, arms: Iterable[str]) -
         raise UserError(f"source {source!r}: no arm takes its mask; ask for {', '.join(takes)}")
 
 
-def check(settings: Settings, logits: int) -> None:
+def check(settings: Settings, outputs: int) -> None:
     """UserError if a run has an unknown score, or a mask that would leave nothing to train."""
     check_score(settings.score)
-    free = prunable(shapes(settings, settings.vocabulary_size, logits))
+    free = prunable(shapes(settings, settings.vocabulary_size, outputs))
     sizes = {n: w.numel() for n, w in free.items() if n not in settings.kept_dense}
     for name in settings.kept_dense:
         if name not in free:
@@ -165,10 +164,21 @@ def check(settings: Settings, logits: int) -> None:
         check_room(sizes, settings.ladder, settings.output_rate)
 
 
-def shapes(settings: Settings, words: int, logits: int) -> dict[str, torch.Tensor]:
+def removed(settings: Settings, sizes: Mapping[str, int]) -> dict[str, int] | None:
+    """Weights of each tensor that a run's mask removes; None: that depends on its weights."""
+    if not settings.ladder:
+        return dict.fromkeys(sizes, 0)
+    if settings.source or settings.scope == "global":
+        return None
+    free = {name: size for name, size in sizes.items() if name not in settings.kept_dense}
+    gone = removed_by_layer(free, settings.ladder, settings.output_rate)
+    return dict.fromkeys(sizes, 0) | gone
+
+
+def shapes(settings: Settings, words: int, outputs: int) -> dict[str, torch.Tensor]:
     """A model's tensors, without their memory."""
     with torch.device("meta"):
-        model = models.build(settings, words, logits)
+        model = models.build(settings, words, outputs)
     models.check_form(settings.model, model, words)
     return dict(model.named_parameters())
 

@@ -12,11 +12,11 @@ import torch
 
 from lottery import files, models
 from lottery.data import Corpus
-from lottery.experiment.plan import shapes
+from lottery.experiment.plan import removed, shapes
 from lottery.files import UserError
 from lottery.outside.register import check_code
 from lottery.pruning.inside import by_frequency, vanished
-from lottery.pruning.masks import full_mask, prunable, removed_by_layer
+from lottery.pruning.masks import full_mask, prunable
 from lottery.pruning.tickets import Ticket, Weights
 from lottery.runs.checkpoints import bundle, named
 from lottery.runs.provenance import about, code, device_name
@@ -67,7 +67,7 @@ def train_ticket(
         best_epoch=outcome.best_epoch,
         test_loss=outcome.test_loss,
         test_accuracy=outcome.test_accuracy,
-        test_correct=pack(outcome.correct),
+        test_correct=pack(outcome.said == corpus.test.labels),
         seconds=outcome.seconds,
         vanished=vanished(outcome.weights, mask),
         words=tuple(by_frequency(outcome.weights, mask, corpus.train.tokens)),
@@ -79,26 +79,22 @@ def train_ticket(
 
 
 def _by_class(outcome: Outcome, corpus: Corpus) -> dict[str, list[int]]:
-    """Of each class how often it was said of a test text, and how often rightly."""
-    if outcome.said is None:
+    """In a corpus from outside: how often each class was said of a test text, how often rightly."""
+    if not corpus.own:
         return {}
-    counts = {"said": outcome.said, "right": outcome.said[outcome.correct]}
+    said = outcome.said
+    counts = {"said": said, "right": said[said == corpus.test.labels]}
     size = len(corpus.classes)
     return {name: np.bincount(some, minlength=size).tolist() for name, some in counts.items()}
 
 
 def failed(settings: Settings, corpus: Corpus, why: str) -> Record:
     """The record of a run that never came to an end."""
-    free = prunable(shapes(settings, len(corpus.vocabulary), corpus.logits))
+    free = prunable(shapes(settings, len(corpus.vocabulary), corpus.outputs))
     sizes = {name: part.numel() for name, part in free.items()}
-    pruned = {name: size for name, size in sizes.items() if name not in settings.kept_dense}
-    removed = {}
-    if settings.ladder and settings.scope == "layer" and not settings.source:
-        removed = removed_by_layer(pruned, settings.ladder, settings.output_rate)
-    elif settings.ladder:
-        sizes = {}  # how much of each layer goes is said by a mask that nobody has made
+    gone = removed(settings, sizes)
     facts = about(settings, full_mask({}), corpus, "unknown")
-    facts["layers"] = {name: (removed.get(name, 0), size) for name, size in sizes.items()}
+    facts["layers"] = {} if gone is None else {name: (gone[name], sizes[name]) for name in sizes}
     return Record(**facts, history=(), failed=why)
 
 
@@ -120,7 +116,7 @@ def check_step(settings: Settings, corpus: Corpus) -> None:
 def build(settings: Settings, corpus: Corpus) -> torch.nn.Module:
     """The run's model, weights still arbitrary; UserError if its code is no longer that here."""
     check_code(settings)
-    return models.build(settings, len(corpus.vocabulary), corpus.logits)
+    return models.build(settings, len(corpus.vocabulary), corpus.outputs)
 
 
 @lru_cache(maxsize=2)

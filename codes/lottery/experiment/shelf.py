@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from filelock import FileLock, Timeout
@@ -20,6 +21,8 @@ from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.settings import Settings, title
 from lottery.training.train import Diverged
+
+T = TypeVar("T")
 
 # A rung whose weights are gone is trained again. On the same machine and by the same code it comes
 # out the same to the bit. Elsewhere sums are rounded otherwise, and an LSTM's training is chaotic:
@@ -68,8 +71,8 @@ class Shelf(Protocol):
 class DiskShelf:
     """A results folder. Several processes may use it at once.
 
-    `fingerprint` gives that of a run's corpus: weights of another are refused. `again(run,
-    step)` is asked to train what is gone (step 0: a run; else θₖ); without it Gone is raised.
+    `fingerprint` gives that of a run's corpus: weights of another are refused. What is gone,
+    `again(run, step)`, if an engine has set it, trains once more (step 0: a run; else θₖ).
     """
 
     def __init__(
@@ -77,14 +80,14 @@ class DiskShelf:
         store: Store,
         fingerprint: Callable[[Settings], str],
         say: Callable[[str], object] = print,
-        again: Callable[[Settings, int], None] | None = None,
     ) -> None:
-        self.store, self.fingerprint, self.say, self.again = store, fingerprint, say, again
+        self.store, self.fingerprint, self.say = store, fingerprint, say
+        self.again: Callable[[Settings, int], None] | None = None
         self._unreadable: set[str] = set()
         self._wanted: set[str] = set()  # runs with a record whose weights are gone
 
     def is_done(self, settings: Settings) -> bool:
-        """A record that cannot be read stays as it is, and is said."""
+        """Is there a record? One that cannot be read counts, is left alone and named once."""
         if settings.run in self._wanted and not self._has_all(settings):
             return False
         try:
@@ -136,28 +139,30 @@ class DiskShelf:
         return bool(failed) or self.store.weights_path(settings).exists()
 
     def trained(self, settings: Settings, epoch: str) -> tuple[Weights, Mask]:
-        try:
-            return self._trained(settings, epoch)
-        except Gone:
-            if self.again is None:
-                raise
-        self._wanted.add(settings.run)
-        self.again(settings, 0)
-        return self._trained(settings, epoch)
+        return self._or_again(partial(self._trained, settings, epoch), settings)
 
     def tested(self, settings: Settings) -> tuple[Weights, Mask]:
         """The weights that a finished run was tested with, and its mask, of every arm.
 
         Raises Gone, and Diverged if the run failed.
         """
+        return self._or_again(partial(self._tested, settings), settings)
+
+    def rewound(self, dense: Settings, step: int) -> Weights:
+        path = self.store.rewound_path(dense, step)
+        return self._or_again(lambda: self._load(path, dense, step=step)[0], dense, step)
+
+    def _or_again(self, get: Callable[[], T], run: Settings, step: int = 0) -> T:
+        """`get()`; if what it reads is gone, once more after it has been trained again."""
         try:
-            return self._tested(settings)
+            return get()
         except Gone:
             if self.again is None:
                 raise
-        self._wanted.add(settings.run)
-        self.again(settings, 0)
-        return self._tested(settings)
+        if not step:
+            self._wanted.add(run.run)
+        self.again(run, step)
+        return get()
 
     def _tested(self, settings: Settings) -> tuple[Weights, Mask]:
         self.check_failed(settings)
@@ -185,16 +190,6 @@ class DiskShelf:
         if not weights:
             self._set_aside(path, Damaged(f"{path} lacks the weights of the {epoch} epoch"))
         return weights, mask
-
-    def rewound(self, dense: Settings, step: int) -> Weights:
-        path = self.store.rewound_path(dense, step)
-        try:
-            return self._load(path, dense, step=step)[0]
-        except Gone:
-            if self.again is None:
-                raise
-        self.again(dense, step)
-        return self._load(path, dense, step=step)[0]
 
     def keep_rewound(self, dense: Settings, step: int, weights: Weights) -> None:
         """Put θₖ of a dense run into its file."""

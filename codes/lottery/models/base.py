@@ -19,7 +19,9 @@ class Model(nn.Module):
     """
 
     label: ClassVar[str] = ""  # its name in tables and figures; empty: the one it is listed by
-    sparse: tuple[str, ...] = ()  # tensors of which, as it is worn, the kept alone are computed
+    sparse: tuple[
+        str, ...
+    ] = ()  # of which, by the mask now worn, the kept weights alone are multiplied
 
     def forward(self, batch: Batch, noise: torch.Generator | None = None) -> Tensor:
         """Logits (B, outputs). `noise` is the dropout's stream; without it nothing is dropped."""

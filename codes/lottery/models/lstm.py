@@ -39,14 +39,18 @@ class LSTM(Model):
             return
         names = [[f"lstm.{name}" for name in some[:2]] for some in self.lstm._all_weights]
         masks = [[mask.get(name) for name in some] for some in names]
-        layers = [masks[i : i + self.directions] for i in range(0, len(masks), self.directions)]
-        self.kept = recurrence.patterns(layers, self.lstm.weight_hh_l0.dtype)
+        self.kept = recurrence.patterns(self._layers(masks), self.lstm.weight_hh_l0.dtype)
         self.sparse = tuple(
             name
-            for i, some in enumerate(names)
-            for name, kept in zip(some, self.kept[i // self.directions], strict=True)
-            if kept
+            for layer, kept in zip(self._layers(names), self.kept, strict=True)
+            for some in layer
+            for name, is_kept in zip(some, kept, strict=True)
+            if is_kept
         )
+
+    def _layers(self, each: list) -> list[list]:
+        """What comes once for each layer and direction, layer by layer."""
+        return [each[i : i + self.directions] for i in range(0, len(each), self.directions)]
 
     def forward(self, batch: Batch, noise: torch.Generator | None = None) -> Tensor:
         """Logits (B, outputs). `noise` is the dropout's stream; without it nothing is dropped."""
@@ -54,10 +58,7 @@ class LSTM(Model):
         table = drop_rows(table, self.settings.word_dropout, noise)
         how = self.settings.pooling
         if table.device.type == "cpu":
-            layers = self.lstm.all_weights
-            layers = [
-                layers[i : i + self.directions] for i in range(0, len(layers), self.directions)
-            ]
+            layers = self._layers(self.lstm.all_weights)
             pooled = recurrence.lstm_pooled(
                 table, batch.index, batch.offsets, layers, how, self.kept
             )

@@ -1,7 +1,7 @@
 """The arms: how a ticket is made from a ladder's masks. A new arm is one object and one line here.
 
-DESIGN names what each answers, of those that travel docs/method.md; the report compares, labels and
-draws them by what stands here.
+README ("How to read the report") says what each answers, docs/method.md of those that travel; the
+report compares, labels and draws them by what stands here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Origins:
     first: Weights  # θ₀
     mask: Mask | None = None  # the ladder's magnitude mask at this rung
     rewound: Weights | None = None  # θₖ; θ₀ when rewind_step is 0
-    trained: Weights | None = None  # of the network below; None: a score of θ₀ needed none
+    trained: Weights | None = None  # of the rung below; None: the score looks at θ₀ alone
     new_draw: Callable[[], Weights] | None = None  # another Xavier draw of every layer
     seed: int = 0  # of this arm's own random stream
     foreign: Foreign | None = None  # another dataset's ticket, for the arms that take its mask

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from lottery.analysis import groups
+from lottery.analysis import groups, protocols, selection
 from lottery.analysis.verdict import NOT_RUN, Pair
 from lottery.report.published import CLAIMED, EARLIER, PUBLISHED
 from lottery.report.tables import FIVE, five, seeds_of
@@ -19,7 +19,9 @@ THEIRS = "their pruned figures repeat one pair in every table, and are left out"
 
 def beside(records: Iterable[Record]) -> pd.DataFrame:
     """Each pair three times: here at the claim's nearest sparsity, an earlier report, a claim."""
-    found = [g for g in groups.groups(groups.main(records)) if not groups.variant(g.settings)]
+    found = [
+        g for g in groups.groups(selection.in_report(records)) if not protocols.variant(g.settings)
+    ]
     rows, names = [], []
     for pair, figures in EARLIER.items():
         own = [group for group in found if group.settings.pair == pair]
@@ -46,9 +48,7 @@ def beside(records: Iterable[Record]) -> pd.DataFrame:
             },
         ]
         names += 3 * [Pair(*pair).name]
-    frame = pd.DataFrame(rows, index=names)
-    frame.columns.name = "Pair"
-    return frame
+    return pd.DataFrame(rows, index=names).rename_axis(columns="Pair")
 
 
 def published() -> pd.DataFrame:
@@ -57,6 +57,4 @@ def published() -> pd.DataFrame:
         {"Networks": p.networks, "They report": p.finding, "Protocol": p.protocol}
         for p in PUBLISHED
     ]
-    frame = pd.DataFrame(rows, index=[p.source for p in PUBLISHED])
-    frame.columns.name = "Source"
-    return frame
+    return pd.DataFrame(rows, index=[p.source for p in PUBLISHED]).rename_axis(columns="Source")

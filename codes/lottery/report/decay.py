@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from lottery.analysis import groups, inside, verdict
+from lottery.analysis import groups, inside, protocols, selection, verdict
 from lottery.analysis.groups import Group
 from lottery.analysis.verdict import DOWN, NO, NOT_RUN, PLACES, RANDOM_MASK, STRONGEST, TICKET, YES
 from lottery.pruning.inside import VANISHED
@@ -45,14 +45,9 @@ COUNTED = "Records made before this was counted say nothing of it: they are call
 
 def by_recipe(records: Iterable[Record], pair: tuple[str, str]) -> Ways:
     """The pair's records by today's recipe, if it is another one, and by the former."""
-    own = [r for r in records if r.settings.pair == pair and not r.failed]
-    former = groups.of_recipe(own, WITHOUT_DECAY)
-    same = groups.protocol(pair) == groups.protocol(pair, WITHOUT_DECAY)
-    found = {WITH: [] if same else groups.of_recipe(own, RECIPES), WITHOUT: former}
-    return {
-        way: [record for record in some if not groups.variant(record.settings)]
-        for way, some in found.items()
-    }
+    own = (r for r in records if r.settings.pair == pair and not r.failed)
+    found = selection.by_decay(own)
+    return {WITH: found[True], WITHOUT: found[False]}
 
 
 def both(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -97,8 +92,8 @@ def former(pairs: Sequence[tuple[str, str]]) -> list[str]:
         ways = [
             Settings(*pair, **ticket, **some.get(pair, {})) for some in (WITHOUT_DECAY, RECIPES)
         ]
-        if apart := groups.differences(*ways):
-            said.append(f"{verdict.Pair(*pair).name} {groups.words(apart)}")
+        if apart := protocols.differences(*ways):
+            said.append(f"{verdict.Pair(*pair).name} {protocols.words(apart)}")
     return said
 
 
@@ -109,13 +104,14 @@ def strongest(records: Iterable[Record]) -> pd.DataFrame:
     heads = parts(sorted({rung.sparsity for pair in found for rung in pair.rungs}))
     rows = []
     for pair in found:
-        key = pair.dataset, pair.model
-        recipes = STRONGEST_DENSE if key in STRONGEST_DENSE else RECIPES
-        own = groups.of_recipe((r for r in records if r.settings.pair == key), recipes)
+        recipes = STRONGEST_DENSE if pair.key in STRONGEST_DENSE else RECIPES
+        own = selection.of_recipe((r for r in records if r.settings.pair == pair.key), recipes)
         dense = groups.groups(record for record in own if record.settings.arm == "dense")
-        differs = groups.differences(groups.protocol(key, recipes), pair.settings.protocol)
+        differs = protocols.differences(
+            protocols.protocol(pair.key, recipes), pair.settings.protocol
+        )
         row = {
-            "Recipe": groups.words(differs),
+            "Recipe": protocols.words(differs),
             "Dense": _accuracy(dense[0] if dense else None),
             "Seeds": seeds_of(dense[0] if dense else None),
         }
@@ -130,18 +126,17 @@ def strongest(records: Iterable[Record]) -> pd.DataFrame:
 
 def owns_strongest(pair: verdict.Pair) -> bool:
     """Is the pair's own dense network the strongest there is?"""
-    key = pair.dataset, pair.model
-    if key not in STRONGEST_DENSE:
+    if pair.key not in STRONGEST_DENSE:
         return not pair.is_former
-    wanted = groups.protocol(key, STRONGEST_DENSE)
+    wanted = protocols.protocol(pair.key, STRONGEST_DENSE)
     return pair.settings is not None and pair.settings.protocol == wanted
 
 
 def why(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> list[str]:
     """Three sentences: which words are kept, what decay removes, and what random places do."""
     records = list(records)
-    main = groups.main(r for r in records if not r.failed)
-    facts = {(pair.dataset, pair.model): pair for pair in verdict.pairs(records)}
+    main = selection.in_report(r for r in records if not r.failed)
+    facts = {pair.key: pair for pair in verdict.pairs(records)}
     kept, gone, masks = [], [], []
     for pair in pairs:
         own = facts.get(pair, verdict.Pair(*pair))
@@ -174,7 +169,7 @@ def _kept(pair: verdict.Pair, records: Iterable[Record]) -> str:
     """The shares at the sparsest good ticket; without one, at the sparsest that was counted."""
     counted: dict[float, list[Record]] = {}
     for record in _of(pair, records):
-        if record.settings.arm == "lt" and record.words and not groups.variant(record.settings):
+        if record.settings.arm == "lt" and record.words and not protocols.variant(record.settings):
             counted.setdefault(record.settings.sparsity, []).append(record)
     step = pair.sparsest.sparsity if pair.sparsest else max(counted, default=0.0)
     if step not in counted:
@@ -199,6 +194,4 @@ def _accuracy(group: Group | None) -> str:
 
 
 def _of_pairs(rows: list[dict[str, str]], names: list[str]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, index=names)
-    frame.columns.name = "Pair"
-    return frame
+    return pd.DataFrame(rows, index=names).rename_axis(columns="Pair")

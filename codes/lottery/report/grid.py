@@ -146,9 +146,7 @@ def grid(found: Sequence[Pair]) -> pd.DataFrame:
         rows.append(row | {"Seeds": span(_seeds([pair], [verdict.TICKET]))})
     ways = [f" ({pair.way})" if pair.way else "" for pair in found]
     names = [f"{p.name}{FORMER * p.is_former}{way}" for p, way in zip(found, ways, strict=True)]
-    frame = pd.DataFrame(rows, index=names)
-    frame.columns.name = "Pair"
-    return frame
+    return pd.DataFrame(rows, index=names).rename_axis(columns="Pair")
 
 
 def cell(fact: Fact, end: str = "") -> str:
@@ -269,10 +267,10 @@ def states(found: Iterable[Pair | Journey], question: str) -> dict[str, int]:
 
 def _late(found: Iterable[Pair], ladders: Iterable[Pair]) -> list[str]:
     """Where late rewinding makes a good ticket at a sparser rung than plain rewinding does."""
-    plain = {(pair.dataset, pair.model): pair for pair in found}
+    plain = {pair.key: pair for pair in found}
     said = []
     for ladder in ladders:
-        own = plain.get((ladder.dataset, ladder.model))
+        own = plain.get(ladder.key)
         better = ladder.way.startswith("rewind_step") and ladder.sparsest
         here = own.sparsest.sparsity if own and own.sparsest else 0.0
         if better and better.sparsity > here:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from lottery.analysis import groups, verdict
+from lottery.analysis import selection, verdict
 from lottery.analysis.frame import frame
 from lottery.analysis.verdict import Pair
 from lottery.data import DATASETS
@@ -16,13 +16,13 @@ from lottery.files import UserError, write_whole
 from lottery.models import MODELS
 from lottery.outside.register import is_here
 from lottery.pruning.arms import ARMS
-from lottery.report import decay, figures, grid, speed, travel
+from lottery.report import decay, evidence, figures, grid, speed, travel
 from lottery.report.beside import beside, published
 from lottery.report.figures.speed import speed_curve
 from lottery.report.markdown import markdown
 from lottery.report.published import EARLIER
 from lottery.report.scored import section as scores_section
-from lottery.report.sections import Links, evidence, picture, section, table
+from lottery.report.sections import Links, picture, section, table
 from lottery.report.words import margin
 from lottery.runs.record import Record
 from lottery.runs.store import Store
@@ -159,7 +159,7 @@ def page(
     `pictures` links to the picture of a dataset and kind; `home` is the repository's folder.
     """
     records, datasets = list(records), list(datasets)
-    staying = groups.at_home(records)
+    staying = selection.at_home(records)
     own = {name: [r for r in staying if r.settings.dataset == name] for name in datasets}
     generated = [name for name in datasets if name in DATASETS and DATASETS[name].generated]
     is_own = not any(name in DATASETS for name in datasets)
@@ -182,7 +182,7 @@ def page(
     if any(key in EARLIER for key in keys):
         lines += [*table("## Beside the earlier report", beside(records)), "", EARLIER_WORDS]
     for name in datasets:
-        lines += evidence(name, own[name], pictures)
+        lines += evidence.section(name, own[name], pictures)
     if len(rows := speed.table(measured, records)):
         lines += [*table("## Size and speed, measured", rows), "", measured.caption]
         lines += picture("", "speed", pictures)
@@ -200,7 +200,7 @@ def page(
 
 def pairs_of(records: Iterable[Record], datasets: Iterable[str]) -> list[Pair]:
     """Every pair that the report is about, run or not; of a corpus from outside those run."""
-    found = {(pair.dataset, pair.model): pair for pair in verdict.pairs(records)}
+    found = {pair.key: pair for pair in verdict.pairs(records)}
     every = [
         (dataset, model)
         for dataset in datasets

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from lottery.analysis import groups, verdict
+from lottery.analysis import groups, protocols, selection, verdict
 from lottery.analysis.verdict import DOWN, NOT_RUN, OPEN, PLAIN, SAME, TICKET, UP, Pair
 from lottery.pruning.scores import SCORES
 from lottery.report.evidence import difference
@@ -35,7 +35,7 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
         ours = difference(verdict.fact(TICKET, tickets, dense))
         rows.append(
             {
-                "Score": groups.words(groups.variant(settings)).removeprefix("score ")
+                "Score": protocols.words(protocols.variant(settings)).removeprefix("score ")
                 or settings.score,
                 "Of": "first values" if _of_first(settings) else "trained",
                 "Ladder": ", ".join(map(short, settings.ladder)),
@@ -46,9 +46,7 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
             }
         )
         names.append(Pair(*settings.pair).name)
-    frame = pd.DataFrame(rows, index=names)
-    frame.columns.name = "Pair"
-    return frame
+    return pd.DataFrame(rows, index=names).rename_axis(columns="Pair")
 
 
 def section(records: Iterable[Record]) -> list[str]:
@@ -72,7 +70,7 @@ def _compared(
 ) -> list[tuple[Settings, Sequence[Record], Sequence[Record], Sequence[Record]]]:
     """Settings, tickets by the usual score, dense networks and tickets, for each row."""
     found = []
-    everything, own = groups.scored([record for record in records if not record.failed])
+    everything, own = selection.scored([record for record in records if not record.failed])
     by_name = {group.settings: group.records for group in groups.groups(own)}
 
     def place(s: Settings) -> tuple:
@@ -80,10 +78,12 @@ def _compared(
 
     for settings in sorted(by_name, key=place):
         tickets = by_name[settings]
-        plain = groups.plain(settings)
+        plain = protocols.plain(settings)
         usual = next((r for s, r in by_name.items() if replace(s, seed=plain.seed) == plain), ())
-        same = groups.identity(tickets[0])
-        dense = [r for r in everything if r.settings.arm == "dense" and groups.identity(r) == same]
+        same = protocols.identity(tickets[0])
+        dense = [
+            r for r in everything if r.settings.arm == "dense" and protocols.identity(r) == same
+        ]
         found.append((settings, usual, dense, tickets))
     return found
 

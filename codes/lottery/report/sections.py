@@ -1,4 +1,4 @@
-"""One dataset's part of the report: what was run, as its readers know it, and the evidence."""
+"""One dataset's part of the report: what was run, in the shape its readers know."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import pandas as pd
 
-from lottery.analysis import costs, groups, verdict
+from lottery.analysis import costs, groups, protocols, selection
 from lottery.analysis.verdict import NOT_RUN
 from lottery.data import DATASETS, title
 from lottery.data.balance import Balance
 from lottery.models import MODELS, label
 from lottery.pruning import arms
-from lottery.report.evidence import conditions, differences, savings
 from lottery.report.markdown import markdown
 from lottery.report.tables import after, before, models_of, other_settings, rungs
 from lottery.report.words import percent, power
@@ -74,14 +73,7 @@ PICTURES = {
         "Of the networks in the table, for one text; bars are 95 % intervals over test examples.",
     ),
 }
-LUCKY = (
-    " † The seeds agree better than the test examples allow: such an interval is short by luck "
-    "and holds the truth less often."
-)
-FALLING = (
-    " Where the rate falls to zero the last epoch is mostly the best, and not enough by this rule."
-)
-DEFAULT_MASKS = {name: getattr(Settings("", ""), name) for name in groups.OF_MASKS}
+DEFAULT_MASKS = {name: getattr(Settings("", ""), name) for name in protocols.OF_MASKS}
 LISTED = 50  # classes that a table lists
 BALANCE = (
     "The largest class, {largest}, is {most} of the training texts, the smallest, {smallest}, "
@@ -113,42 +105,9 @@ def section(dataset: str, records: list[Record], pictures: Links, home: str) -> 
     lines += picture(dataset, "sparsity", pictures) or ["", "### Sparsity curve", "", NOT_RUN]
     every = rungs(records)
     lines += ["", "### All rungs and arms", "", markdown(every) if len(every) else NOT_RUN]
-    lines += ["", "Means over the seeds; seconds are their median, beside whatever else ran."]
+    lines += ["", "Means over the seeds; of seconds the median, whatever else ran at the time."]
     lines += table("### Other settings", other_settings(records))
     return [*lines, "", *_ran(records)] if records else lines
-
-
-def evidence(dataset: str, records: list[Record], pictures: Links) -> list[str]:
-    """What the answer on a dataset stands on; nothing without a ticket."""
-    compared = differences(records)
-    if not len(compared):
-        return []
-    lengths = sorted({costs.text_length(record) for record in groups.main(records)})
-    found = [ladder for ladder in verdict.ladders(records) if not ladder.way]
-    lucky = compared.apply(lambda column: column.str.contains("†")).to_numpy().any()
-    lines = [
-        "",
-        f"## Evidence: {title(dataset)}",
-        *table("### Differences", compared),
-        "",
-        "Test accuracy in points, means over the common seeds with 95 % intervals; p is McNemar's "
-        "of a single seed, whose interval is that of the test examples only. A small dense network "
-        "has as many weights as the ticket. Seeds to decide: whether the ticket is as good as "
-        f"dense, and whether its first values are better than new ones.{LUCKY * bool(lucky)}",
-        *table("### Strict conditions", conditions(records)),
-        "",
-        _conditions_caption(found),
-        *table("### Size and speed on paper", savings(records)),
-        "",
-        "Parameters with biases, those not pruned away. Compression is old size over new, speed-up "
-        "old multiply-adds over new (Blalock et al. 2020), for a text of "
-        f"{' or '.join(map(str, lengths))} tokens; looking up the embedding multiplies nothing. "
-        "Both are counts: a matrix with holes also stores where they are, and runs faster only "
-        "where the hardware skips zeros. Where the counts differ between seeds, the first one's.",
-    ]
-    for kind in ("decay", "words", "densities"):
-        lines += picture(dataset, kind, pictures)
-    return lines
 
 
 def picture(dataset: str, kind: str, pictures: Links) -> list[str]:
@@ -167,7 +126,7 @@ def table(heading: str, frame: pd.DataFrame) -> list[str]:
 
 def _classes(records: Sequence[Record]) -> list[str]:
     """The classes of a corpus from outside, how uneven they are, and what was left out."""
-    of = next((record for record in groups.main(records) if record.classes), None)
+    of = next((record for record in selection.in_report(records) if record.classes), None)
     if of is None:
         return []
     rows = of.data["labels"]
@@ -181,8 +140,7 @@ def _classes(records: Sequence[Record]) -> list[str]:
             for number in shown
         ],
         index=[of.classes[number] for number in shown],
-    )
-    frame.columns.name = "Class"
+    ).rename_axis(columns="Class")
     balance = vars(Balance.of(of.classes, rows))
     said = {k: percent(v) if isinstance(v, float) else v for k, v in balance.items()}
     left = [f"{count:,} without {lack}" for lack, count in of.data["left_out"].items()]
@@ -195,26 +153,12 @@ def _classes(records: Sequence[Record]) -> list[str]:
     return [*table("### Classes", frame), "", " ".join(words)]
 
 
-def _conditions_caption(found: Sequence[verdict.Pair]) -> str:
-    rates = sorted({ladder.settings.learning_rate for ladder in found if ladder.rungs})
-    tried = " and ".join(map(power, rates))
-    falling = FALLING * any(ladder.settings.schedule == "linear" for ladder in found)
-    return (
-        "The five conditions of Ma et al. 2021 (arXiv 2107.00166), section 2.2: "
-        "all five are a jackpot ticket, the first four a secondary prize. They ask 3 and 5 of "
-        f"every learning rate and of the best recipe; here there is {tried} "
-        "only, so that 5 can be failed but not met. Better means by more than the margin. Epochs "
-        "are enough if in every seed the dense network's best one is not the last; a small dense "
-        f"network has as many weights as the ticket, within {100 * verdict.SAME_SIZE:g} %.{falling}"
-    )
-
-
 def _facts(dataset: str, records: list[Record]) -> list[str]:
     """The global settings, from one record of each model's main protocol."""
     used = "사용한 모델" if dataset in DATASETS else "models"
     lines = [f"- {used}: " + ", ".join(f"``{label(model)}``" for model in models_of(records))]
     lines += ["- global setting"]
-    any_of = {record.settings.model: record for record in groups.main(records)}
+    any_of = {record.settings.model: record for record in selection.in_report(records)}
     usual = {model: any_of[model] for model in MODELS if model in any_of}
     if not usual:
         return [*lines, f"  - {NOT_RUN}"]
@@ -243,26 +187,26 @@ def _facts(dataset: str, records: list[Record]) -> list[str]:
     ]
     for model, record in usual.items():
         plain = Settings(dataset, model)
-        changed = groups.differences(record.settings.protocol, plain)
+        changed = protocols.differences(record.settings.protocol, plain)
         changed = {name: v for name, v in changed.items() if name not in SAID}
-        usual_masks = groups.plain(replace(record.settings, arm="lt", ladder=(0.5,)))
-        changed |= groups.differences(usual_masks, replace(usual_masks, **DEFAULT_MASKS))
+        usual_masks = protocols.plain(replace(record.settings, arm="lt", ladder=(0.5,)))
+        changed |= protocols.differences(usual_masks, replace(usual_masks, **DEFAULT_MASKS))
         if changed:
-            lines.append(f"  - {label(model)} not at its defaults: {groups.words(changed)}")
-        if groups.is_former(record.settings):
+            lines.append(f"  - {label(model)} not at its defaults: {protocols.words(changed)}")
+        if protocols.is_former(record.settings):
             lines.append(f"  - {label(model)} here without weight decay: today's recipe {NOT_RUN}")
     return lines
 
 
 def _remarks(records: list[Record], arm: str) -> list[str]:
     """What a reader must know of the rows chosen for an arm."""
-    found = groups.groups(groups.main(records))
+    found = groups.groups(selection.in_report(records))
     lines = []
     for model in MODELS:
         group = groups.first_rung(found, model, arm)
-        options = groups.variant(group.settings) if group else {}
+        options = protocols.variant(group.settings) if group else {}
         if options:
-            lines += ["", f"{label(model)} here with {groups.words(options)}."]
+            lines += ["", f"{label(model)} here with {protocols.words(options)}."]
     sparsities = {(g.settings.model, g.settings.ladder) for g in found if g.settings.arm == arm}
     if len(sparsities) > len({model for model, _ in sparsities}):
         lines += ["", "Lowest sparsity of each model; all rungs are in the table below."]
@@ -293,4 +237,4 @@ def spent(records: Sequence[Record]) -> str:
 def _data(record: Record) -> tuple[str, str, str]:
     repeated = record.data.get("repeated_texts")
     said = "" if repeated is None else str(repeated)
-    return str(record.data["source"]), said, groups.fingerprint(record)
+    return str(record.data["source"]), said, protocols.fingerprint(record)

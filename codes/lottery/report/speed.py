@@ -96,6 +96,6 @@ def table(speed: Speed | None, records: Iterable[Record]) -> pd.DataFrame:
         }
         for row, record in found
     ]
-    frame = pd.DataFrame(rows, index=[Pair(row.dataset, row.model).name for row, _ in found])
-    frame.columns.name = "Pair"
-    return frame
+    return pd.DataFrame(
+        rows, index=[Pair(row.dataset, row.model).name for row, _ in found]
+    ).rename_axis(columns="Pair")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from lottery.analysis import groups
+from lottery.analysis import groups, protocols, selection
 from lottery.analysis.groups import Group
 from lottery.analysis.verdict import NOT_RUN
 from lottery.models import MODELS, label
@@ -35,13 +35,13 @@ def after(records: Iterable[Record], arm: str) -> pd.DataFrame:
 def rungs(records: Iterable[Record]) -> pd.DataFrame:
     """One row a model, rung and arm: means over the seeds, of one dataset and its main protocol."""
     records = of_one_dataset(records)
-    found = groups.groups(groups.main(records))
+    found = groups.groups(selection.in_report(records))
     names = Counter(map(_name, found))
     rows = []
     for group in found:
-        arm = groups.label(group.settings)
+        arm = protocols.label(group.settings)
         if names[_name(group)] > 1:  # the same sparsity by two ways
-            arm += ", " + groups.words({"ladder": group.settings.ladder})
+            arm += ", " + protocols.words({"ladder": group.settings.ladder})
         rows.append(
             {
                 "Arm": arm,
@@ -63,25 +63,27 @@ def rungs(records: Iterable[Record]) -> pd.DataFrame:
 def other_settings(records: Iterable[Record]) -> pd.DataFrame:
     """One row a model, protocol, rung and arm that the other tables leave out, and why."""
     records = of_one_dataset(records)
-    chosen = {record.settings.model: record for record in groups.main(records)}
+    chosen = {record.settings.model: record for record in selection.in_report(records)}
     apart = [
         record
-        for record in groups.at_home(records)
-        if groups.identity(record) != groups.identity(chosen[record.settings.model])
+        for record in selection.at_home(records)
+        if protocols.identity(record) != protocols.identity(chosen[record.settings.model])
     ]
-    rest = groups.groups([*apart, *groups.left_out(records)])
+    rest = groups.groups([*apart, *selection.left_out(records)])
     rows = []
     for group in rest:
         usual, record = chosen[group.settings.model], group.records[0]
-        differs = groups.words(
-            groups.differences(record.settings.protocol, usual.settings.protocol)
+        differs = protocols.words(
+            protocols.differences(record.settings.protocol, usual.settings.protocol)
         )
-        if groups.fingerprint(record) != groups.fingerprint(usual):
-            differs = ", ".join(filter(None, (differs, f"data {groups.fingerprint(record)[:12]}")))
+        if protocols.fingerprint(record) != protocols.fingerprint(usual):
+            differs = ", ".join(
+                filter(None, (differs, f"data {protocols.fingerprint(record)[:12]}"))
+            )
         rows.append(
             {
                 "Differs in": differs or "–",
-                "Arm": groups.label(group.settings),
+                "Arm": protocols.label(group.settings),
                 "Sparsity": percent(group.mean("sparsity")),
                 "Test Loss": loss(group.mean("test_loss")),
                 "Test Acc.": percent(group.mean("test_accuracy")),
@@ -95,7 +97,7 @@ def other_settings(records: Iterable[Record]) -> pd.DataFrame:
 
 def _one_row_a_model(records: Iterable[Record], arm: str) -> pd.DataFrame:
     records = of_one_dataset(records)
-    found = groups.groups(groups.main(records))
+    found = groups.groups(selection.in_report(records))
     rows = []
     names = models_of(records)
     for model in names:
@@ -146,7 +148,7 @@ def seeds_of(group: Group | None) -> str:
 def framed(rows: list[dict[str, str]], models: list[str]) -> pd.DataFrame:
     """Rows under their models; a column of standard deviations only if a row has one."""
     frame = pd.DataFrame(rows, index=[label(model) for model in models])
-    frame.columns.name = "Model"  # a notebook shows it above the index, as a heading
+    frame = frame.rename_axis(columns="Model")  # a notebook shows it above the index, as a heading
     if ACCURACY_SD in frame and not frame[ACCURACY_SD].str.endswith("%").any():
         frame = frame.drop(columns=ACCURACY_SD)
     return frame
@@ -161,7 +163,7 @@ def of_one_dataset(records: Iterable[Record]) -> list[Record]:
 
 
 def _name(group: Group) -> tuple[str, float, str]:
-    return group.settings.model, group.settings.sparsity, groups.label(group.settings)
+    return group.settings.model, group.settings.sparsity, protocols.label(group.settings)
 
 
 def loss(value: float) -> str:

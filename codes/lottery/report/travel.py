@@ -92,9 +92,7 @@ def travelled(records: Iterable[Record]) -> pd.DataFrame:
             decide = "; ".join(needed(fact) for fact in facts)
             rows.append({"Difference": head} | cells | {"Seeds": seeds, "Seeds to decide": decide})
             names.append(journey.name)
-    frame = pd.DataFrame(rows, index=names)
-    frame.columns.name = "From → to"
-    return frame
+    return pd.DataFrame(rows, index=names).rename_axis(columns="From → to")
 
 
 def travel_answer(records: Iterable[Record]) -> Answer:
@@ -144,9 +142,7 @@ def origins(found: Iterable[Journey]) -> pd.DataFrame:
                 }
             )
             names.append(journey.name)
-    frame = pd.DataFrame(rows, index=names)
-    frame.columns.name = "From → to"
-    return frame
+    return pd.DataFrame(rows, index=names).rename_axis(columns="From → to")
 
 
 def section(records: Iterable[Record], pictures: Links) -> list[str]:

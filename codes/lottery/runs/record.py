@@ -83,6 +83,11 @@ class Record:
         return self.history[self.best_epoch - 1]
 
     @property
+    def kept(self) -> dict[str, int]:
+        """How many weights of each prunable tensor are left."""
+        return {name: there - removed for name, (removed, there) in self.layers.items()}
+
+    @property
     def sparsity(self) -> float:
         """Exact share of the prunable weights removed."""
         return _share(self.layers.values())
@@ -180,7 +185,7 @@ class Record:
             return "a loss or an accuracy is not a finite number"
         if self.best.valid_loss > min(epoch.valid_loss for epoch in self.history):
             return "'best_epoch' is not the epoch of lowest validation loss"
-        kept = {name: there - removed for name, (removed, there) in self.layers.items()}
+        kept = self.kept
         if any(not 0 <= count <= kept.get(name, -1) for name, count in self.vanished.items()):
             return "'vanished' counts more weights than 'layers' leaves"
         if (
@@ -205,7 +210,7 @@ class Record:
             wanted = self.settings.source and not self.failed
             return "'transfer' is missing, though the mask came from elsewhere" if wanted else None
         one = self.transfer
-        kept = {name: there - removed for name, (removed, there) in self.layers.items()}
+        kept = self.kept
         sums = sum(kept.values()), sum(kept.values()) - kept.get(EMBEDDING, 0)
         parts = all(0 <= some <= of for some, of in one.counts)
         words = 0 <= one.shared <= one.words and 0 <= one.own_inner <= one.own

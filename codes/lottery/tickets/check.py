@@ -47,6 +47,6 @@ def check(ticket: Ticket, say: Callable[[str], object] = print) -> Check:
     same = corpus.fingerprint == ticket.record.data["fingerprint"]
     if not same or corpus.vocabulary != ticket.contents.vocabulary:
         return Check(0.0, 0, 0, False)
-    _, accuracy, correct = evaluate(ticket.model(), corpus.test.cut(s.max_tokens))
-    differ = int(np.count_nonzero(correct != ticket.record.correct))
-    return Check(accuracy, len(correct), differ, True)
+    _, accuracy, said = evaluate(ticket.model(), corpus.test.cut(s.max_tokens))
+    differ = int(np.count_nonzero((said == corpus.test.labels) != ticket.record.correct))
+    return Check(accuracy, len(said), differ, True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lottery import models
-from lottery.analysis import groups, verdict
+from lottery.analysis import protocols, selection, verdict
 from lottery.data import title
 from lottery.experiment.plan import below
 from lottery.files import UserError
@@ -39,9 +39,9 @@ def find(records: Iterable[Record], model: str, arm: str, sparsity: float, seed:
     if arm.startswith(TRANSFERRED):
         raise UserError(ELSEWHERE.format(arm=arm))
     own = [
-        r for r in groups.main(records)
+        r for r in selection.in_report(records)
         if not r.failed and (r.settings.model, r.settings.arm) == (model, arm)
-        and not groups.variant(r.settings)
+        and not protocols.variant(r.settings)
     ]  # fmt: skip
     ladders = [record.settings.ladder for record in own]
 
@@ -127,7 +127,7 @@ def _facts(record: Record, records: list[Record]) -> dict[str, object]:
     name = f"{title(s.dataset)} {models.label(s.model)}"
     alike = [
         r for r in records
-        if not r.failed and groups.identity(r) == groups.identity(record)
+        if not r.failed and protocols.identity(r) == protocols.identity(record)
     ]  # fmt: skip
     dense = [r for r in alike if r.settings.arm == "dense"]
     same = [r for r in alike if replace(r.settings, seed=s.seed) == s]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lottery.data import DATASETS
+from lottery.data import DATASETS, outputs
 from lottery.experiment.plan import shapes
 from lottery.pruning.masks import Mask, counts
 from lottery.runs.record import Record
@@ -44,7 +44,7 @@ def check_facts(record: Record, classes: object, facts: Mapping[str, object]) ->
 
 def check_shapes(record: Record, words: int, classes: int, told: Shapes) -> None:
     """Are these the tensors of the record's model?"""
-    model = shapes(record.settings, words, 1 if classes == 2 else classes)
+    model = shapes(record.settings, words, outputs(classes))
     wanted = {name: tuple(w.shape) for name, w in model.items()}
     for name in sorted(wanted.keys() | told.keys()):
         if wanted.get(name) != told.get(name):

@@ -16,6 +16,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from lottery.data import outputs
 from lottery.files import UserError, sync, unwritable
 from lottery.pruning.masks import Mask
 from lottery.pruning.tickets import Weights
@@ -88,7 +89,6 @@ def write(
     check_free(folder)
     s = contents.settings
     shapes = {name: list(w.shape) for name, w in contents.trained.items()}
-    outputs = 1 if len(contents.classes) == 2 else len(contents.classes)
     files = {
         MODEL: safetensors.torch.save(pack(contents.trained, contents.mask)),
         MASK: safetensors.torch.save(bits(contents.mask)),
@@ -107,7 +107,7 @@ def write(
         "model": s.model,
         "classes": list(contents.classes),
         "size": {name: getattr(s, name) for name in SIZES}
-        | {"words": len(contents.vocabulary), "outputs": outputs},
+        | {"words": len(contents.vocabulary), "outputs": outputs(len(contents.classes))},
         "shapes": shapes,
         "facts": dict(contents.facts),
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},

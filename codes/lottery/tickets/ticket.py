@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lottery import models
-from lottery.data import tokens
+from lottery.data import outputs, tokens
 from lottery.data.batches import Split, batches, by_length
 from lottery.files import UserError
 from lottery.models.base import Model
@@ -158,7 +158,7 @@ class Ticket:
 
     @property
     def _outputs(self) -> int:
-        return 1 if len(self.classes) == 2 else len(self.classes)
+        return outputs(len(self.classes))
 
     @cached_property
     def _fast(self) -> Model:

@@ -30,7 +30,7 @@ class Epoch:
 
 
 class Progress:
-    """Nobody watches. The experiment gives one that draws bars."""
+    """Hooks into an epoch that do nothing; `experiment.bars` and `cluster.worker` have others."""
 
     def batches(self, batches: Iterator[Batch], count: int, epoch: int) -> Iterator[Batch]:
         """Pass on the batches of an epoch."""
@@ -83,28 +83,20 @@ def train_epoch(
 
 
 @torch.no_grad()
-def evaluate(
-    model: nn.Module, split: Split, guesses: np.ndarray | None = None
-) -> tuple[float, float, np.ndarray]:
-    """Mean loss and accuracy over the examples of `split`, and for each if it was right.
-
-    `guesses`, int64 (examples,), takes the class that was said of each.
-    """
+def evaluate(model: nn.Module, split: Split) -> tuple[float, float, np.ndarray]:
+    """Mean loss and accuracy over the examples of `split`, and the class said of each, int64."""
     device = next(model.parameters()).device
     model.eval()
     order = by_length(split)
-    losses, right, said = [], [], []
+    losses, guesses = [], []
     for batch in batches(split, EVALUATION_BATCH, order, device):
         logits = model(batch)
         losses.append(criterion(logits, batch.labels, "none"))
-        right.append(hits(logits, batch.labels))
-        said.append(guess(logits))
-    if guesses is not None:
-        guesses[order] = torch.cat(said).cpu().numpy()
-    correct = np.empty(len(split), bool)
-    correct[order] = torch.cat(right).cpu().numpy()
+        guesses.append(guess(logits))
+    said = np.empty(len(split), np.int64)
+    said[order] = torch.cat(guesses).cpu().numpy()
     loss = torch.cat(losses).cpu().double().mean()  # in double, so that the order cannot matter
-    return float(loss), float(correct.mean()), correct
+    return float(loss), float((said == split.labels).mean()), said
 
 
 def criterion(logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:

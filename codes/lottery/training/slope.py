@@ -1,4 +1,4 @@
-"""The gradient of the loss at given weights: what scores and nobody's steps are made of."""
+"""The gradient of the loss at given weights, for scores; no step of a training uses it."""
 
 from __future__ import annotations
 

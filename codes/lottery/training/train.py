@@ -35,11 +35,10 @@ class Outcome:
     best_epoch: int
     test_loss: float
     test_accuracy: float
-    correct: np.ndarray  # bool (test rows,)
+    said: np.ndarray  # int64 (test rows,): the class
     weights: Weights  # after the last epoch, on the CPU
     best: Weights  # after the best one: those that were tested
     seconds: float  # of the epochs and of the test, without pauses between
-    said: np.ndarray | None = None  # int64 (test rows,): the class, of a corpus from outside
 
 
 def train(
@@ -51,7 +50,7 @@ def train(
     progress: Progress | None = None,
     resume: ResumeState | None = None,
 ) -> Outcome:
-    """Train `model` from `ticket` by the protocol of DESIGN ("What a number means", 5).
+    """Train `model` from `ticket`; test it once, with the weights of the best epoch.
 
     Adam, `settings.epochs` passes. The best epoch is the one of lowest validation loss (the first
     of equals); its weights, and only they, read the test set. What `resume` holds of an earlier try
@@ -84,13 +83,10 @@ def train(
     last = copied(model)
     start = time.perf_counter()
     model.load_state_dict(best)
-    said = [np.empty(len(corpus.test), np.int64)] if corpus.own else []
-    test_loss, test_accuracy, correct = evaluate(model, corpus.test, *said)
+    test_loss, test_accuracy, said = evaluate(model, corpus.test)
     best_epoch = min(history, key=lambda e: e.valid_loss).epoch
     seconds = sum(e.seconds for e in history) + time.perf_counter() - start
-    return Outcome(
-        tuple(history), best_epoch, test_loss, test_accuracy, correct, last, best, seconds, *said
-    )
+    return Outcome(tuple(history), best_epoch, test_loss, test_accuracy, said, last, best, seconds)
 
 
 def steps_an_epoch(corpus: Corpus, settings: Settings) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from lottery.experiment.plan import removed
 from lottery.files import UserError
-from lottery.pruning.masks import removed_by_layer
 from lottery.report import page
 from lottery.report.figures.picture import CREATOR, is_of, is_same, is_whole
 from lottery.runs.record import Record
@@ -59,7 +59,7 @@ def _untold(record: Record, by_run: Mapping[str, Record]) -> list[str]:
     own = by_run.get(replace(record.settings, arm="lt", source="").checked().run)
     if source and source.data["fingerprint"] != record.transfer.fingerprint:
         found.append(f"'transfer' has another 'fingerprint' than its run {source.run}")
-    if own and sum(there - gone for gone, there in own.layers.values()) != record.transfer.own:
+    if own and sum(own.kept.values()) != record.transfer.own:
         found.append(f"'transfer' counts other weights than its own ticket, run {own.run}, keeps")
     return found
 
@@ -82,20 +82,15 @@ def _lies(record: Record) -> list[str]:
     if not record.commit:
         found.append("'commit' is empty")
     sizes = {name: size for name, (_, size) in record.layers.items()}
-    removed = {name: count for name, (count, _) in record.layers.items()}
-    if not settings.ladder:
-        wanted = dict.fromkeys(sizes, 0)
-        right = removed == wanted
+    gone = {name: count for name, (count, _) in record.layers.items()}
+    wanted = removed(settings, sizes)
+    if wanted is not None:
+        right = gone == wanted
     elif settings.source:
         right = True  # the other's mask has its own counts, and the record agrees with itself
-    elif settings.scope == "layer":
-        free = {name: size for name, size in sizes.items() if name not in settings.kept_dense}
-        wanted = dict.fromkeys(sizes, 0)
-        wanted |= removed_by_layer(free, settings.ladder, settings.output_rate)
-        right = removed == wanted
     else:
         free = sum(size for name, size in sizes.items() if name not in settings.kept_dense)
-        right = abs(sum(removed.values()) - settings.sparsity * free) <= 0.5
+        right = abs(sum(gone.values()) - settings.sparsity * free) <= 0.5
     if not right:
         found.append("'layers' does not count what its sparsity removes")
     if not record.failed and len(record.history) != settings.epochs:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lottery.analysis import groups, intervals, verdict
+from lottery.analysis import groups, intervals, protocols, selection, verdict
 from lottery.analysis.groups import Group
 from lottery.pruning import arms
 from lottery.report.figures import chosen
@@ -57,11 +57,11 @@ def sparsity_curve(records: Iterable[Record]) -> Picture | None:
     Bars are 95 % intervals over seeds and test examples, dots single seeds. The band holds what is
     no further from the dense network than the margin.
     """
-    found = groups.groups(groups.main(chosen.finished(records)))
+    found = groups.groups(selection.in_report(chosen.finished(records)))
     together: dict[str, list[Group]] = defaultdict(list)
     for group in sorted(found, key=lambda group: place(group.settings)):
         together[arm_name(group.settings)].append(group)
-    plain = [name for name, same in together.items() if not groups.variant(same[0].settings)]
+    plain = [name for name, same in together.items() if not protocols.variant(same[0].settings)]
     ways = [name for name in together if name not in plain]
     series = [
         Series(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lottery import recipes
-from lottery.analysis import groups
+from lottery.analysis import protocols, selection
 from lottery.analysis.groups import Group
 from lottery.runs.record import Record
-from lottery.settings import Settings
 
 WITH, WITHOUT = "with weight decay", "without weight decay"
 
@@ -24,15 +22,10 @@ def models(found: Iterable[Group]) -> list[str]:
 
 
 def remaining(group: Group) -> float:
-    """Percent of the prunable weights that the masks keep; what a recipe keeps dense is not one."""
+    """Percent of the prunable weights that masks keep; those in `kept_dense` are not counted."""
     settings, layers = group.settings, group.records[0].layers
     free = [count for name, count in layers.items() if name not in settings.kept_dense]
     return 100 * sum(there - removed for removed, there in free) / sum(there for _, there in free)
-
-
-def decay(settings: Settings) -> str:
-    """Has it weight decay? In words."""
-    return WITH if settings.weight_decay else WITHOUT
 
 
 def by_decay(records: Iterable[Record]) -> dict[str, list[Record]]:
@@ -42,13 +35,8 @@ def by_decay(records: Iterable[Record]) -> dict[str, list[Record]]:
     tickets are among them.
     """
     records = list(records)
-    of_recipes = [
-        record
-        for known in (recipes.RECIPES, recipes.WITHOUT_DECAY)
-        for record in groups.of_recipe(records, known)
-    ]
-    found: dict[str, dict[str, Record]] = {}  # by their runs: both recipes may be the same
-    for record in of_recipes or groups.main(records):
-        if not groups.variant(record.settings):
-            found.setdefault(decay(record.settings), {})[record.run] = record
-    return {way: list(own.values()) for way, own in sorted(found.items())}
+    found = selection.by_decay(records)
+    if not any(found.values()):
+        plain = [r for r in selection.in_report(records) if not protocols.variant(r.settings)]
+        found = {has: [r for r in plain if bool(r.settings.weight_decay) == has] for has in found}
+    return {way: found[has] for way, has in ((WITH, True), (WITHOUT, False)) if found[has]}

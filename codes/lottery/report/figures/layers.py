@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from lottery.analysis import groups
+from lottery.analysis import groups, protocols, selection
 from lottery.analysis.groups import Group
 from lottery.report.figures import chosen
 from lottery.report.figures.axes import grid, name_lines, remaining_axis
@@ -23,14 +23,14 @@ def density_curve(records: Iterable[Record]) -> Picture | None:
     Global pruning alone: layer by layer all layers but the output's keep the same. Layers that
     keep the same all along are one line.
     """
-    found = groups.groups(groups.main(chosen.finished(records)))
+    found = groups.groups(selection.in_report(chosen.finished(records)))
     # Rewinding changes values, and how much goes from each layer hardly: one ladder is enough.
     tickets = [g for g in found if g.settings.arm == "lt" and g.settings.scope == "global"]
     ladders = []
     for model in chosen.models(tickets):
         own = [group for group in tickets if group.settings.model == model]
-        way = groups.variant(groups.first_rung(own, model, "lt").settings)
-        own = [group for group in own if groups.variant(group.settings) == way]
+        way = protocols.variant(groups.first_rung(own, model, "lt").settings)
+        own = [group for group in own if protocols.variant(group.settings) == way]
         ladders.append(max(groups.chains(own), key=len))
     if not ladders:
         return None

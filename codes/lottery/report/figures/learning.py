@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from lottery.analysis import groups
+from lottery.analysis import groups, selection
 from lottery.analysis.groups import Group
 from lottery.report.figures import chosen
 from lottery.report.figures.axes import grid, name_lines
@@ -25,7 +25,7 @@ def learning_curves(records: Iterable[Record], arm: str = "dense") -> Picture | 
     Means over the seeds, each seed a thin line from two on. The cross is the epoch of lowest
     validation loss. Of a pruned arm the first rung is shown. None if the arm was not run.
     """
-    found = groups.groups(groups.main(chosen.finished(records)))
+    found = groups.groups(selection.in_report(chosen.finished(records)))
     shown = [groups.first_rung(found, model, arm) for model in chosen.models(found)]
     shown = [group for group in shown if group]
     if not shown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from lottery.analysis import groups
+from lottery.analysis import protocols
 from lottery.data import title
 from lottery.models import MODELS, label
 from lottery.models.base import Model
@@ -75,7 +75,7 @@ def rung_look(rung: int) -> Look:
 
 def arm_name(settings: Settings) -> str:
     """The arm as a picture calls it, and how else its tickets were made."""
-    name = groups.label(settings)
+    name = protocols.label(settings)
     for said, shown in WAYS.items():
         name = name.replace(said, shown)
     return name
@@ -84,8 +84,8 @@ def arm_name(settings: Settings) -> str:
 def place(settings: Settings) -> tuple:
     """Where an arm stands among those of a picture: known arms first, plain ways first."""
     arms = [*ARMS, settings.arm]
-    variant = groups.variant(settings)
-    return bool(variant), arms.index(settings.arm), settings.arm, groups.words(variant)
+    variant = protocols.variant(settings)
+    return bool(variant), arms.index(settings.arm), settings.arm, protocols.words(variant)
 
 
 def dataset_name(dataset: str) -> str:

@@ -1,0 +1,74 @@
+"""By what settings a run was made: its protocol, and how its mask is not the recipe's plain one."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+from lottery.outside.register import coded
+from lottery.pruning import arms
+from lottery.recipes import RECIPES, WITHOUT_DECAY, Recipes
+from lottery.runs.record import Record
+from lottery.settings import Settings
+
+OF_MASKS = ("score", "scored_at", "kept_dense", "scope", "output_rate", "rewind_step")
+
+
+def identity(record: Record) -> tuple[Settings, str]:
+    """What two records must share to stand in one table: the protocol and the very same texts."""
+    return record.settings.protocol, fingerprint(record)
+
+
+def fingerprint(record: Record) -> str:
+    """What names the texts that a run was made on."""
+    return str(record.data["fingerprint"])
+
+
+def protocol(pair: tuple[str, str], recipes: Recipes = RECIPES) -> Settings:
+    """The protocol of a (dataset, model) by its recipe; the defaults' where it has none.
+
+    Of a model from outside, with the code that is here: records carry theirs.
+    """
+    return coded(Settings(*pair, **recipes.get(pair, {})).protocol)
+
+
+def is_former(settings: Settings) -> bool:
+    """Is this a run by the recipe without weight decay, where today's is another?"""
+    pair, own = settings.pair, settings.protocol
+    return own == protocol(pair, WITHOUT_DECAY) != protocol(pair)
+
+
+def plain(settings: Settings) -> Settings:
+    """The same arm, rung and seed with the mask made as the pair's recipe says."""
+    recipes = WITHOUT_DECAY if is_former(settings) else RECIPES
+    recipe = recipes.get(settings.pair, {})
+    made = {name: recipe[name] for name in OF_MASKS if name in recipe}
+    own = {"arm": settings.arm, "ladder": settings.ladder, "seed": settings.seed}
+    return replace(settings.protocol, **made, **own).normal()
+
+
+def variant(settings: Settings) -> dict[str, Any]:
+    """How the mask was made, where it is not the recipe's way, e.g. {"rewind_step": 438}."""
+    return differences(settings, plain(settings))
+
+
+def differences(settings: Settings, other: Settings) -> dict[str, Any]:
+    """The fields of `settings` that differ from `other`, with their values; but for digests."""
+    both = ((f.name, getattr(settings, f.name), getattr(other, f.name)) for f in fields(Settings))
+    return {name: own for name, own, base in both if own != base and name != "code"}
+
+
+def words(options: dict[str, Any]) -> str:
+    """Options as "rewind_step 438, scope global"."""
+
+    def plain(value: Any) -> str:
+        if isinstance(value, (tuple, list)):
+            return "[" + ", ".join(map(str, value)) + "]"
+        return str(value)
+
+    return ", ".join(f"{name} {plain(value)}" for name, value in options.items())
+
+
+def label(settings: Settings) -> str:
+    """The arm as the report calls it, with the options that are not the plain ones."""
+    return ", ".join(filter(None, (arms.label(settings.arm), words(variant(settings)))))
