@@ -51,22 +51,18 @@ def section(dataset: str, records: list[Record], pictures: Links) -> list[str]:
         return []
     lucky = compared.apply(lambda column: column.str.contains("†")).to_numpy().any()
     lengths = sorted({costs.text_length(record) for record in selection.in_report(records)})
-    lines = [
-        "",
+    blocks = [
         f"## Evidence: {title(dataset)}",
         *table("### Differences", compared),
-        "",
         DIFFERENCES.format(lucky=LUCKY if lucky else ""),
         *table("### Strict conditions", conditions(records)),
-        "",
         _strict(plain_ladders(records)),
         *table("### Size and speed on paper", savings(records)),
-        "",
         PAPER.format(lengths=" or ".join(map(str, lengths))),
     ]
     for kind in ("decay", "words", "densities"):
-        lines += picture(dataset, kind, pictures)
-    return lines
+        blocks += picture(dataset, kind, pictures)
+    return blocks
 
 
 def plain_ladders(records: Iterable[Record]) -> list[verdict.Pair]:

@@ -14,7 +14,7 @@ from lottery.analysis import verdict
 from lottery.analysis.travel import Journey
 from lottery.analysis.verdict import Fact, Pair, Rung
 from lottery.files import write_whole
-from lottery.report.markdown import markdown
+from lottery.report.markdown import bulleted, markdown
 from lottery.report.words import margin, part, parts, percent, points
 from lottery.runs.record import Record
 
@@ -103,9 +103,9 @@ def answer(records: Iterable[Record]) -> Answer:
     """What these records say, for a notebook: the sentence, the grid, and what was found."""
     records = list(records)
     found = verdict.pairs(records)
-    lines = [GENERATED, ""] if any(pair.generated for pair in found) else []
-    lines += [top(found), "", *(f"- {line}" for line in bullets(found, verdict.ladders(records)))]
-    return Answer("\n".join(lines).rstrip())
+    blocks = [GENERATED] if any(pair.generated for pair in found) else []
+    blocks += [top(found), bulleted(bullets(found, verdict.ladders(records)))]
+    return Answer("\n\n".join(filter(None, blocks)))
 
 
 def top(found: Sequence[Pair]) -> str:

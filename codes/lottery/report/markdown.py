@@ -1,8 +1,8 @@
-"""A DataFrame of words as a markdown table."""
+"""Words to markdown: a DataFrame as a table, lines as a list. A page is blocks of these."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -30,6 +30,11 @@ LEFT |= {
     "From → to",
     "Difference",
 }
+
+
+def bulleted(lines: Iterable[str]) -> str:
+    """Lines as a list."""
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def markdown(frame: pd.DataFrame) -> str:

@@ -19,7 +19,7 @@ from lottery.pruning.arms import ARMS
 from lottery.report import decay, evidence, figures, grid, speed, travel
 from lottery.report.beside import beside, published
 from lottery.report.figures.speed import speed_curve
-from lottery.report.markdown import markdown
+from lottery.report.markdown import bulleted, markdown
 from lottery.report.published import EARLIER
 from lottery.report.scored import section as scores_section
 from lottery.report.sections import Links, picture, section, table
@@ -165,37 +165,37 @@ def page(
     is_own = not any(name in DATASETS for name in datasets)
     keys = [(dataset, model) for dataset in datasets for model in MODELS]
     pairs, ladders = pairs_of(records, datasets), verdict.ladders(records)
-    lines = [f"# Lottery tickets on {', '.join(datasets)}" if is_own else "# Week 9"]
+    blocks = [f"# Lottery tickets on {', '.join(datasets)}" if is_own else "# Week 9"]
     if generated:
-        lines = [f"# Week 9 on generated corpora ({', '.join(generated)})", "", grid.GENERATED]
-    lines += ["", grid.top(pairs), "", *(f"- {line}" for line in grid.bullets(pairs, ladders))]
+        blocks = [f"# Week 9 on generated corpora ({', '.join(generated)})", grid.GENERATED]
+    blocks += [grid.top(pairs), bulleted(grid.bullets(pairs, ladders))]
     corpora = [corpus_title(name) for name in datasets]
-    lines += ["", "## Limits", "", grid.limits(pairs, ladders, corpora, chosen=not is_own)]
+    blocks += ["## Limits", grid.limits(pairs, ladders, corpora, chosen=not is_own)]
     arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values() if not arm.travels)
-    lines += ["", WORDS.format(home=home, margin=margin(), arms=arms)]
-    lines += picture("", "forest", pictures)
+    blocks.append(WORDS.format(home=home, margin=margin(), arms=arms))
+    blocks += picture("", "forest", pictures)
     for name in datasets:
-        lines += ["", *section(name, own[name], pictures, home)]
+        blocks += section(name, own[name], pictures, home)
     if any(pair.rungs for pair in pairs) and not is_own:
-        lines += ["", *_recipes(records, keys)]
-    lines += scores_section(records) + travel.section(records, pictures)
+        blocks += _recipes(records, keys)
+    blocks += scores_section(records) + travel.section(records, pictures)
     if any(key in EARLIER for key in keys):
-        lines += [*table("## Beside the earlier report", beside(records)), "", EARLIER_WORDS]
+        blocks += [*table("## Beside the earlier report", beside(records)), EARLIER_WORDS]
     for name in datasets:
-        lines += evidence.section(name, own[name], pictures)
+        blocks += evidence.section(name, own[name], pictures)
     if len(rows := speed.table(measured, records)):
-        lines += [*table("## Size and speed, measured", rows), "", measured.caption]
-        lines += picture("", "speed", pictures)
+        blocks += [*table("## Size and speed, measured", rows), measured.caption]
+        blocks += picture("", "speed", pictures)
     if ladders and not generated and not is_own:
-        lines += ["", "## What others report", "", markdown(published())]
+        blocks += table("## What others report", published())
     if any(pair.rungs for pair in pairs):
-        lines += ["", "## Method", "", METHOD.format(method=f"{home}/docs/method.md")]
+        blocks += ["## Method", METHOD.format(method=f"{home}/docs/method.md")]
     if stopped:
-        lines += ["", "Runs that stopped without figures:", ""]
-        lines += [f"- {r.settings.dataset} {title(r.settings)}: {r.failed}" for r in stopped]
+        failed = (f"{r.settings.dataset} {title(r.settings)}: {r.failed}" for r in stopped)
+        blocks += ["Runs that stopped without figures:", bulleted(failed)]
     if unread:
-        lines += ["", f"Records that could not be read, and are not in this report: {unread}."]
-    return "\n".join(lines) + "\n"
+        blocks.append(f"Records that could not be read, and are not in this report: {unread}.")
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 def pairs_of(records: Iterable[Record], datasets: Iterable[str]) -> list[Pair]:
@@ -212,18 +212,19 @@ def pairs_of(records: Iterable[Record], datasets: Iterable[str]) -> list[Pair]:
 
 def _recipes(records: Sequence[Record], keys: Sequence[tuple[str, str]]) -> list[str]:
     """With and without weight decay, beside the strongest dense network, and why."""
-    names = {key: Pair(*key).name for key in keys}
+    names = [Pair(*key).name for key in keys]
     two, other = decay.both(records, keys), decay.strongest(records)
-    lines = ["## With and without weight decay", ""]
+    blocks = ["## With and without weight decay"]
     if len(two):
-        lines += [markdown(two), "", ALL_OF_IT.format(each="; ".join(decay.former(keys)))]
-    if left := [name for name in names.values() if name not in two.index]:
-        lines += [""] * bool(len(two)) + [NO_DECAY.format(names=", ".join(left))]
-    lines += ["", "## Strongest dense", ""]
-    lines += [markdown(other)] * bool(len(other))
-    if left := [name for name in names.values() if name not in other.index]:
-        lines += [""] * bool(len(other)) + [NO_OTHER.format(names=", ".join(left))]
-    return [*lines, "", "## Why", "", *(f"- {line}" for line in decay.why(records, keys))]
+        blocks += [markdown(two), ALL_OF_IT.format(each="; ".join(decay.former(keys)))]
+    if left := [name for name in names if name not in two.index]:
+        blocks.append(NO_DECAY.format(names=", ".join(left)))
+    blocks.append("## Strongest dense")
+    if len(other):
+        blocks.append(markdown(other))
+    if left := [name for name in names if name not in other.index]:
+        blocks.append(NO_OTHER.format(names=", ".join(left)))
+    return [*blocks, "## Why", bulleted(decay.why(records, keys))]
 
 
 def _relative(target: Path, folder: Path) -> str:

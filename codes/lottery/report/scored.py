@@ -62,7 +62,7 @@ def section(records: Iterable[Record]) -> list[str]:
     told = COUNTS.format(asked=asked, margin=margin(), **counts) if asked else ""
     used = [name for name in SCORES if any(settings.score == name for settings, *_ in found)]
     means = ", ".join(f"*{name}* {SCORES[name].means}" for name in used)
-    return ["", "## Scores", "", markdown(frame), "", CAPTION.format(means=means, counts=told)]
+    return ["## Scores", markdown(frame), CAPTION.format(means=means, counts=told)]
 
 
 def _compared(

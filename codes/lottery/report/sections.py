@@ -13,7 +13,7 @@ from lottery.data import DATASETS, title
 from lottery.data.balance import Balance
 from lottery.models import MODELS, label
 from lottery.pruning import arms
-from lottery.report.markdown import markdown
+from lottery.report.markdown import bulleted, markdown
 from lottery.report.tables import after, before, models_of, other_settings, rungs
 from lottery.report.words import percent, power
 from lottery.runs.record import Record
@@ -91,23 +91,23 @@ Links = dict[tuple[str, str], str]  # of dataset (empty: of all) and kind of pic
 
 def section(dataset: str, records: list[Record], pictures: Links, home: str) -> list[str]:
     """What was run on a dataset, in the shape its readers know."""
-    lines = [f"## {title(dataset)}", *_facts(dataset, records)]
+    links = []
     if dataset in NOTEBOOKS:
         book = f"{home}/notebooks/{NOTEBOOKS[dataset]}"
         for words in ("before pruning", "after random pruning", "after lt pruning"):
             anchor = words.capitalize().replace(" ", "-")
-            lines.append(f"- [{words} code]({book}#{anchor})")
-    lines += _classes(records)
-    lines += ["", "### Result", "", "#### Before Pruning", "", markdown(before(records))]
+            links.append(f"- [{words} code]({book}#{anchor})")
+    blocks = ["\n".join([f"## {title(dataset)}", *_facts(dataset, records), *links])]
+    blocks += _classes(records)
+    blocks += ["### Result", "#### Before Pruning", markdown(before(records))]
     for arm in ("random", "lt"):
-        lines += ["", f"#### After Pruning ({arms.label(arm)})", ""]
-        lines += [markdown(after(records, arm)), *_remarks(records, arm)]
-    lines += picture(dataset, "sparsity", pictures) or ["", "### Sparsity curve", "", NOT_RUN]
-    every = rungs(records)
-    lines += ["", "### All rungs and arms", "", markdown(every) if len(every) else NOT_RUN]
-    lines += ["", "Means over the seeds; of seconds the median, whatever else ran at the time."]
-    lines += table("### Other settings", other_settings(records))
-    return [*lines, "", *_ran(records)] if records else lines
+        blocks += [f"#### After Pruning ({arms.label(arm)})", markdown(after(records, arm))]
+        blocks += _remarks(records, arm)
+    blocks += picture(dataset, "sparsity", pictures) or ["### Sparsity curve", NOT_RUN]
+    blocks += table("### All rungs and arms", rungs(records)) or ["### All rungs and arms", NOT_RUN]
+    blocks.append("Means over the seeds; of seconds the median, whatever else ran at the time.")
+    blocks += table("### Other settings", other_settings(records))
+    return [*blocks, bulleted(_ran(records))] if records else blocks
 
 
 def picture(dataset: str, kind: str, pictures: Links) -> list[str]:
@@ -116,12 +116,12 @@ def picture(dataset: str, kind: str, pictures: Links) -> list[str]:
         return []
     heading, shown, caption = PICTURES[kind]
     of = f"{title(dataset)}: " if dataset else ""
-    return ["", f"### {heading}", "", f"![{of}{shown}]({pictures[dataset, kind]})", "", caption]
+    return [f"### {heading}", f"![{of}{shown}]({pictures[dataset, kind]})", caption]
 
 
 def table(heading: str, frame: pd.DataFrame) -> list[str]:
     """A table under its heading; nothing if it has no row."""
-    return ["", heading, "", markdown(frame)] if len(frame) else []
+    return [heading, markdown(frame)] if len(frame) else []
 
 
 def _classes(records: Sequence[Record]) -> list[str]:
@@ -150,7 +150,7 @@ def _classes(records: Sequence[Record]) -> list[str]:
     given = GIVEN if of.data["given_test"] else DRAWN
     words.append(DIVIDED.format(test=given, tokens=of.data["tokens"]))
     words.append(LEFT_OUT.format(each=", ".join(left)) if left else NONE_LEFT_OUT)
-    return [*table("### Classes", frame), "", " ".join(words)]
+    return [*table("### Classes", frame), " ".join(words)]
 
 
 def _facts(dataset: str, records: list[Record]) -> list[str]:
@@ -206,10 +206,10 @@ def _remarks(records: list[Record], arm: str) -> list[str]:
         group = groups.first_rung(found, model, arm)
         options = protocols.variant(group.settings) if group else {}
         if options:
-            lines += ["", f"{label(model)} here with {protocols.words(options)}."]
+            lines.append(f"{label(model)} here with {protocols.words(options)}.")
     sparsities = {(g.settings.model, g.settings.ladder) for g in found if g.settings.arm == arm}
     if len(sparsities) > len({model for model, _ in sparsities}):
-        lines += ["", "Lowest sparsity of each model; all rungs are in the table below."]
+        lines.append("Lowest sparsity of each model; all rungs are in the table below.")
     return lines
 
 
@@ -218,7 +218,7 @@ def _ran(records: list[Record]) -> list[str]:
     lines = []
     for source, repeated, mark in sorted({_data(record) for record in records}):
         repeats = f", {repeated} repeated texts" if repeated else ""
-        lines.append(f"- data: {source}{repeats}; fingerprint ``{mark[:12]}``")
+        lines.append(f"data: {source}{repeats}; fingerprint ``{mark[:12]}``")
     return [*lines, spent(records)]
 
 
@@ -231,7 +231,7 @@ def spent(records: Sequence[Record]) -> str:
             versions.setdefault(name, set()).add(version)
     used = ", ".join(f"{name} {' and '.join(sorted(versions[name]))}" for name in sorted(versions))
     hours = sum(record.seconds for record in records) / 3600
-    return f"- {len(records)} runs, {hours:.2f} hours in all, on {' and '.join(devices)}; {used}"
+    return f"{len(records)} runs, {hours:.2f} hours in all, on {' and '.join(devices)}; {used}"
 
 
 def _data(record: Record) -> tuple[str, str, str]:

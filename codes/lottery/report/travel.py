@@ -13,7 +13,7 @@ from lottery.data import title
 from lottery.pruning.arms import ARMS
 from lottery.report.evidence import needed
 from lottery.report.grid import Answer, cell, span, standing, states
-from lottery.report.markdown import markdown
+from lottery.report.markdown import bulleted, markdown
 from lottery.report.sections import Links, picture, spent
 from lottery.report.words import margin, parts, percent
 from lottery.runs.record import Record
@@ -152,10 +152,9 @@ def section(records: Iterable[Record], pictures: Links) -> list[str]:
     if not said:
         return []
     found = travel.journeys(records)
-    lines = ["", "## Do tickets travel?", "", said, ""]
-    lines += [f"- {line}" for line in bullets(found)]
-    lines += ["", markdown(origins(found)), "", limits(found)]
-    return [*lines, *picture("", "travel", pictures), "", spent(travel.foreign(records))]
+    blocks = ["## Do tickets travel?", said, bulleted(bullets(found))]
+    blocks += [markdown(origins(found)), limits(found), *picture("", "travel", pictures)]
+    return [*blocks, bulleted([spent(travel.foreign(records))])]
 
 
 def bullets(found: Sequence[Journey]) -> list[str]:
