@@ -220,7 +220,7 @@ class Study:
         not mixed with those of now.
         """
         name, root = self.asked.dataset, self.store.root
-        there = sorted({path.parent.parent.name for path in self.store.paths()} - {name})
+        there = [other for other in self.store.datasets() if other != name]
         if isinstance(self.texts, Own):
             if there:
                 raise UserError(

@@ -69,7 +69,7 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
     any other real ones. Records of another kind are named and left out; UserError if there are no
     others. Of the folder `results` the README beside it is given the answer, too.
     """
-    root = Path(store.root).resolve()  # "." has no name
+    root = store.root.resolve()  # "." has no name
     outside, generated = own_of(store), root.name == "demo"
     path = Path(path) if path else path_of(store)
     records, unread = store.records()
@@ -123,7 +123,7 @@ def path_of(store: Store) -> Path:
 
     That of the folder `results` itself lies beside it, in the repository.
     """
-    root = Path(store.root).resolve()
+    root = store.root.resolve()
     if own_of(store):
         return root / "report.md"
     return (root.parent if root.name == RESULTS else root) / "week9.md"
@@ -134,7 +134,7 @@ def own_of(store: Store) -> str:
 
     UserError if it holds several.
     """
-    names = sorted({path.parent.parent.name for path in store.paths()})
+    names = store.datasets()
     if not names or any(name in DATASETS for name in names):
         return ""
     if len(names) > 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -55,7 +54,7 @@ class Speed:
 
 def read(store: Store) -> Speed | None:
     """A store's speed.json, None if there is none; UserError if it cannot be read."""
-    path = Path(store.root) / "speed.json"
+    path = store.root / "speed.json"
     try:
         found = json.loads(path.read_bytes())
         rows = tuple(Measured(**row) for row in found["rows"])

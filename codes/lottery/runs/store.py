@@ -31,6 +31,14 @@ class Store:
 
     root: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))  # a string will do
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where weights, states and locks lie, a folder a dataset and in it one a model."""
+        return self.root / "checkpoints"
+
     def record_path(self, settings: Settings) -> Path:
         return self._path("runs", settings, "json")
 
@@ -54,7 +62,7 @@ class Store:
         return self._path("checkpoints", settings, "lock")
 
     def _path(self, kind: str, s: Settings, ending: str) -> Path:
-        return Path(self.root) / kind / s.dataset / s.model / f"{s.run}.{ending}"
+        return self.root / kind / s.dataset / s.model / f"{s.run}.{ending}"
 
     def get(self, settings: Settings) -> Record | None:
         """The record of a run, None if there is none; UserError if it cannot be read."""
@@ -92,7 +100,11 @@ class Store:
 
     def paths(self, dataset: str | None = None) -> list[Path]:
         """Where there are records, readable or not, in a fixed order."""
-        return sorted((Path(self.root) / "runs").glob(f"{dataset or '*'}/*/*.json"))
+        return sorted((self.root / "runs").glob(f"{dataset or '*'}/*/*.json"))
+
+    def datasets(self) -> list[str]:
+        """Those that have records here, readable or not."""
+        return sorted({path.parent.parent.name for path in self.paths()})
 
     def records(self, dataset: str | None = None) -> tuple[list[Record], list[str]]:
         """All readable records in a fixed order, and a line for each that is not readable.

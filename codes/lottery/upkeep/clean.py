@@ -9,7 +9,7 @@ from pathlib import Path
 from lottery.files import unwritable
 from lottery.report import page
 from lottery.runs.store import Store
-from lottery.upkeep.places import checkpoints, has_record, held, place_of
+from lottery.upkeep.places import has_record, held, place_of
 
 # A table, a figure or the report is written in moments: its temporary file, once older than this
 # many seconds, has been left by a process that was killed.
@@ -43,10 +43,10 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
         removed[kind] = count + 1, total + size
 
     runs: dict[Path, list[tuple[str, Path]]] = {}  # by place: kind and path
-    for path in sorted(checkpoints(store).glob("*/*/*")):
+    for path in sorted(store.checkpoints.glob("*/*/*")):
         if path.is_file():
             runs.setdefault(place_of(store, path), []).append((_kind(path), path))
-    for path in sorted((Path(store.root) / "runs").glob("*/*/.*.tmp")):
+    for path in sorted((store.root / "runs").glob("*/*/.*.tmp")):
         runs.setdefault(place_of(store, path), []).append(("temporary files", path))
     for place, found in runs.items():
         with held(place.with_name(f"{place.name}.lock"), make=not dry_run) as free:
@@ -55,8 +55,7 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
             for kind, path in found if free else ():
                 if kind in needless:
                     remove(kind, path)
-    root = Path(store.root)
-    beside = [root, root / "figures", page.path_of(store).parent]
+    beside = [store.root, store.root / "figures", page.path_of(store).parent]
     for path in sorted({path for folder in beside for path in folder.glob(".*.tmp")}):
         if re.match(r"\.(.+\.(csv|png|svg)|week9\.md|report\.md|README\.md)\.", path.name):
             try:

@@ -13,7 +13,7 @@ from lottery.experiment.shelf import is_near
 from lottery.files import Damaged, UserError, facts_of, whole, write_whole
 from lottery.runs.record import Record
 from lottery.runs.store import Store
-from lottery.upkeep.places import checkpoints, held, place_of
+from lottery.upkeep.places import held, place_of
 
 NEW, SAME, NEAR = "new", "the same", "nearly the same, of another machine or other code"
 # What two machines may say differently of one and the same training.
@@ -37,7 +37,7 @@ def merge(
     problems: list[str] = []
     folders = [Store(Path(folder)) for folder in others]
     for store in folders:
-        if not (Path(store.root) / "runs").is_dir():
+        if not (store.root / "runs").is_dir():
             raise UserError(f"{store.root}: holds no runs/; name a results folder")
     prints = _fingerprints(into)
     for store in folders:
@@ -109,7 +109,7 @@ def _copy_weights(into: Store, store: Store, record: Record) -> None:
     """Copy what a finished run leaves beside its record, where it is whole enough to be read."""
     place = place_of(store, store.record_path(record.settings))
     for file in sorted(place.parent.glob(f"{place.name}.*safetensors")):
-        target = checkpoints(into) / file.relative_to(checkpoints(store))
+        target = into.checkpoints / file.relative_to(store.checkpoints)
         if ".state." in file.name or target.exists():
             continue
         try:

@@ -12,10 +12,6 @@ from lottery.files import unwritable
 from lottery.runs.store import Store
 
 
-def checkpoints(store: Store) -> Path:
-    return Path(store.root) / "checkpoints"
-
-
 def run_of(path: Path) -> str:
     """The run that a file belongs to: `name.ending`, or `.name.ending.xxxx.tmp`."""
     return path.name.lstrip(".").split(".")[0]
@@ -27,12 +23,12 @@ def dataset_of(path: Path) -> str:
 
 def place_of(store: Store, path: Path) -> Path:
     """checkpoints/<dataset>/<model>/<run> of any file of a run."""
-    return checkpoints(store) / dataset_of(path) / path.parent.name / run_of(path)
+    return store.checkpoints / dataset_of(path) / path.parent.name / run_of(path)
 
 
 def has_record(store: Store, place: Path) -> bool:
     """Is there a record, readable or not, of the run of this place?"""
-    record = Path(store.root) / "runs" / place.relative_to(checkpoints(store))
+    record = store.root / "runs" / place.relative_to(store.checkpoints)
     return record.with_name(f"{place.name}.json").exists()
 
 

@@ -11,7 +11,7 @@ from lottery.files import UserError
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.settings import Settings, title
-from lottery.upkeep.places import checkpoints, dataset_of, is_held, run_of
+from lottery.upkeep.places import dataset_of, is_held, run_of
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def standings(store: Store) -> tuple[list[Standing], list[str]]:
     for record in records:
         standing = of(record.settings.dataset, record.settings.model)
         (standing.failed if record.failed else standing.done).append(record)
-    recorded = {(path.parent.parent.name, path.stem) for path in store.paths()}
+    recorded = {(dataset_of(path), path.stem) for path in store.paths()}
     begun = {}
-    for path in sorted(checkpoints(store).glob("*/*/*.*")):
+    for path in sorted(store.checkpoints.glob("*/*/*.*")):
         kind = path.name.partition(".")[2]
         if (
             kind in ("state.safetensors", "lock")
@@ -88,7 +88,7 @@ def _unfinished(place: Path, state: Path, running: bool) -> Unfinished | None:
     except (files.Damaged, UserError, KeyError, TypeError):
         if not running and not state.exists():
             return None  # a lock left behind: nothing was finished
-        return Unfinished(f"{place.parent.parent.name} {place.name}", running, 0, 0, 0.0)
+        return Unfinished(f"{dataset_of(place)} {place.name}", running, 0, 0, 0.0)
     name = f"{settings.dataset} {title(settings)}"
     return Unfinished(name, running, len(seconds), settings.epochs, sum(seconds))
 
@@ -132,7 +132,7 @@ def status(store: Store) -> list[str]:
 def size(store: Store) -> str:
     """What the checkpoints take of the disk, in a line; nothing where there are none."""
     kinds = dict.fromkeys(("tested networks", "weights for further rungs", "other files"), 0)
-    for path in checkpoints(store).glob("*/*/*"):
+    for path in store.checkpoints.glob("*/*/*"):
         kind = path.name.partition(".")[2]
         name = {"tested.safetensors": "tested networks", "safetensors": "weights for further rungs"}
         with suppress(FileNotFoundError):  # a run has ended meanwhile

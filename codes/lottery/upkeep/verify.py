@@ -100,7 +100,7 @@ def _lies(record: Record) -> list[str]:
 
 def _written(store: Store) -> tuple[list[str], list[str]]:
     """Are tables, figures and report what the records give? Problems, and what is to be known."""
-    root, path = Path(store.root).resolve(), page.path_of(store)
+    root, path = store.root.resolve(), page.path_of(store)
     with tempfile.TemporaryDirectory() as folder:
         # The same report, made from copies, in a folder of the same name and depth.
         copy = Store(Path(folder) / "a" / root.resolve().name)
