@@ -37,7 +37,9 @@ def test_the_recipes_figures_are_those_of_their_records():
     stores = {"": Store(folder), "trials ": Store(folder / "trials")}
     records = {(k, r.run): r for k, store in stores.items() for r in store.records()[0]}
     runs = [run for _, run in records]
-    assert len(runs) == len(set(runs))  # a trial is no part of the study
+    twice = [run for run in set(runs) if runs.count(run) > 1]
+    for run in twice:  # a trial is no part of the study, but for the same run on another machine
+        assert records["", run].device != records["trials ", run].device
     rows = re.findall(
         r"([\d.]+)\**\s*\|\s*\**([\d.]+) %\**\s*\|\s*(trials )?`(\w{12})`",
         (root() / "docs" / "recipe.md").read_text(),
@@ -67,7 +69,7 @@ def test_the_trials_table_is_that_of_the_records(trials):
 
 
 def test_the_strongest_dense_network_is_the_best_on_validation(trials):
-    """Of the seeds that two recipes share."""
+    """No other is better both on the seeds that the two share and in the mean of all that it has."""
     seeds = defaultdict(lambda: defaultdict(dict))  # by pair and recipe: accuracy of each seed
     for record in trials.records():
         if record.settings.arm == "dense":
@@ -80,8 +82,9 @@ def test_the_strongest_dense_network_is_the_best_on_validation(trials):
         assert ours, pair
         for recipe, theirs in seeds[pair].items():
             if both := sorted(ours.keys() & theirs.keys()):
-                means = (fmean(one[seed] for seed in both) for one in (ours, theirs))
-                assert next(means) >= next(means), (pair, recipe)
+                here = fmean(theirs[seed] - ours[seed] for seed in both)
+                ever = fmean(theirs.values()) - fmean(ours.values())
+                assert min(here, ever) <= 0, (pair, recipe)
 
 
 def test_the_recipes_are_the_first_of_their_pairs_table(trials):
