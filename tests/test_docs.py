@@ -69,7 +69,7 @@ def test_the_trials_table_is_that_of_the_records(trials):
 
 
 def test_the_strongest_dense_network_is_the_best_on_validation(trials):
-    """No other is better both on the seeds that the two share and in the mean of all that it has."""
+    """No other is better both on the seeds that the two share and in the mean of all it has."""
     seeds = defaultdict(lambda: defaultdict(dict))  # by pair and recipe: accuracy of each seed
     for record in trials.records():
         if record.settings.arm == "dense":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,20 +23,28 @@ from lottery.runs.record import checksum
 from lottery.runs.store import Store
 from lottery.training.resume import ResumeState
 from lottery.upkeep import clean as cleaning
+from lottery.upkeep import verify as verifying
 from lottery.upkeep.clean import clean
 from lottery.upkeep.places import held, is_held
 from lottery.upkeep.status import clock, standings, status
 from lottery.upkeep.verify import verify
 
 
-@pytest.fixture
-def store(tmp_path):
-    """Two models, two seeds, two rungs, with tables and report."""
-    store = Store(tmp_path / "results")
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Two models, seeds and rungs, with tables and report: drawn once, for figures take long."""
+    store = Store(tmp_path_factory.mktemp("written") / "results")
     for record in synthetic.study(ladder=(0.5, 0.75), seeds=(0, 1), epochs=3):
         store.put(honest(record))
     report.write(store, say=[].append)
     return store
+
+
+@pytest.fixture
+def store(written, tmp_path):
+    """A copy of it."""
+    shutil.copytree(written.root.parent, tmp_path, dirs_exist_ok=True)
+    return Store(tmp_path / "results")
 
 
 def honest(record, **changes):
@@ -118,7 +127,8 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_lie_is_found(store, lie, capsys):
+def test_a_lie_is_found(store, lie, capsys, monkeypatch):
+    monkeypatch.setattr(verifying, "_written", lambda store: ([], []))  # of records alone
     values, words = LIES[lie]
     path = change(store, **values)
     count, problems, _ = verify(store)
