@@ -23,25 +23,27 @@ HEADS += ("dense", "50 %", "75 %", "87.5 %", "93.75 %", "96.9 %", "mean")
 
 
 def records() -> list[Record]:
-    """Of the study and of the trials; a run that is in both is the study's."""
+    """Of the trials and of the study; a run may be in both, made on two machines."""
     folder = root() / "results"
     stores = (Store(folder / "trials"), Store(folder))
-    found = {record.run: record for store in stores for record in store.records()[0]}
-    return [record for record in found.values() if not record.failed]
+    return [one for store in stores for one in store.records()[0] if not one.failed]
 
 
 def table(found: list[Record]) -> str:
     """One row a recipe of which the whole ladder to 96.9 % was run, by pair and mean."""
-    by_settings = {record.settings: record for record in found}
-    tops = [s for s in by_settings if s.arm == "lt" and s.ladder == RUNGS[-1]]
-    recipes: dict[Settings, list[Settings]] = defaultdict(list)
-    for top in tops:
-        recipes[replace(top, seed=0)].append(top)
+    by_settings: dict[Settings, list[Record]] = defaultdict(list)
+    recipes: dict[Settings, list[Record]] = defaultdict(list)
+    for record in found:
+        by_settings[record.settings].append(record)
+        if record.settings.arm == "lt" and record.settings.ladder == RUNGS[-1]:
+            recipes[replace(record.settings, seed=0)].append(record)
     rows = []
     for recipe, seeds in recipes.items():
-        means = [_mean([_below(top, ladder) for top in seeds], by_settings) for ladder in RUNGS]
-        if None in means:
+        chains = [[_below(top, ladder, by_settings) for ladder in RUNGS] for top in seeds]
+        chains = [chain for chain in chains if None not in chain]
+        if len(chains) < len(seeds):
             continue
+        means = [statistics.fmean(accuracies) for accuracies in zip(*chains, strict=True)]
         cells = [f"{getattr(recipe, name):g}" if name in SHOWN[:1] else str(getattr(recipe, name))
                  for name in SHOWN]  # fmt: skip
         accuracies = [f"{100 * value:.2f}" for value in (*means, statistics.fmean(means))]
@@ -55,16 +57,14 @@ def table(found: list[Record]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _below(top: Settings, ladder: tuple[float, ...]) -> Settings:
+def _below(
+    top: Record, ladder: tuple[float, ...], by_settings: dict[Settings, list[Record]]
+) -> float | None:
+    """The accuracy of a ladder's rung below `top`, made on its machine if it was; None: not run."""
     arm = "lt" if ladder else "dense"
-    return replace(top, arm=arm, ladder=ladder).normal()
-
-
-def _mean(wanted: list[Settings], by_settings: dict[Settings, Record]) -> float | None:
-    """Over the seeds; None if one of them lacks the run."""
-    if not all(settings in by_settings for settings in wanted):
-        return None
-    return statistics.fmean(by_settings[settings].best.valid_accuracy for settings in wanted)
+    there = by_settings[replace(top.settings, arm=arm, ladder=ladder).normal()]
+    there = sorted(there, key=lambda record: record.device != top.device)
+    return there[0].best.valid_accuracy if there else None
 
 
 def written(text: str, found: list[Record]) -> str:
