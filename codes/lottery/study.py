@@ -29,7 +29,7 @@ from lottery.training.device import use
 from lottery.training.train import Diverged
 
 NO_SHARE = (
-    "shard {shard}: nothing to do, for there are but {chains} chains (a model and seed) to share"
+    "shard {shard}: nothing to do, for there are {chains} chains (a model and a seed each) to share"
 )
 TEXTS = ("split_seed", "vocabulary_size")  # what of the settings makes a corpus
 

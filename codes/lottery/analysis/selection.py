@@ -30,10 +30,15 @@ def of_recipe(records: Iterable[Record], recipes: Recipes) -> list[Record]:
 
 
 def by_decay(records: Iterable[Record]) -> dict[bool, list[Record]]:
-    """The plain records of today's and the former recipes: with weight decay (True), without."""
+    """The plain records of today's and the former recipes, parted as by `parted`."""
     records = list(records)
     own = {r.run: r for known in (RECIPES, WITHOUT_DECAY) for r in of_recipe(records, known)}
-    plain = [record for record in own.values() if not variant(record.settings)]
+    return parted(own.values())
+
+
+def parted(records: Iterable[Record]) -> dict[bool, list[Record]]:
+    """The plain ones of some records: with weight decay (True), without (False)."""
+    plain = [record for record in records if not variant(record.settings)]
     return {
         has: [r for r in plain if bool(r.settings.weight_decay) == has] for has in (True, False)
     }

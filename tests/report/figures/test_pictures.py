@@ -137,6 +137,7 @@ def test_a_picture_is_saved_whole_and_the_same_twice(tmp_path, kind):
     assert set(one) == {"a.png", "a.svg"}
     assert image.imread(tmp_path / "one" / "a.png").shape[1] == 1350
     assert one["a.png"].count(b"tEXt") == 1 and b"dc:date" not in one["a.svg"]  # no date is named
+    assert b"matplotlib" not in one["a.png"]
     assert picture.is_of(one["a.png"], one["a.svg"])
     assert picture.is_same(one["a.svg"], one["a.svg"])
     for file, content in one.items():

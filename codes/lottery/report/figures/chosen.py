@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lottery.analysis import protocols, selection
+from lottery.analysis import selection
 from lottery.analysis.groups import Group
 from lottery.runs.record import Record
 
@@ -37,6 +37,5 @@ def by_decay(records: Iterable[Record]) -> dict[str, list[Record]]:
     records = list(records)
     found = selection.by_decay(records)
     if not any(found.values()):
-        plain = [r for r in selection.in_report(records) if not protocols.variant(r.settings)]
-        found = {has: [r for r in plain if bool(r.settings.weight_decay) == has] for has in found}
+        found = selection.parted(selection.in_report(records))
     return {way: found[has] for way, has in ((WITH, True), (WITHOUT, False)) if found[has]}
