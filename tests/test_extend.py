@@ -8,10 +8,12 @@ import sys
 
 import pytest
 
+from helpers.corpora import make_corpus
 from helpers.plugins import nothing_left
 from lottery import cli, study
 from lottery.files import root
 from lottery.pruning.scores import SCORES
+from lottery.upkeep import commands
 
 TEXT = (root() / "docs" / "extend.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
@@ -20,8 +22,10 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 @pytest.mark.process
 def test_every_block_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for module in (study, cli):
+    for module in (study, commands):
         monkeypatch.setattr(module, "root", lambda: tmp_path)
+    small = make_corpus()
+    monkeypatch.setattr(study.Study, "corpus", property(lambda self: small))
     shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell
     main = sys.modules["__main__"]
     notebook, ran = shell(), []

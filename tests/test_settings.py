@@ -64,6 +64,14 @@ def test_options_that_cannot_matter_do_not_rename_a_run():
     assert replace(second, rewind_step=5).checked() != second
 
 
+def test_a_number_written_otherwise_does_not_rename_a_run():
+    """What was made normal before is remembered; equal is not the same."""
+    whole, real = (Settings("imdb", "cnn", "lt", (0.5,), 0, output_rate=rate) for rate in (1, 1.0))
+    before = real.checked().run
+    assert whole.normal().output_rate is whole.output_rate  # remembered as it was written
+    assert whole.checked().run == real.checked().run == before
+
+
 def test_json_and_back():
     assert Settings.from_json(BASE.to_json()) == BASE
     with pytest.raises(UserError, match="unknown field 'colour'"):

@@ -22,6 +22,8 @@ from lottery.outside.blame import blamed
 from lottery.recipes import RECIPES
 from lottery.settings import OWN, options, told
 from lottery.tickets import commands as tickets
+from lottery.upkeep import commands as upkeep
+from lottery.upkeep.commands import add_folder, folder
 
 EXAMPLES = """examples:
   lottery data imdb                     what the corpus holds
@@ -160,6 +162,9 @@ def _parser() -> argparse.ArgumentParser:
         "transferred, … (docs/method.md); dense always runs (default: lt random)",
     )
     run.add_argument("--seed", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
+    run.add_argument(
+        "--dry-run", action="store_true", help="only say what would be trained, and how long"
+    )
     run.add_argument("--device", help="cpu, cuda or mps (default: the fastest that is there)")
     run.add_argument(
         "--threads",
@@ -206,8 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     report = commands.add_parser("report", help="records to week9.md, tables and figures")
-    report.add_argument("--results", type=Path, help="another results folder")
-    report.add_argument("--demo", action="store_true", help="the report of the generated corpora")
+    add_folder(report)
     plugging.add(report)
     report.set_defaults(command=_report)
 
@@ -215,33 +219,16 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", type=Path, metavar="FILE", help="write every number there, too")
     bench.set_defaults(command=_bench)
 
-    merge = commands.add_parser(
-        "merge",
-        help="results folders that were filled apart, to one",
-        description="Copy the records of other results folders, with their weights. Of a run that "
-        "both have, the records are compared, and the one that is there is kept.",
-    )
-    merge.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="where they come from")
-    merge.add_argument("--results", type=Path, help="where they go (default: results/)")
-    merge.set_defaults(command=_merge)
-
     tickets.add(commands)
-    for name, command, words in (
-        ("status", _status, "what is done, running, stopped and failed"),
-        ("clean", _clean, "remove what no record needs, and say how much it was"),
-        ("verify", _verify, "whether records, tables and report agree"),
-    ):
-        keeper = commands.add_parser(name, help=words)
-        keeper.add_argument("--results", type=Path, help="another results folder")
-        keeper.add_argument("--demo", action="store_true", help="those of the generated corpora")
-        if name == "clean":
-            keeper.add_argument("--dry-run", action="store_true", help="only say it")
-        if name == "verify":
-            plugging.add(keeper)
-            keeper.add_argument(
-                "tickets", nargs="*", type=Path, metavar="DIR", help="test these tickets instead"
-            )
-        keeper.set_defaults(command=command)
+    upkeep.add(commands)
+
+    verify = commands.add_parser("verify", help="whether records, tables and report agree")
+    add_folder(verify)
+    plugging.add(verify)
+    verify.add_argument(
+        "tickets", nargs="*", type=Path, metavar="DIR", help="test these tickets instead"
+    )
+    verify.set_defaults(command=_verify)
     return parser
 
 
@@ -277,7 +264,7 @@ def _run(parsed: argparse.Namespace) -> None:
     from lottery.data import DATASETS
     from lottery.models import MODELS
     from lottery.runs.store import Store, table
-    from lottery.study import Study, run_all
+    from lottery.study import Study, outlook, run_all
 
     shard = Shard.read(parsed.shard)
     for name in parsed.what:
@@ -314,6 +301,9 @@ def _run(parsed: argparse.Namespace) -> None:
         )
         for dataset in datasets
     ]
+    if parsed.dry_run:
+        print("\n".join(outlook(studies, shard)))
+        return
     records = run_all(studies, shard=shard)
     print(table(records).to_string(index=False, float_format="{:.4f}".format))
     if own and shard == ONLY:
@@ -324,43 +314,7 @@ def _report(parsed: argparse.Namespace) -> None:
     from lottery.report import page as report
     from lottery.runs.store import Store
 
-    print(report.write(Store(_folder(parsed)), say=_say))
-
-
-def _folder(parsed: argparse.Namespace) -> Path:
-    """The results folder asked for; a mistyped one is no empty one."""
-    if parsed.results and parsed.demo:
-        raise UserError(f"--results {parsed.results} and --demo are two folders; leave out one")
-    if parsed.results and not parsed.results.is_dir():
-        raise UserError(f"--results {parsed.results}: is no folder; name one that holds runs/")
-    return parsed.results or root() / "results" / ("demo" if parsed.demo else "")
-
-
-def _merge(parsed: argparse.Namespace) -> int:
-    from lottery.runs.store import Store
-    from lottery.upkeep.merge import merge
-
-    _, problems = merge(Store(parsed.results or root() / "results"), parsed.folders, _say)
-    print("\n".join(problems) or f"every record is in {parsed.results or 'results'}")
-    return 1 if problems else 0
-
-
-def _status(parsed: argparse.Namespace) -> None:
-    from lottery.runs.store import Store
-    from lottery.upkeep.status import status
-
-    print("\n".join(status(Store(_folder(parsed)))))
-
-
-def _clean(parsed: argparse.Namespace) -> None:
-    from lottery.runs.store import Store
-    from lottery.upkeep.clean import clean
-
-    removed = clean(Store(_folder(parsed)), parsed.dry_run)
-    for kind, (count, size) in sorted(removed.items()):
-        print(f"{kind}: {count}, {size / 1e6:.1f} MB")
-    total = sum(size for _, size in removed.values()) / 1e6
-    print(f"{total:.1f} MB {'would be' if parsed.dry_run else 'are'} free again")
+    print(report.write(Store(folder(parsed)), say=_say))
 
 
 def _verify(parsed: argparse.Namespace) -> int:
@@ -369,7 +323,7 @@ def _verify(parsed: argparse.Namespace) -> int:
     from lottery.runs.store import Store
     from lottery.upkeep.verify import verify
 
-    count, problems, notes = verify(Store(_folder(parsed)))
+    count, problems, notes = verify(Store(folder(parsed)))
     for line in problems + notes:
         print(line)
     if not problems:

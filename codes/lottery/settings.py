@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from lottery.files import UserError, shown
@@ -255,7 +255,7 @@ class Settings:
         """Share of prunable weights asked to be removed, 0 to 1."""
         return self.ladder[-1] if self.ladder else 0.0
 
-    @property
+    @cached_property
     def run(self) -> str:
         """The run's name: a hash of what differs from the defaults.
 
@@ -287,13 +287,7 @@ class Settings:
 
     def normal(self) -> Settings:
         """Put options that cannot change this run at their defaults, so that it has one name."""
-        made = replace(self, ladder=()) if self.arm == "dense" else self
-        owned = [f for f in options(type(self)) if f.metadata["of"]]
-        idle = {f.name: f.default for f in owned if not f.metadata["of"](made)}
-        used = [("model", made.model), ("arm", made.arm)]
-        used += [("score", made.score)] * (made.arm != "dense")
-        code = tuple(part for part in made.code if tuple(part.split(" ")[:2]) in used)
-        return replace(made, code=code, **idle)
+        return _normal(self, tuple(type(getattr(self, f.name)) for f in fields(self)))
 
     def checked(self) -> Settings:
         """These settings, normal, or a UserError that names the first field out of bounds."""
@@ -326,6 +320,19 @@ class Settings:
             return cls(**listed)
         except TypeError as error:
             raise UserError(f"settings: {error}") from None
+
+
+# A report asks for the same few hundred, tens of thousands of times. `kinds` are the fields' types:
+# 1 and 1.0 are equal, but give a run two names.
+@lru_cache(maxsize=2**14)
+def _normal(settings: Settings, kinds: tuple[type, ...]) -> Settings:
+    made = replace(settings, ladder=()) if settings.arm == "dense" else settings
+    owned = [f for f in options(type(settings)) if f.metadata["of"]]
+    idle = {f.name: f.default for f in owned if not f.metadata["of"](made)}
+    used = [("model", made.model), ("arm", made.arm)]
+    used += [("score", made.score)] * (made.arm != "dense")
+    code = tuple(part for part in made.code if tuple(part.split(" ")[:2]) in used)
+    return replace(made, code=code, **idle)
 
 
 def options(of: type[Settings] | None = None) -> list[Field]:

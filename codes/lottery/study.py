@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from lottery import data
+from lottery.cluster.graph import Work
 from lottery.data import DATASETS, Corpus, Own
 from lottery.experiment.bars import Bars
 from lottery.experiment.ladder import climb
@@ -253,13 +254,7 @@ def run_all(
     Where it is trained is said by the first study; elsewhere, all studies are one graph. With a
     `shard`, of its share of the runs alone.
     """
-    planned = [(study, study.plan(arms or None)) for study in studies]
-    many = {*map(chains(planned), (settings for _, runs in planned for settings in runs))}
-    planned = [(study, runs) for study, runs in shard.of(planned) if runs]
-    if not planned:
-        studies[0].say(NO_SHARE.format(shard=shard, chains=len(many)))
-    for study, _ in planned:
-        study.check_folder()
+    planned = shared_out(studies, arms, shard)
     asked = [(study, [s for s in runs if not study.shelf.is_done(s)]) for study, runs in planned]
     asked = [(study, runs) for study, runs in asked if runs]
     for study, runs in asked:  # before the dense network is trained for a step it has not
@@ -272,12 +267,34 @@ def run_all(
             raise UserError(f"{error}: install this project's extra `cluster`") from None
         first = studies[0]
         with stoppable(first.say):
-            work = [caller.Work(s.shelf, runs, s.corpora, s.wanted) for s, runs in asked]
+            work = [Work(s.shelf, runs, s.corpora, s.wanted) for s, runs in asked]
             caller.train(work, first.jobs, first.client, first.per_gpu, first.say)
     else:
         for study, runs in asked:
             study.run_here(runs)
     return [record for study, runs in planned for record in study.records(runs)]
+
+
+def outlook(studies: Sequence[Study], shard: Shard = ONLY) -> list[str]:
+    """Lines that say what `run_all` would train, and how long that would take. Trains nothing."""
+    from lottery.upkeep.forecast import forecast
+
+    planned = shared_out(studies, (), shard)
+    return forecast(Work(study.shelf, runs, study.corpora) for study, runs in planned)
+
+
+def shared_out(
+    studies: Sequence[Study], arms: Iterable[str], shard: Shard
+) -> list[tuple[Study, list[Settings]]]:
+    """Each study's runs of `arms` (default: all), those of this share. UserError: `check_folder`"""
+    planned = [(study, study.plan(arms or None)) for study in studies]
+    many = {*map(chains(planned), (settings for _, runs in planned for settings in runs))}
+    planned = [(study, runs) for study, runs in shard.of(planned) if runs]
+    if not planned:
+        studies[0].say(NO_SHARE.format(shard=shard, chains=len(many)))
+    for study, _ in planned:
+        study.check_folder()
+    return planned
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from lottery.cluster import caller
 from lottery.files import UserError
 from lottery.outside.source import run
 from lottery.runs.store import Store
+from lottery.study import run_all
 
 pytestmark = [
     pytest.mark.process,
@@ -37,10 +38,11 @@ def test_records_do_not_depend_on_the_engine(tmp_path, make):
     late.run()
 
     jobs = study(tmp_path / "jobs", jobs=2, **LADDER)
-    assert {r.run for r in jobs.run()} == {r.run for r in records}
-    study(tmp_path / "jobs", ladder=(0.5, 0.75), arms=("lt",), rewind_step=3, jobs=2).run()
+    again = study(tmp_path / "jobs", ladder=(0.5, 0.75), arms=("lt",), rewind_step=3, jobs=2)
+    run_all([jobs, again])
+    assert {r.run for r in jobs.records()} == {r.run for r in records}
     same(jobs.store, here.store)
-    assert {r.worker for r in jobs.run()} <= {"0", "1"}
+    assert {r.worker for r in jobs.records()} <= {"0", "1"}
 
     # Three workers that see neither the results nor each other's folders.
     apart, far = make(), Store(tmp_path / "far")

@@ -12,7 +12,7 @@ from helpers.children import study
 from helpers.engines import LADDER
 from lottery.cluster.graph import Work, graph, measure, usual_seconds
 from lottery.experiment.plan import below, needs
-from lottery.experiment.shelf import Gone, SentShelf
+from lottery.experiment.shelf import Gone, Sent
 from lottery.pruning.masks import full_mask, prunable
 from lottery.runs.checkpoints import named, packed, unpacked
 from lottery.study import Study
@@ -116,7 +116,7 @@ def test_what_a_run_stands_on_is_sent_whole_and_nothing_else(tmp_path):
     dense, ticket = made.plan()
     mask = {"a.weight": torch.tensor([[True, False], [True, True]])}
     tensors = {"a.weight": torch.tensor([[1.0, 0.0], [2.0, 3.0]]), "a.bias": torch.ones(2)}
-    sent = SentShelf.of(OneShelf(tensors, mask), needs(ticket), "last")
+    sent = Sent.of(OneShelf(tensors, mask), needs(ticket), "last")
     found, its_mask = sent.trained(dense, "last")
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
     assert torch.equal(its_mask["a.weight"], mask["a.weight"])

@@ -31,7 +31,7 @@ from lottery.data import Corpus, title
 from lottery.experiment.bars import Tally
 from lottery.experiment.plan import foreign, needs
 from lottery.experiment.run import failed
-from lottery.experiment.shelf import Busy, Gone, SentShelf
+from lottery.experiment.shelf import Busy, Gone, Sent
 from lottery.files import UserError
 from lottery.outside.register import sources
 from lottery.runs.checkpoints import unpacked
@@ -253,7 +253,7 @@ class Caller:
             if not step:
                 shelf.check_failed(run)
         if stands_on and (node.sent or folder in self.apart):
-            sent = SentShelf.of(shelf, stands_on, settings.scored_at)
+            sent = Sent.of(shelf, stands_on, settings.scored_at)
         device, threads = node.work.wanted
         job = Job(
             settings=settings,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lottery.data import Corpus, reopen
-from lottery.experiment.shelf import SentShelf
+from lottery.experiment.shelf import Sent
 from lottery.files import write_whole
 from lottery.outside.source import Source
 from lottery.runs.store import Store
@@ -85,7 +85,7 @@ class Job:
 
     settings: Settings
     step: int
-    sent: SentShelf | None  # what it stands on; None: the worker reads it in `store`
+    sent: Sent | None  # what it stands on; None: the worker reads it in `store`
     store: Store
     disk: SharedDisk  # in `store`: is it this worker's, too?
     corpora: Mapping[str, CorpusRef]  # by dataset: its own, and that of its mask's source

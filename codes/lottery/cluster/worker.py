@@ -27,11 +27,12 @@ from lottery.data.batches import Batch
 from lottery.experiment.ladder import climb
 from lottery.experiment.plan import needs
 from lottery.experiment.run import rewound
-from lottery.experiment.shelf import DiskShelf, Gone, SentShelf
+from lottery.experiment.shelf import Below, DiskShelf, Gone, Sent
 from lottery.files import Damaged, UserError
 from lottery.outside.blame import blamed
 from lottery.outside.register import admit
 from lottery.pruning.arms import ARMS
+from lottery.pruning.masks import Mask
 from lottery.pruning.tickets import Weights
 from lottery.runs.checkpoints import packed
 from lottery.runs.provenance import check_code, code
@@ -71,55 +72,62 @@ def _work(job: Job) -> tuple[Record | None, dict[str, Any]]:
         watch.tell("begun")
         if job.step:
             return None, packed(rewound(settings, corpora[settings.dataset], job.step, device))
-        shelf = _shelf(job, shared)
+        tray = _tray(job, shared)
         try:
             climb(
-                [settings], shelf, lambda run: corpora[run.dataset], device,
+                [settings], tray, lambda run: corpora[run.dataset], device,
                 lambda _: nullcontext(watch), watch.say, str(worker.name),
             )  # fmt: skip
         except Gone:  # a network disk may be late; the caller's own view decides
             raise Missing("store") from None
-    record, tensors = shelf.left
+    record, tensors = tray.left
     if not ARMS[settings.arm].climbs:  # nobody stands on it: the tested network and its mask do
         tensors = {name: part for name, part in tensors.items() if "/" in name}
     return replace(record, commit=job.commit), packed(tensors)
 
 
-def _shelf(job: Job, shared: bool) -> SentShelf | CommonDisk:
-    if shared:
-        prints = {name: ref.fingerprint for name, ref in job.corpora.items()}
-        return CommonDisk(job.store, lambda run: prints[run.dataset], sent=job.sent)
-    return job.sent or SentShelf()
+def _tray(job: Job, shared: bool) -> Tray:
+    if not shared:
+        return Tray(job.sent or Sent())
+    prints = {name: ref.fingerprint for name, ref in job.corpora.items()}
+    folder = Folder(job.store, lambda run: prints[run.dataset])
+    return Tray(job.sent or folder, folder.state(job.settings))
 
 
-class CommonDisk(DiskShelf):
-    """The caller's results folder as a worker sees it: read, and written by the caller alone.
+class Tray:
+    """A worker's shelf for one run: what it leaves lies here until it is sent back to the caller.
 
-    Only the state of its run does the worker keep there. What was `sent` is not read.
+    `state` is the file of its state in a results folder that both see.
     """
 
-    def __init__(self, *about: Any, sent: SentShelf | None) -> None:
-        super().__init__(*about)
-        self.sent = sent
+    def __init__(self, below: Below, state: Path | None = None) -> None:
+        self.below, self._state = below, state
         self.left: tuple[Record, Weights] | None = None
 
     def is_done(self, settings: Settings) -> bool:
         return False
 
     def hold(self, settings: Settings) -> AbstractContextManager[None]:
-        return nullcontext()
+        return nullcontext()  # the caller holds it
 
-    def trained(self, settings: Settings, epoch: str):
-        return (self.sent or super()).trained(settings, epoch)
+    def trained(self, settings: Settings, epoch: str) -> tuple[Weights, Mask]:
+        return self.below.trained(settings, epoch)
 
     def rewound(self, dense: Settings, step: int) -> Weights:
-        return (self.sent or super()).rewound(dense, step)
+        return self.below.rewound(dense, step)
 
-    def _set_aside(self, path: Path, error: Damaged) -> None:
-        raise Gone
+    def state(self, settings: Settings) -> Path | None:
+        return self._state
 
     def keep(self, record: Record, tensors: Weights) -> None:
         self.left = record, tensors
+
+
+class Folder(DiskShelf):
+    """The caller's results folder, read by a worker: what looks damaged the caller sees to."""
+
+    def _set_aside(self, path: Path, error: Damaged) -> None:
+        raise Gone
 
 
 @lru_cache(maxsize=1)

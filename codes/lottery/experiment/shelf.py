@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -43,14 +43,8 @@ class Gone(Exception):
     """Weights that a run stands on are not there (any more)."""
 
 
-class Shelf(Protocol):
-    """What `ladder.climb` asks. Below: `DiskShelf` for a disk, `SentShelf` for what is sent."""
-
-    def is_done(self, settings: Settings) -> bool:
-        """Is nothing to be done for this run?"""
-
-    def hold(self, settings: Settings) -> AbstractContextManager[None]:
-        """Hold a run against other processes; raises Busy at once if one of them is at it."""
+class Below(Protocol):
+    """What a run stands on. Below: `DiskShelf` reads it from a disk, `Sent` has been sent it."""
 
     def trained(self, settings: Settings, epoch: str) -> tuple[Weights, Mask]:
         """A finished run's weights after its "last" or "best" epoch, and its mask.
@@ -60,6 +54,16 @@ class Shelf(Protocol):
 
     def rewound(self, dense: Settings, step: int) -> Weights:
         """θₖ, the weights of a dense run after `step` steps; raises Gone."""
+
+
+class Shelf(Below, Protocol):
+    """What `ladder.climb` asks: of a `DiskShelf`, on a worker of a `Tray`."""
+
+    def is_done(self, settings: Settings) -> bool:
+        """Is nothing to be done for this run?"""
+
+    def hold(self, settings: Settings) -> AbstractContextManager[None]:
+        """Hold a run against other processes; raises Busy at once if one of them is at it."""
 
     def state(self, settings: Settings) -> Path | None:
         """Where an unfinished run's state lies; None: nothing is kept between epochs."""
@@ -254,30 +258,23 @@ class DiskShelf:
         self.store.state_path(record.settings).unlink(missing_ok=True)
 
 
-class SentShelf:
-    """What one run stands on, packed by the caller to be sent; what it leaves is sent back."""
+class Sent:
+    """What one run stands on, packed by the caller to be sent."""
 
     def __init__(self) -> None:
         self.packed: dict[tuple[str, object], dict[str, Any]] = {}
-        self.left: tuple[Record, Weights] | None = None
 
     @classmethod
-    def of(cls, shelf: Shelf, needs: Iterable[tuple[Settings, int]], epoch: str) -> SentShelf:
-        """All that a run needs of `shelf`, as `plan.needs` names it."""
+    def of(cls, below: Below, needs: Iterable[tuple[Settings, int]], epoch: str) -> Sent:
+        """All that a run needs of `below`, as `plan.needs` names it."""
         made = cls()
         for run, step in needs:
             if step:
-                made.packed[run.run, step] = packed(shelf.rewound(run, step))
+                made.packed[run.run, step] = packed(below.rewound(run, step))
             else:
-                weights, mask = shelf.trained(run, epoch)
+                weights, mask = below.trained(run, epoch)
                 made.packed[run.run, epoch] = packed(weights | named(mask))
         return made
-
-    def is_done(self, settings: Settings) -> bool:
-        return False
-
-    def hold(self, settings: Settings) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def trained(self, settings: Settings, epoch: str) -> tuple[Weights, Mask]:
         return unbundle(self._sent(settings.run, epoch))
@@ -289,12 +286,6 @@ class SentShelf:
         if (run, what) not in self.packed:
             raise Gone
         return unpacked(self.packed[run, what])
-
-    def state(self, settings: Settings) -> Path | None:
-        return None
-
-    def keep(self, record: Record, tensors: Weights) -> None:
-        self.left = record, tensors
 
 
 def is_near(before: Record, again: Record) -> bool:

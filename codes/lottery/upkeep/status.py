@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,16 +106,7 @@ def status(store: Store) -> list[str]:
         counts = (len(s.done), running, len(s.unfinished) - running, len(s.failed))
         times = (clock(s.spent), clock(s.left) if s.unfinished else "")
         rows.append((f"{s.dataset} {s.model}", *map(str, counts), *times))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
-            ]
-        ).rstrip()
-        for row in rows
-    ]
+    lines = aligned(rows)
     for s in found:
         for run in s.unfinished:
             word = "running" if run.running else "stopped"
@@ -127,6 +119,17 @@ def status(store: Store) -> list[str]:
     if room := size(store):
         lines.append(room)
     return [*lines, *unread]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line for each row of a table: the first column to the left, the others to the right."""
+    first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [row[0].ljust(first), *(c.rjust(w) for c, w in zip(row[1:], others, strict=True))]
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def size(store: Store) -> str:

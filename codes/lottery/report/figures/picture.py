@@ -55,6 +55,7 @@ def save(figure: Figure | None, path: Path) -> bool:
         drawn.unlink(missing_ok=True)
         return False
     written = svg(figure)
+    figure.set_layout_engine("none")  # where the SVG has its parts, the PNG has them, too
     write_whole(path, png(figure, written))
     write_whole(drawn, written)
     return True

@@ -1,0 +1,81 @@
+"""The shell's commands that look after a results folder, but for `verify`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lottery.files import UserError, root
+
+# What is slow to import is imported by the command that needs it.
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add `merge`, `status` and `clean` to the command's parsers."""
+    merge = commands.add_parser(
+        "merge",
+        help="results folders that were filled apart, to one",
+        description="Copy the records of other results folders, with their weights. Of a run that "
+        "both have, the records are compared, and the one that is there is kept.",
+    )
+    merge.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="where they come from")
+    merge.add_argument("--results", type=Path, help="where they go (default: results/)")
+    merge.set_defaults(command=_merge)
+
+    status = commands.add_parser("status", help="what is done, running, stopped and failed")
+    add_folder(status)
+    status.set_defaults(command=_status)
+
+    clean = commands.add_parser(
+        "clean", help="remove what no record needs, and say how much it was"
+    )
+    add_folder(clean)
+    clean.add_argument("--dry-run", action="store_true", help="only say it")
+    clean.set_defaults(command=_clean)
+
+
+def add_folder(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a results folder."""
+    parser.add_argument("--results", type=Path, help="another results folder")
+    parser.add_argument("--demo", action="store_true", help="those of the generated corpora")
+
+
+def folder(parsed: argparse.Namespace) -> Path:
+    """The results folder asked for; a mistyped one is no empty one."""
+    if parsed.results and parsed.demo:
+        raise UserError(f"--results {parsed.results} and --demo are two folders; leave out one")
+    if parsed.results and not parsed.results.is_dir():
+        raise UserError(f"--results {parsed.results}: is no folder; name one that holds runs/")
+    return parsed.results or root() / "results" / ("demo" if parsed.demo else "")
+
+
+def _merge(parsed: argparse.Namespace) -> int:
+    from lottery.runs.store import Store
+    from lottery.upkeep.merge import merge
+
+    _, problems = merge(Store(parsed.results or root() / "results"), parsed.folders, _say)
+    print("\n".join(problems) or f"every record is in {parsed.results or 'results'}")
+    return 1 if problems else 0
+
+
+def _status(parsed: argparse.Namespace) -> None:
+    from lottery.runs.store import Store
+    from lottery.upkeep.status import status
+
+    print("\n".join(status(Store(folder(parsed)))))
+
+
+def _clean(parsed: argparse.Namespace) -> None:
+    from lottery.runs.store import Store
+    from lottery.upkeep.clean import clean
+
+    removed = clean(Store(folder(parsed)), parsed.dry_run)
+    for kind, (count, size) in sorted(removed.items()):
+        print(f"{kind}: {count}, {size / 1e6:.1f} MB")
+    total = sum(size for _, size in removed.values()) / 1e6
+    print(f"{total:.1f} MB {'would be' if parsed.dry_run else 'are'} free again")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,69 @@
+"""What a command would train, and how long that would take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from lottery.cluster.graph import Work, graph, usual_seconds
+from lottery.settings import Settings, title
+from lottery.upkeep.status import aligned, clock
+
+HOW_LONG = "about: as long as runs with a record took on average, one after the other"
+
+
+@dataclass
+class Outlook:
+    """The runs of one dataset and model that a command asks for."""
+
+    asked: int = 0
+    missing: list[str] = field(default_factory=list)  # those without a record
+    again: list[str] = field(default_factory=list)  # of those whose weights are gone and needed
+    seconds: float = 0.0  # of all that would be trained, late rewinding's first steps left out
+    known: bool = True  # do records tell how long such a run takes?
+
+
+def outlooks(asked: Iterable[Work]) -> dict[tuple[str, str], Outlook]:
+    """For each dataset and model what training all runs of `asked` would come to."""
+    asked = list(asked)
+    found: dict[tuple[str, str], Outlook] = {}
+
+    def of(settings: Settings) -> Outlook:
+        return found.setdefault((settings.dataset, settings.model), Outlook())
+
+    for work in asked:
+        for settings in work.runs:
+            of(settings).asked += 1
+    undone = [
+        replace(work, runs=[run for run in work.runs if not work.shelf.is_done(run)])
+        for work in asked
+    ]
+    usual = usual_seconds(work.shelf.store for work in asked)
+    for node in graph(undone).values():
+        if node.step:
+            continue
+        outlook, pair = of(node.settings), (node.settings.dataset, node.settings.model)
+        name = f"{node.settings.dataset} {title(node.settings)}"
+        has_record = node.work.shelf.store.record_path(node.settings).exists()
+        (outlook.again if has_record else outlook.missing).append(name)
+        outlook.seconds += usual.get(pair, 0.0)
+        outlook.known &= pair in usual
+    return found
+
+
+def forecast(asked: Iterable[Work]) -> list[str]:
+    """The same as lines for a person: a table, then every run that would be trained."""
+    found = outlooks(asked)
+    rows = [("", "asked", "to train", "again", "about")]
+    for (dataset, model), o in found.items():
+        trained = len(o.missing) + len(o.again)
+        about = clock(o.seconds) if trained and o.known else "?" if trained else ""
+        counts = map(str, (o.asked, len(o.missing), len(o.again)))
+        rows.append((f"{dataset} {model}", *counts, about))
+    lines = aligned(rows)
+    if any(o.seconds for o in found.values()):
+        lines.append(HOW_LONG)
+    for o in found.values():
+        lines += [f"to train: {name}" for name in o.missing]
+        lines += [f"again, for its weights are gone: {name}" for name in o.again]
+    return lines
