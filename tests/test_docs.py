@@ -10,7 +10,7 @@ from statistics import fmean
 
 import pytest
 
-from lottery.analysis import protocols
+from lottery.analysis import protocols, verdict
 from lottery.files import root
 from lottery.recipes import RECIPES, STRONGEST_DENSE
 from lottery.runs.store import Store
@@ -30,6 +30,21 @@ def test_the_report_is_made_from_the_records_that_lie_beside_it():
     count, wrong, _ = verify(Store(root() / "results"))
     assert count > 100
     assert wrong == []
+
+
+def test_what_the_first_five_seeds_said_is_said():
+    """docs/method.md, Seeds that are added."""
+    records = Store(root() / "results").records("imdb")[0]
+    own = [record for record in records if record.settings.model == "cnn"]
+    first = [record for record in own if record.settings.seed < 5]
+    states = {
+        len(some): {r.sparsity: r[verdict.TICKET].state for r in verdict.pairs(some)[0].rungs}
+        for some in (first, own)
+    }
+    (five, ten) = states.values()
+    assert max(step for step in five if five[step] == verdict.YES) == 0.75
+    for step in (0.875, 0.9375):
+        assert (five[step], ten[step]) == (verdict.OPEN, verdict.YES)
 
 
 def test_the_recipes_figures_are_those_of_their_records():

@@ -10,7 +10,7 @@ from lottery.analysis.intervals import Interval
 from lottery.analysis.verdict import DOWN, NO, OPEN, SAME, UP, YES, Fact, Pair
 from lottery.report import grid
 from lottery.report.page import pairs_of
-from lottery.report.words import p_value, part, parts, points, power, short
+from lottery.report.words import LUCKY, p_value, part, parts, points, power, short
 
 GOOD = {"lt": (0, 0, -2), "random": (0, -2, -2), "random_mask": (None, -2, -2)}
 POOR = {"lt": (-2, -2, -2), "random": (-2, -2, -2)}
@@ -160,12 +160,20 @@ def test_late_rewinding_is_told_where_it_goes_further():
     assert "rewinding" not in grid.bullets(*of(same))[0]
 
 
+def test_seeds_that_agree_by_luck_are_marked():
+    for of_examples, mark in ((0.008, " †"), (0.003, "")):
+        fact = Fact(verdict.UP, Interval(0.01, 0.006, 0.014, 3, of_examples), 3)
+        assert grid.cell(fact) == f"↑ +1.00 <sub>+0.60 to +1.40{mark}</sub>"
+    said = grid.top(verdict.pairs(both()))
+    assert (LUCKY in said) == (" †" in said.replace(LUCKY, ""))
+
+
 def test_limits_count_the_intervals_and_the_lucky_ones():
     found, ladders = of(both())
     said = grid.limits(found, ladders, ["IMDb", "AG-news"])
-    assert said.startswith("IMDb and AG-news; two small models")
+    assert said.startswith("IMDb and AG-news; small models")
     # Ticket, first values and random less dense at 6 rungs; two masks, less ticket and less dense.
-    assert "holds 22 intervals of several seeds" in said
+    assert "hold 22 intervals of several seeds" in said
     facts = [r[q] for p in found for r in p.rungs for q in verdict.HEADLINE]
     lucky = sum(fact.interval.is_lucky for fact in facts)
     assert f"{lucky} of the 12 decided questions rest on seeds that agree better" in said

@@ -185,14 +185,13 @@ def test_differences_in_words():
     points = {"lt": (0, 0), "random": (-2, -2), "random_mask": (None, -2)}
     frame = report.differences(world(points))
     assert list(frame["Sparsity"]) == ["50 %", "75 %"]
-    assert list(frame["Seeds"]) == ["5", "5"]
-    assert list(frame["Seeds to decide"]) == ["5; 5", "5; 5"]
+    assert list(frame["Seeds to decide"]) == ["decided; decided"] * 2
     assert list(frame) == [
         *("Arm", "Sparsity", "less dense", "less random init", "less random mask"),
-        *("random init less dense", "random mask less dense", "Seeds", "Seeds to decide"),
+        *("random init less dense", "random mask less dense", "Seeds to decide"),
     ]  # no shuffled mask was run
     assert re.fullmatch(
-        r"\+2\.00 \(\+1\.[78]\d to \+2\.[12]\d\)( †)?", frame["less random init"].iloc[0]
+        r"\+2\.00 \(\+1\.[78]\d to \+2\.[12]\d; 5\)( †)?", frame["less random init"].iloc[0]
     )
     assert frame["less random mask"].iloc[0] == "not run"
     assert frame["random mask less dense"].iloc[1].startswith("−2.00 (−2.")
@@ -200,9 +199,9 @@ def test_differences_in_words():
 
 def test_seeds_that_agree_by_luck_are_marked():
     lucky = Fact(YES, Interval(0.01, 0.006, 0.014, 3, of_examples=0.008), 3)
-    assert evidence.difference(lucky) == "+1.00 (+0.60 to +1.40) †"
+    assert evidence.difference(lucky) == "+1.00 (+0.60 to +1.40; 3) †"
     plain = Fact(YES, Interval(0.01, 0.006, 0.014, 3, of_examples=0.003), 3)
-    assert evidence.difference(plain) == "+1.00 (+0.60 to +1.40)"
+    assert evidence.difference(plain) == "+1.00 (+0.60 to +1.40; 3)"
 
 
 def test_one_seed_has_its_p():
@@ -211,14 +210,15 @@ def test_one_seed_has_its_p():
         record(arm="lt", ladder=(0.5,), correct=right(0.9, 0, "a")),
     ]
     (row,) = report.differences(one).to_dict("records")
-    assert row["less dense"] == "0.00 (−0.05 to +0.05), p 1.000"
-    assert (row["Seeds"], row["Seeds to decide"]) == ("1", "–; –")
+    assert row["less dense"] == "0.00 (−0.05 to +0.05; 1), p 1.000"
+    assert row["Seeds to decide"] == "–; –"
 
 
-def test_numbers_of_seeds_that_differ_are_both_told():
+def test_each_difference_tells_its_own_seeds():
     records = world({"lt": (0,), "random": (-2,)})
     records = [r for r in records if (r.settings.arm, r.settings.seed) != ("random", 3)]
-    assert list(report.differences(records)["Seeds"]) == ["5 or 4"]
+    (row,) = report.differences(records).to_dict("records")
+    assert "; 5)" in row["less dense"] and "; 4)" in row["less random init"]
 
 
 def test_seeds_to_decide_an_open_question():
@@ -242,7 +242,7 @@ def test_conditions_stand_in_rows_and_rungs_in_columns():
     own = frame.loc["CNN"].set_index("Condition")
     assert list(own["50 %"]) == [
         *("no", "open (not run)", "yes, at 5e-4", "yes, at 5e-4"),
-        *("open (not run)", "no prize"),
+        *("open", "no prize"),
     ]
     assert own["75 %"].iloc[2] == "open"
     assert own["75 %"].iloc[5] == "open"
@@ -590,7 +590,9 @@ def two_recipes(monkeypatch):
     monkeypatch.setitem(recipes.WITHOUT_DECAY, PAIR, FORMER)
 
 
-def test_both_recipes_stand_side_by_side(two_recipes):
+def test_both_recipes_stand_side_by_side(two_recipes, monkeypatch):
+    for known, weight_decay in ((recipes.RECIPES, 1e-4), (recipes.WITHOUT_DECAY, 0.0)):
+        monkeypatch.setitem(known, ("imdb", "lstm"), {"weight_decay": weight_decay})
     former = world({"lt": (-2, -2)}, **FORMER)
     today = world({"lt": (0,)}, dense=0.91, seeds=(0, 1, 2), swing=0.0, **TODAY)
     frame = decay.both([*former, *today], [PAIR, ("imdb", "lstm")])
@@ -606,6 +608,10 @@ def test_both_recipes_stand_side_by_side(two_recipes):
         assert not len(decay.both(some, [PAIR]))
     text = page.page([*former, *today], ["imdb"], {})
     assert "IMDb LSTM: not run with both recipes." in text
+    assert "What is beside their dense networks are 2 more intervals." in text
+    monkeypatch.setitem(recipes.RECIPES, ("imdb", "lstm"), {"weight_decay": 0.0})
+    text = page.page([*former, *today], ["imdb"], {})
+    assert "IMDb LSTM: the recipe is still the one without weight decay." in text
 
 
 def test_a_ladder_of_other_steps_to_the_same_sparsity_stays_out(two_recipes):
@@ -648,10 +654,27 @@ def test_the_strongest_dense_has_a_row_where_it_is_not_the_tickets_own(monkeypat
     monkeypatch.setitem(recipes.STRONGEST_DENSE, PAIR, {"dropout": 0.2})
     best = world({}, dense=0.92, dropout=0.2)
     (row,) = decay.strongest([*records, *best]).to_dict("records")
-    assert (row["Recipe"], row["Dense"], row["Seeds"]) == ("dropout 0.2", "92.00 %", "5")
-    assert row["1/2"].startswith("✗ −2.00")
+    assert (row["Recipe"], row["Dense"], row["Its seeds"]) == ("dropout 0.2", "92.00 %", "5")
+    assert row["1/2"].startswith("✗ −2.00") and row["Seeds"] == "5"
+    few = [one for one in best if one.settings.seed in (1, 2)]
+    (row,) = decay.strongest([*records, *few]).to_dict("records")
+    assert (row["Its seeds"], row["Seeds"]) == ("2", "2")
+    text = page.page([*records, *best], ["imdb"], {})
+    assert "where that is not the ticket's own: IMDb CNN no ✓." in text
+    best = world({}, dense=0.9, dropout=0.2)
+    text = page.page([*records, *best], ["imdb"], {})
+    assert "where that is not the ticket's own: IMDb CNN ✓ down to 1/4." in text
     (row,) = decay.strongest(records).to_dict("records")
     assert (row["Dense"], row["1/2"]) == ("not run", "not run")
+
+
+def test_of_generated_texts_no_recipe_is_told():
+    records = world({"lt": (0, 0)}, dataset="demo-reviews")
+    text = page.page(records, ["demo-reviews"], {})
+    assert grid.UNCHOSEN in text and grid.CHOSEN not in text
+    for heading in ("## With and without weight decay", "## Strongest dense", "## Why"):
+        assert heading not in text
+        assert heading in page.page(world({"lt": (0, 0)}), ["imdb"], {})
 
 
 def test_why_counts_words_weights_and_random_places(two_recipes):

@@ -57,7 +57,7 @@ def test_a_row_a_score_by_hand(usual):
         low, mean, high = (
             f"{100 * v:+.2f}".replace("-", "−") for v in (given.low, given.mean, given.high)
         )
-        assert row[4].removesuffix(" †") == f"{mean} ({low} to {high})"
+        assert row[4].removesuffix(" †") == f"{mean} ({low} to {high}; 3)"
     assert made["less magnitude"].iloc[0] == "–"
     assert made["less magnitude"].iloc[2].startswith("−1.30")
 

@@ -29,7 +29,10 @@ def conditions(rung: Rung) -> tuple[str, ...]:
         first = verdict.YES if rung.epochs_enough else verdict.NO
     second, third = better(rung[verdict.SMALL]), better(rung[verdict.FIRST_VALUES])
     fourth = rung[verdict.TICKET].state
-    fifth = verdict.NO if verdict.NO in (fourth, rung[verdict.STRONGEST].state) else NOTHING
+    best = rung[verdict.STRONGEST].state
+    fifth = NOTHING if best == verdict.NOT_RUN else verdict.OPEN
+    if verdict.NO in (fourth, best):
+        fifth = verdict.NO
     return first, second, third, NOTHING if fourth == verdict.NOT_RUN else fourth, fifth
 
 

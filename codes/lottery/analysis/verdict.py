@@ -263,6 +263,14 @@ def strongest(dense: Sequence[Record], records: Iterable[Record]) -> list[Record
     return [record for record in own if record.settings.protocol == wanted]
 
 
+def owns_strongest(pair: Pair) -> bool:
+    """Is the pair's own dense network the strongest there is?"""
+    if pair.key not in STRONGEST_DENSE:
+        return not pair.is_former
+    wanted = protocols.protocol(pair.key, STRONGEST_DENSE)
+    return pair.settings is not None and pair.settings.protocol == wanted
+
+
 def small_dense(tickets: Sequence[Record], records: Iterable[Record]) -> list[Record]:
     """Dense networks that differ from the tickets' only in width and have as many weights."""
     usual, kept = tickets[0].settings.protocol, _kept(tickets[0])

@@ -11,7 +11,7 @@ from lottery.analysis.groups import Group
 from lottery.analysis.verdict import DOWN, NO, NOT_RUN, PLACES, RANDOM_MASK, STRONGEST, TICKET, YES
 from lottery.pruning.inside import VANISHED
 from lottery.recipes import RECIPES, STRONGEST_DENSE, WITHOUT_DECAY
-from lottery.report.grid import cell
+from lottery.report.grid import cell, span
 from lottery.report.tables import seeds_of
 from lottery.report.words import part, parts, percent, power, short
 from lottery.runs.record import Record
@@ -32,6 +32,7 @@ VANISH = (
     "{limit} in size after the last epoch: {each}."
 )
 GONE = "{name} {with_decay} with weight decay, {without} without"
+GONE_ONE = "{name} {without} without weight decay, which its recipe does not have"
 MASKS = (
     "**Do random places do as well?** Random masks of the ticket's size and first values, at the "
     "rungs where they were run: {each}."
@@ -84,6 +85,21 @@ def both(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> pd.Data
     return _of_pairs(rows, names)
 
 
+def facts_without(
+    records: Iterable[Record], pairs: Iterable[tuple[str, str]]
+) -> list[verdict.Fact]:
+    """What `both` says of the former recipe, of several seeds."""
+    found = [ways for pair in pairs if all((ways := by_recipe(records, pair)).values())]
+    ladders = [verdict.pairs(ways[WITHOUT], WITHOUT_DECAY)[0] for ways in found]
+    facts = (rung[TICKET] for ladder in ladders for rung in ladder.rungs)
+    return [fact for fact in facts if fact.seeds > 1]
+
+
+def has_two(pair: tuple[str, str]) -> bool:
+    """Is today's recipe another than the one without weight decay?"""
+    return RECIPES.get(pair) != WITHOUT_DECAY.get(pair)
+
+
 def former(pairs: Sequence[tuple[str, str]]) -> list[str]:
     """What the former recipe of each pair has otherwise than today's, where there are two."""
     said = []
@@ -100,7 +116,7 @@ def former(pairs: Sequence[tuple[str, str]]) -> list[str]:
 def strongest(records: Iterable[Record]) -> pd.DataFrame:
     """The main tables' tickets beside the strongest dense network, where it is not their own."""
     records = [record for record in records if not record.failed]
-    found = [pair for pair in verdict.pairs(records) if not owns_strongest(pair)]
+    found = [pair for pair in verdict.pairs(records) if not verdict.owns_strongest(pair)]
     heads = parts(sorted({rung.sparsity for pair in found for rung in pair.rungs}))
     rows = []
     for pair in found:
@@ -113,23 +129,16 @@ def strongest(records: Iterable[Record]) -> pd.DataFrame:
         row = {
             "Recipe": protocols.words(differs),
             "Dense": _accuracy(dense[0] if dense else None),
-            "Seeds": seeds_of(dense[0] if dense else None),
+            "Its seeds": seeds_of(dense[0] if dense else None),
         }
         rungs = {rung.sparsity: rung for rung in pair.rungs}
         row |= {
             head: cell(rungs[step][STRONGEST]) if step in rungs else NOT_RUN
             for step, head in heads.items()
         }
-        rows.append(row)
+        counts = {rung[STRONGEST].seeds for rung in pair.rungs} - {0}
+        rows.append(row | {"Seeds": span(counts)})
     return _of_pairs(rows, [pair.name for pair in found])
-
-
-def owns_strongest(pair: verdict.Pair) -> bool:
-    """Is the pair's own dense network the strongest there is?"""
-    if pair.key not in STRONGEST_DENSE:
-        return not pair.is_former
-    wanted = protocols.protocol(pair.key, STRONGEST_DENSE)
-    return pair.settings is not None and pair.settings.protocol == wanted
 
 
 def why(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> list[str]:
@@ -143,7 +152,8 @@ def why(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> list[str
         name = own.name
         kept.append(_kept(own, [r for r in main if r.settings.pair == pair]))
         shares = [_vanished(some) for some in by_recipe(records, pair).values()]
-        gone.append(GONE.format(name=name, with_decay=shares[0], without=shares[1]))
+        said = GONE if has_two(pair) else GONE_ONE
+        gone.append(said.format(name=name, with_decay=shares[0], without=shares[1]))
         run = len(own.rungs) - len(own.where(RANDOM_MASK, NOT_RUN))
         counts = {"yes": own.where(RANDOM_MASK, YES), "no": own.where(RANDOM_MASK, NO)}
         counts |= {"up": own.where(PLACES, verdict.UP), "down": own.where(PLACES, DOWN)}

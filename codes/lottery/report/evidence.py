@@ -12,18 +12,14 @@ from lottery.data import title
 from lottery.pruning import arms
 from lottery.report.sections import Links, picture, table
 from lottery.report.tables import framed, of_one_dataset
-from lottery.report.words import p_value, percent, points, power, short
+from lottery.report.words import LUCKY, dagger, p_value, percent, points, power, short
 from lottery.runs.record import Record
 
 DIFFERENCES = (
-    "Test accuracy in points, means over the common seeds with 95 % intervals; p is McNemar's of a "
-    "single seed, whose interval is that of the test examples only. A small dense network has as "
-    "many weights as the ticket. Seeds to decide: whether the ticket is as good as dense, and "
-    "whether its first values are better than new ones.{lucky}"
-)
-LUCKY = (
-    " † The seeds agree better than the test examples allow: such an interval is short by luck "
-    "and holds the truth less often."
+    "Test accuracy in points, means over the common seeds; in brackets 95 % intervals and the "
+    "number of seeds; p is McNemar's of a single seed, whose interval is that of the test examples "
+    "only. A small dense network has as many weights as the ticket. Seeds to decide: whether the "
+    "ticket is as good as dense; and whether its first values are better than new ones.{lucky}"
 )
 STRICT = (
     "The five conditions of Ma et al. 2021 (arXiv 2107.00166), section 2.2: all five are a jackpot "
@@ -49,12 +45,12 @@ def section(dataset: str, records: list[Record], pictures: Links) -> list[str]:
     compared = differences(records)
     if not len(compared):
         return []
-    lucky = compared.apply(lambda column: column.str.contains("†")).to_numpy().any()
+    lucky = compared.apply(lambda column: column.str.contains(dagger(True))).to_numpy().any()
     lengths = sorted({costs.text_length(record) for record in selection.in_report(records)})
     blocks = [
         f"## Evidence: {title(dataset)}",
         *table("### Differences", compared),
-        DIFFERENCES.format(lucky=LUCKY if lucky else ""),
+        DIFFERENCES.format(lucky=f" {LUCKY}" if lucky else ""),
         *table("### Strict conditions", conditions(records)),
         _strict(plain_ladders(records)),
         *table("### Size and speed on paper", savings(records)),
@@ -101,13 +97,11 @@ def differences(records: Iterable[Record]) -> pd.DataFrame:
         for rung in ladder.rungs:
             facts = [rung[question] for question in asked.values()]
             decide = [needed(rung[question]) for question in verdict.HEADLINE]
-            counts = sorted({fact.seeds for fact in facts if fact.seeds}, reverse=True)
             rows.append(
                 {
                     "Arm": ", ".join(filter(None, (arms.label("lt"), ladder.way))),
                     "Sparsity": short(rung.sparsity),
                     **dict(zip(asked, map(difference, facts), strict=True)),
-                    "Seeds": " or ".join(map(str, counts)) or "0",
                     "Seeds to decide": "; ".join(decide),
                 }
             )
@@ -120,19 +114,19 @@ def differences(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def difference(fact: Fact) -> str:
-    """ "+0.12 (−0.10 to +0.34)", McNemar's p for a single seed, † if seeds agree by luck."""
+    """ "+0.12 (−0.10 to +0.34; 5)", McNemar's p for a single seed, † if seeds agree by luck."""
     given = fact.interval
     if given is None:
         return verdict.NOT_RUN
     p = f", p {p_value(fact.p)}" if fact.p is not None else ""
-    mark = " †" if given.is_lucky else ""
-    return f"{points(given.mean)} ({points(given.low)} to {points(given.high)}){p}{mark}"
+    around = f"{points(given.low)} to {points(given.high)}; {fact.seeds}"
+    return f"{points(given.mean)} ({around}){p}{dagger(given.is_lucky)}"
 
 
 def needed(fact: Fact) -> str:
-    """How many seeds decide it: "3", "about 7", "never" if no number does, "–" if not known."""
+    """How many seeds would decide it: "about 7", "never" if no number does, "–" if not known."""
     if fact.is_decided:
-        return str(fact.needed)
+        return "decided"
     if fact.seeds < 2:
         return "–"
     return f"about {fact.needed:,}" if fact.needed else "never"

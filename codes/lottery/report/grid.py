@@ -15,7 +15,7 @@ from lottery.analysis.travel import Journey
 from lottery.analysis.verdict import Fact, Pair, Rung
 from lottery.files import write_whole
 from lottery.report.markdown import bulleted, markdown
-from lottery.report.words import margin, part, parts, percent, points
+from lottery.report.words import LUCKY, dagger, margin, part, parts, percent, points
 from lottery.runs.record import Record
 
 SYMBOLS = {
@@ -45,6 +45,12 @@ LEGEND = (
     "The two differences before them are those at the sparsest ✓, of the seeds that have both; – "
     "without one."
 )
+STRONGER = (
+    "Beside the strongest dense network that was found on validation, where that is not the "
+    "ticket's own: {each}."
+)
+STRONGER_AT = "{name} ✓ down to {part}"
+STRONGER_NONE = "{name} no ✓"
 AT = ", at {place}, seeds: {seeds}"
 FOUND = "**Found.** A ticket as good as its dense network within {margin}: {where} of the weights."
 FOUND_NONE = "**Found.** No ticket is shown to be as good as its dense network within {margin}."
@@ -68,20 +74,21 @@ SURE = (
     "{single} rest on one seed, which decides nothing, and {unrun} were not run."
 )
 LIMITS = (
-    "{corpora}; two small models trained from nothing, one tokeniser, one vocabulary, one split: "
-    "what holds here need not hold for larger or pretrained networks or for other texts. Most "
-    "weights are the embedding's, so a sparsity is mostly one of word vectors. {recipes} {seeds} "
-    "seeds a pair say little of how seeds differ, and most intervals are wide for it. The margin "
-    "of {margin} is a convention, and another one gives other marks. The report holds {intervals} "
-    "intervals of several seeds, each 95 % by itself and not adjusted for their number: about one "
-    "in twenty misses by chance, and of questions that got seeds until they were decided more "
-    "(docs/method.md, Seeds that are added). {lucky} of the {decided} decided questions rest on "
-    "seeds that agree better than their test texts allow, and such intervals hold the truth less "
-    "often. Seeds needed are extrapolated from as few seeds, and are rough."
+    "{corpora}; small models trained from nothing, one tokeniser, one vocabulary, one split: what"
+    " holds here need not hold for larger or pretrained networks or for other texts. Most weights"
+    " are the embedding's, so a sparsity is mostly one of word vectors. {recipes} {seeds} seeds a"
+    " pair say little of how seeds differ, and most intervals are wide for it. The margin of "
+    "{margin} is a convention, and another one gives other marks. The ladders hold {intervals} "
+    "intervals of several seeds, other tables say how many more, each 95 % by itself and not "
+    "adjusted for their number: about one in twenty misses by chance, and of questions that got "
+    "seeds until they were decided more (docs/method.md, Seeds that are added). {lucky} of the "
+    "{decided} decided questions rest on seeds that agree better than their test texts allow, and"
+    " such intervals hold the truth less often. Seeds needed are extrapolated from as few seeds, "
+    "and are rough."
 )
 CHOSEN = (
-    "Recipes were chosen on validation with one seed, in close cases two, by authors who had seen "
-    "test figures of earlier recipes; one learning rate was tried."
+    "Recipes were chosen on validation with one seed, for IMDb's CNN in close cases two, by "
+    "authors who had seen test figures of earlier recipes; one learning rate was tried."
 )
 UNCHOSEN = (
     "No recipe was chosen for these texts: settings are the defaults but where they are named, and "
@@ -110,8 +117,26 @@ def answer(records: Iterable[Record]) -> Answer:
 
 def top(found: Sequence[Pair]) -> str:
     """The sentence, the grid and its legend, as markdown."""
-    given = LEGEND.format(margin=margin())
-    return "\n\n".join([headline(found), markdown(grid(found)), given] if found else [NOTHING])
+    if not found:
+        return NOTHING
+    table = markdown(grid(found))
+    legend = LEGEND.format(margin=margin())
+    legends = [legend, LUCKY] if dagger(True) in table else [legend]
+    return "\n\n".join([headline(found), table, " ".join(legends), *_stronger(found)])
+
+
+def _stronger(found: Iterable[Pair]) -> list[str]:
+    """How far down tickets are as good as a dense network that is stronger than their own."""
+    each = []
+    for pair in found:
+        if verdict.owns_strongest(pair) or not states([pair], verdict.STRONGEST)["run"]:
+            continue
+        good = max(
+            (rung.sparsity for rung in pair.where(verdict.STRONGEST, verdict.YES)), default=0
+        )
+        said = STRONGER_AT if good else STRONGER_NONE
+        each.append(said.format(name=pair.name, part=part(good)))
+    return [STRONGER.format(each="; ".join(each))] if each else []
 
 
 def headline(found: Sequence[Pair]) -> str:
@@ -154,7 +179,7 @@ def cell(fact: Fact, end: str = "") -> str:
     if fact.interval is None:
         return verdict.NOT_RUN
     given = fact.interval
-    around = f"{points(given.low)} to {points(given.high)}{end}"
+    around = f"{points(given.low)} to {points(given.high)}{dagger(given.is_lucky)}{end}"
     return f"{SYMBOLS[fact.state]} {points(given.mean)} <sub>{around}</sub>"
 
 
@@ -181,7 +206,10 @@ def bullets(found: Sequence[Pair], ladders: Iterable[Pair]) -> list[str]:
 
 
 def limits(
-    found: Sequence[Pair], ladders: Iterable[Pair], corpora: Iterable[str], chosen: bool = True
+    found: Sequence[Pair],
+    ladders: Iterable[Pair],
+    corpora: Iterable[str],
+    chosen: bool = True,
 ) -> str:
     """What a careful reader should hold against all this; `corpora` are titles.
 

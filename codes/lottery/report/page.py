@@ -16,12 +16,12 @@ from lottery.files import UserError, write_whole
 from lottery.models import MODELS
 from lottery.outside.register import is_here
 from lottery.pruning.arms import ARMS
-from lottery.report import decay, evidence, figures, grid, speed, travel
+from lottery.recipes import RECIPES
+from lottery.report import decay, evidence, figures, grid, scored, speed, travel
 from lottery.report.beside import beside, published
 from lottery.report.figures.speed import speed_curve
 from lottery.report.markdown import bulleted, markdown
 from lottery.report.published import EARLIER
-from lottery.report.scored import section as scores_section
 from lottery.report.sections import Links, picture, section, table
 from lottery.report.words import margin
 from lottery.runs.record import Record
@@ -40,9 +40,10 @@ NO_OTHER = (
 )
 ALL_OF_IT = (
     "The recipes differ in more than weight decay, and a difference is of all of it together. The "
-    "former ones have: {each}."
+    "former ones have: {each}. What is beside their dense networks are {intervals} more intervals."
 )
 NO_DECAY = "{names}: " + verdict.NOT_RUN + " with both recipes."
+ONE_RECIPE = "{names}: the recipe is still the one without weight decay."
 EARLIER_WORDS = (
     "(BEST) is the epoch of lowest validation loss. Our training figures are means over it as it "
     "trains, with dropout of words and features on: the test figures are those to compare."
@@ -164,21 +165,22 @@ def page(
     generated = [name for name in datasets if name in DATASETS and DATASETS[name].generated]
     is_own = not any(name in DATASETS for name in datasets)
     keys = [(dataset, model) for dataset in datasets for model in MODELS]
+    chosen = [key for key in keys if key in RECIPES]
     pairs, ladders = pairs_of(records, datasets), verdict.ladders(records)
     blocks = [f"# Lottery tickets on {', '.join(datasets)}" if is_own else "# Week 9"]
     if generated:
         blocks = [f"# Week 9 on generated corpora ({', '.join(generated)})", grid.GENERATED]
     blocks += [grid.top(pairs), bulleted(grid.bullets(pairs, ladders))]
     corpora = [corpus_title(name) for name in datasets]
-    blocks += ["## Limits", grid.limits(pairs, ladders, corpora, chosen=not is_own)]
+    blocks += ["## Limits", grid.limits(pairs, ladders, corpora, bool(chosen))]
     arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values() if not arm.travels)
     blocks.append(WORDS.format(home=home, margin=margin(), arms=arms))
     blocks += picture("", "forest", pictures)
     for name in datasets:
         blocks += section(name, own[name], pictures, home)
-    if any(pair.rungs for pair in pairs) and not is_own:
-        blocks += _recipes(records, keys)
-    blocks += scores_section(records) + travel.section(records, pictures)
+    if any(pair.rungs for pair in pairs) and chosen:
+        blocks += _recipes(records, chosen)
+    blocks += scored.section(records) + travel.section(records, pictures)
     if any(key in EARLIER for key in keys):
         blocks += [*table("## Beside the earlier report", beside(records)), EARLIER_WORDS]
     for name in datasets:
@@ -216,9 +218,12 @@ def _recipes(records: Sequence[Record], keys: Sequence[tuple[str, str]]) -> list
     two, other = decay.both(records, keys), decay.strongest(records)
     blocks = ["## With and without weight decay"]
     if len(two):
-        blocks += [markdown(two), ALL_OF_IT.format(each="; ".join(decay.former(keys)))]
-    if left := [name for name in names if name not in two.index]:
-        blocks.append(NO_DECAY.format(names=", ".join(left)))
+        former, count = "; ".join(decay.former(keys)), len(decay.facts_without(records, keys))
+        blocks += [markdown(two), ALL_OF_IT.format(each=former, intervals=count)]
+    for said, has_two in ((NO_DECAY, True), (ONE_RECIPE, False)):
+        some = [Pair(*key).name for key in keys if decay.has_two(key) == has_two]
+        if left := [name for name in some if name not in two.index]:
+            blocks.append(said.format(names=", ".join(left)))
     blocks.append("## Strongest dense")
     if len(other):
         blocks.append(markdown(other))

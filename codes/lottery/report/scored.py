@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from lottery.analysis import groups, protocols, selection, verdict
-from lottery.analysis.verdict import DOWN, NOT_RUN, OPEN, PLAIN, SAME, TICKET, UP, Pair
+from lottery.analysis.verdict import DOWN, OPEN, PLAIN, SAME, TICKET, UP, Pair
 from lottery.pruning.scores import SCORES
 from lottery.report.evidence import difference
 from lottery.report.markdown import markdown
@@ -20,7 +20,8 @@ CAPTION = (
     "Tickets with their first values, pruned by what has the lowest score: {means}. Test accuracy "
     "is the mean over the ticket's seeds; differences are points over the common seeds, with 95 % "
     "intervals. {counts} A ladder of one sparsity is pruned in one round, and of several round by "
-    "round. Where magnitude was run, too, the other scores are in no other table, figure or count."
+    "round. These are {intervals} more intervals. Where magnitude was run, too, the other scores "
+    "are in no other table, figure or count."
 )
 COUNTS = (
     "Beside magnitude, of {asked} rows: better {up}, worse {down}, the same within {margin} "
@@ -41,7 +42,7 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
                 "Ladder": ", ".join(map(short, settings.ladder)),
                 "Ticket Test Acc.": percent(sum(r.test_accuracy for r in tickets) / len(tickets)),
                 "less dense": ours,
-                "less magnitude": "–" if usual is tickets else _better(tickets, usual)[1],
+                "less magnitude": "–" if usual is tickets else _better(tickets, usual),
                 "Seeds": str(len(tickets)),
             }
         )
@@ -56,13 +57,20 @@ def section(records: Iterable[Record]) -> list[str]:
     if not len(frame):
         return []
     found = _compared(records)
-    states = [_better(own, usual)[0] for _, usual, _, own in found if usual is not own]
+    beside = [verdict.fact(PLAIN, own, usual) for _, usual, _, own in found if usual is not own]
+    facts = [*beside, *(verdict.fact(TICKET, own, dense) for _, _, dense, own in found)]
+    states = [fact.state for fact in beside]
     counts = {name: states.count(name) for name in (UP, DOWN, SAME, OPEN)}
     asked = sum(counts.values())
     told = COUNTS.format(asked=asked, margin=margin(), **counts) if asked else ""
     used = [name for name in SCORES if any(settings.score == name for settings, *_ in found)]
+    several = sum(fact.seeds > 1 for fact in facts)
     means = ", ".join(f"*{name}* {SCORES[name].means}" for name in used)
-    return ["## Scores", markdown(frame), CAPTION.format(means=means, counts=told)]
+    return [
+        "## Scores",
+        markdown(frame),
+        CAPTION.format(means=means, counts=told, intervals=several),
+    ]
 
 
 def _compared(
@@ -92,7 +100,6 @@ def _of_first(settings: Settings) -> bool:
     return settings.score in SCORES and SCORES[settings.score].of_first
 
 
-def _better(tickets: Sequence[Record], usual: Sequence[Record]) -> tuple[str, str]:
-    """State and words of tickets less those by the usual score."""
-    fact = verdict.fact(PLAIN, tickets, usual)
-    return (fact.state, difference(fact)) if usual else (NOT_RUN, NOT_RUN)
+def _better(tickets: Sequence[Record], usual: Sequence[Record]) -> str:
+    """Tickets less those by the usual score, in words."""
+    return difference(verdict.fact(PLAIN, tickets, usual))

@@ -60,6 +60,17 @@ def p_value(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
+LUCKY = (
+    "† The seeds agree better than the test examples allow: such an interval is short by luck and "
+    "holds the truth less often."
+)
+
+
+def dagger(is_lucky: bool) -> str:
+    """The mark of `LUCKY`, to stand after an interval."""
+    return " †" if is_lucky else ""
+
+
 def margin() -> str:
     """The margin, as in "worse by more than 0.5 points"."""
     from lottery.analysis.verdict import MARGIN  # SciPy takes its time
