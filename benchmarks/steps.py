@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +35,7 @@ import torch
 
 from lottery import models
 from lottery.data.batches import Split, batches
-from lottery.files import UserError, write_whole
+from lottery.files import UserError, unwritable, write_whole
 from lottery.pruning import masks
 from lottery.settings import Settings
 from lottery.training import device, epoch
@@ -67,6 +68,12 @@ def run(
     """
     if json_path is not None and Path(json_path).is_dir():
         raise UserError(f"{json_path}: is a folder; name a file for the numbers")
+    if json_path is not None:  # now, and not after minutes
+        try:
+            Path(json_path).parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=Path(json_path).parent).close()
+        except OSError as error:
+            raise unwritable(json_path, error) from None
     device.use("cpu")
     every = {name: load(name, Settings(name, "cnn", **sizes).checked(), say) for name in SHAPES}
     figures = facts() | {f"data.{name}": texts.source for name, texts in every.items()}

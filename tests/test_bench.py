@@ -200,6 +200,12 @@ def test_without_a_checkout_the_command_says_so(monkeypatch, tmp_path, capsys):
     assert "checkout" in capsys.readouterr().err
 
 
+def test_a_place_that_cannot_be_is_refused_before_anything_is_measured(steps, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        steps.run(tmp_path / "file" / "numbers.json", say=pytest.fail)
+
+
 def test_a_folder_is_no_file_for_the_numbers(steps, tmp_path):
     with pytest.raises(UserError, match="is a folder"):
         steps.run(tmp_path)

@@ -72,6 +72,22 @@ def test_a_number_written_otherwise_does_not_rename_a_run():
     assert whole.checked().run == real.checked().run == before
 
 
+def test_minus_nothing_is_nothing():
+    for name in ("dropout", "weight_decay"):
+        nothing, minus = (
+            Settings("imdb", "cnn", "dense", (), 0, **{name: value}).checked()
+            for value in (0.0, -0.0)
+        )
+        assert str(getattr(minus, name)) == "0.0" and minus.run == nothing.run
+
+
+def test_arms_that_may_look_at_rewound_weights_keep_the_step():
+    for arm, step in (("lt", 20), ("mine", 20), ("random", 0), ("finetune", 0)):
+        one = Settings("imdb", "cnn", arm, (0.5,), 0, rewind_step=20)
+        assert one.normal().rewind_step == step
+        assert replace(one, ladder=(0.5, 0.75)).normal().rewind_step == 20
+
+
 def test_json_and_back():
     assert Settings.from_json(BASE.to_json()) == BASE
     with pytest.raises(UserError, match="unknown field 'colour'"):

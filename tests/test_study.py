@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from helpers.children import study
+from lottery.experiment import run as one
 from lottery.files import UserError
+from lottery.runs.store import Store
+from lottery.study import Study
 
 
 def test_a_study_that_is_trained_elsewhere_gives_tested_networks_too(tmp_path):
@@ -28,3 +31,42 @@ def test_runs_on_other_texts_are_not_given_these(tmp_path, name):
     ) as caught:
         made.corpora(replace(settings, **{name: 7}))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"models": [["cnn"]]}, r"unknown model \['cnn'\]: there are cnn, lstm"),
+        ({"at": [0.5, None]}, "sparsity None is not on the ladder"),
+        ({"at": ["half"]}, "sparsity 'half' is not on the ladder"),
+    ],
+)
+def test_mistakes_in_lists_are_one_line(tmp_path, change, says):
+    with pytest.raises(UserError, match=says):
+        study(tmp_path, **change)
+
+
+def test_a_results_folder_may_be_a_path_or_its_name(tmp_path):
+    for folder in (tmp_path, str(tmp_path)):
+        made = Study("demo-reviews", ["cnn"], store=folder)
+        assert made.store == Store(tmp_path)
+
+
+def test_weights_that_another_process_makes_again_are_not_waited_for(tmp_path):
+    made = study(tmp_path, arms=("lt",))
+    made.run()
+    ticket = made.plan()[1]
+    for path in (made.store.weights_path(ticket), made.store.tested_path(ticket)):
+        path.unlink()
+    with made.shelf.hold(ticket), pytest.raises(UserError, match="another process is at it"):
+        study(tmp_path, arms=("lt",)).tested(ticket)
+
+
+def test_a_network_that_no_memory_holds_is_one_line(tmp_path, monkeypatch):
+    def build(*_):
+        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate")
+
+    made = study(tmp_path, arms=())
+    monkeypatch.setattr(one.models, "build", build)
+    with pytest.raises(UserError, match="cnn dense seed 0: a network of these sizes does not fit"):
+        made.run()

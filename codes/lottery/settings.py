@@ -57,7 +57,7 @@ class Real:
             )
         if value == self.least and self.open:
             raise UserError(f"{name} {shown(value)} must be greater than {self.least:g}")
-        return float(value)  # 0 and 0.0 are one name
+        return float(value) + 0.0  # 0, 0.0 and -0.0 are one name
 
     def __str__(self) -> str:
         return f"{'above ' if self.open else ''}{self.least:g} to {self.most:g}"
@@ -73,7 +73,7 @@ class Rate(Real):
     def __call__(self, name: str, value: Any) -> float:
         if super().__call__(name, value) == 1:
             raise UserError(f"{name} 1 would drop everything: take a share below 1")
-        return float(value)
+        return float(value) + 0.0
 
     def __str__(self) -> str:
         return "0 to below 1"
@@ -148,10 +148,12 @@ LAYER = Belongs("scope layer", lambda s: s.arm != "dense" and s.scope == "layer"
 # Arms that take another dataset's mask, one's own among them, are known by their names.
 TRANSFERRED = "transferred"
 TRAVELS = Belongs(f"arms called {TRANSFERRED}", lambda s: s.arm.startswith(TRANSFERRED))
-# The first mask is scored on the dense weights, whatever the tickets are rewound to.
+# The first mask is scored on the dense weights, whatever the tickets are rewound to, and these arms
+# do not look at what is rewound.
+FROM_FIRST = ("random", "random_mask", "shuffled", "finetune")
 REWOUND = Belongs(
     "lt, and what stands on it",
-    lambda s: s.arm == "lt" or TRAVELS(s) or (s.arm != "dense" and s.rung > 1),
+    lambda s: s.arm != "dense" and (s.rung > 1 or s.arm not in FROM_FIRST),
 )
 
 

@@ -64,7 +64,7 @@ class Study:
         seeds: Iterable[int] = (0,),
         *,
         at: Iterable[float] | None = None,
-        store: Store | None = None,
+        store: Store | Path | str | None = None,
         device: str | None = None,
         threads: int | None = None,
         jobs: int | None = None,
@@ -89,7 +89,8 @@ class Study:
         if not self.is_elsewhere:
             self.device = use(device, threads)
         self.say = say
-        store = store or results_of(dataset)
+        store = results_of(dataset) if store is None else store
+        store = store if isinstance(store, Store) else Store(Path(store))
         self.abroad: dict[str, Corpus] = {}  # other datasets, whose tickets give masks
         self.shelf = DiskShelf(store, lambda settings: self.corpora(settings).fingerprint, say)
 
@@ -165,7 +166,8 @@ class Study:
     def tested(self, settings: Settings) -> tuple[Weights, Mask]:
         """The network that a finished run was tested with, and its mask.
 
-        Trained again if its weights are gone; UserError if the run failed.
+        Trained again if its weights are gone; UserError if the run failed, or another process is
+        at that.
         """
         with stoppable(self.say), Bars(0, self.dataset.title) as bars:
             self.shelf.again = partial(self._again, bars)
@@ -173,6 +175,11 @@ class Study:
                 return self.shelf.tested(settings)
             except Diverged as error:
                 raise UserError(f"{title(settings)}: {error}") from None
+            except Busy:
+                raise UserError(
+                    f"{title(settings)}: its weights are gone, and another process is at it or "
+                    f"below; try again when that is done"
+                ) from None
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -276,10 +283,17 @@ def run_all(
 
 
 def outlook(studies: Sequence[Study], shard: Shard = ONLY) -> list[str]:
-    """Lines that say what `run_all` would train, and how long that would take. Trains nothing."""
+    """Lines that say what `run_all` would train, and how long that would take. Trains nothing.
+
+    UserError for what `run_all` would refuse.
+    """
     from lottery.upkeep.forecast import forecast
 
     planned = shared_out(studies, (), shard)
+    for study, runs in planned:
+        for settings in runs:
+            if settings.rewind_step:  # else no text need be read
+                check_step(settings, study.corpora(settings))
     return forecast(Work(study.shelf, runs, study.corpora) for study, runs in planned)
 
 

@@ -69,6 +69,47 @@ def test_an_empty_file_and_one_of_a_header_alone(put):
     assert line(put("text,label\n")) == ("texts.csv: no row has a text and a label (there is none)")
 
 
+def test_a_path_that_cannot_be(tmp_path):
+    with pytest.raises(UserError, match=r"cannot be read \(File name too long\); allow"):
+        read(tmp_path / ("a long text " * 40))
+
+
+def test_a_mark_of_the_byte_order_beside_a_named_encoding(put):
+    for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
+        path = put(("\ufeff" + written()).encode(encoding))
+        assert kept(read(path, encoding=encoding)) == ROWS
+
+
+def test_what_a_cache_knows_of_rows_left_out_is_of_these_rows():
+    """The rows that stay are the same, and so are their ids."""
+    frame = pd.DataFrame(ROWS, columns=["text", "label"])
+    more = pd.concat([frame, pd.DataFrame({"text": [None] * 7, "label": ["good"] * 7})])
+    for some, left_out in ((frame, {}), (more, {"text": 7}), (frame, {})):
+        found = data.from_frame(some, text="text", label="label", name="texts", say=[].append)
+        assert data.load(found, say=[].append).own["left_out"] == left_out
+
+
+def test_a_stream_whose_columns_nobody_knows_yet(put):
+    path = put(written())
+    options = {"data_files": str(path), "split": "train", "streaming": True}
+    frame = datasets.load_dataset("csv", **options)
+    with pytest.raises(UserError, match="load it without streaming=True"):
+        data.from_frame(frame, text="text", label="label", name="texts")
+
+
+def test_a_date_that_python_cannot_hold(tmp_path):
+    days = pa.array([2**30, 1], pa.int32()).cast(pa.date32())
+    path = tmp_path / "dates.parquet"
+    pq.write_table(pa.table({"text": ["one", "two"], "label": days}), path)
+    assert "a label cannot be read" in line(path, parquet=True)
+
+
+def test_shares_that_leave_nothing_to_train_on_are_named(put):
+    found = read(put(written()), test_share=0.99)
+    with pytest.raises(UserError, match="or smaller shares of validation and test"):
+        data.load(found, say=[].append)
+
+
 def test_no_file_and_a_folder(tmp_path):
     assert "is not there" in line(tmp_path / "none.csv")
     assert "is a folder, not a file" in line(tmp_path)

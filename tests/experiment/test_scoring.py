@@ -116,6 +116,15 @@ def test_rewound_is_what_the_network_below_began_with(contexts, tickets, tmp_pat
                 assert torch.equal(part, wanted), (rung, name)
 
 
+def test_a_late_ladder_of_first_values_is_scored_as_its_rungs_were(contexts, tmp_path):
+    """Else a rung's mask, made anew for the next, might keep what was pruned."""
+    study(tmp_path, LADDER, ("lt",), 1, score="watched first", rewind_step=3).run()
+    alone, first, second = contexts
+    for name, part in alone.rewound.items():
+        assert torch.equal(part, alone.first[name]) and torch.equal(first.rewound[name], part)
+    assert any(not torch.equal(second.rewound[n], second.first[n]) for n in second.rewound)
+
+
 def test_a_score_of_first_values_climbs_without_training(contexts, monkeypatch, tmp_path):
     options = {"score": "watched first"}
     made = study(tmp_path, LADDER, ("lt",), 1, **options)

@@ -230,4 +230,20 @@ def test_names_of_a_definition():
             q = [LOOP for z in k if z]
             return lambda: (q, METHOD, C, super())
     """)
-    assert names(text) == ({"dec", "LABEL", "Base", "CONST", "DEFAULT"}, {"LOOP", "METHOD", "C"})
+    assert names(text) == ({"dec", "LABEL", "Base", "CONST", "DEFAULT"}, {"LOOP", "METHOD", "C", "super"})
+
+
+def test_a_modules_own_name_of_a_builtin_is_part_of_it():
+    rule = """
+    import lottery
+
+    pow = 1.0
+
+    @lottery.score(means="mine")
+    def mine(context):
+        return {name: pow * abs(w) for name, w in context.weights.items()}
+    """
+    with nothing_left():
+        one, other = source(rule), source(rule.replace("1.0", "-1.0"))
+    assert "pow = 1.0" in one.text and "pow = -1.0" in other.text and "abs = " not in one.text
+    assert one.digest != other.digest

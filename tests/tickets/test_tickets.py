@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
@@ -25,7 +26,7 @@ from lottery.files import UserError
 from lottery.runs.store import Store
 from lottery.tickets.check import check
 from lottery.tickets.export import export, find, sizes
-from lottery.tickets.folder import _checksum
+from lottery.tickets.folder import _checksum, check_free
 from lottery.tickets.predict import column, lines, predict
 from lottery.tickets.tokenizer import tokenizer
 
@@ -443,6 +444,75 @@ def test_input_that_is_refused_leaves_nothing_behind(folder):
         assert out.getvalue() == ""
     with pytest.raises(UserError, match="encoding 'hex' is unknown"):
         next(column(io.BytesIO(b"a\n"), "a", encoding="hex"))
+
+
+def test_a_quote_that_nobody_closes_ends_it_after_the_answers_before(folder):
+    text = 'id,review\n1,good\n\n2,"bad"x\n3,"fine\n4,more\n5,still more\n'
+    out, said = io.StringIO(), []
+    with pytest.raises(UserError, match="line 5: a quote opens here that is not closed"):
+        predict(
+            Ticket.load(folder),
+            column(io.BytesIO(text.encode()), "review"),
+            out,
+            said.append,
+            False,
+        )
+    rows = out.getvalue().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["line", "2", "4"]
+    assert rows[2].startswith("4,,") and "line 4:" in said[0]
+
+
+def test_a_line_without_an_end_takes_no_more_memory_than_a_text_may(monkeypatch):
+    monkeypatch.setattr("lottery.tickets.predict.LONGEST", 8)
+    with pytest.raises(UserError, match="line 2 is longer"):
+        list(lines(io.BytesIO(b"short\n" + b"x" * 20)))
+    assert [line.text for line in lines(io.BytesIO(b"1234567\n12345678"[:15]))] == ["1234567"] * 2
+    with pytest.raises(UserError, match="line 2: a quote opens here"):
+        list(column(io.BytesIO(b'review\n"' + b"x" * 20 + b'"\n'), "review"))
+
+
+def test_utf_16_and_nul_bytes_are_no_texts():
+    wide = "stocks fell\nthe team won\n"
+    with pytest.raises(UserError, match="is UTF-16; write it as UTF-8"):
+        list(lines(io.BytesIO(wide.encode("utf-16"))))
+    found = list(lines(io.BytesIO(wide.encode("utf-16-le"))))
+    assert {line.text for line in found} == {None} and "NUL" in found[0].wrong
+    found = list(column(io.BytesIO(b"id,review\n1,st\0cks\n2,fine\n"), "review"))
+    assert [line.text for line in found] == [None, "fine"]
+    with pytest.raises(UserError, match="give --encoding utf-16"):
+        list(column(io.BytesIO("id,review\n1,a\n".encode("utf-16")), "review"))
+    surrogate = column(io.BytesIO(b"review\n+2AA-\nfine\n"), "review", encoding="utf-7")
+    assert [line.text for line in surrogate] == [None, "fine"]
+
+
+def test_two_columns_of_one_name_are_refused():
+    with pytest.raises(UserError, match="2 columns 'review'"):
+        next(column(io.BytesIO(b"review,review\na,b\n"), "review"))
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (pd.DataFrame({"text": ["a"], "id": [1]}), r"give one column, table\['text'\]"),
+        ({"text": ["a"]}, "give one column"),
+        (["fine", "bad \udce9"], "text 1 is not valid Unicode"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused(folder, texts, says):
+    with pytest.raises(UserError, match=says):
+        Ticket.load(folder).predict(texts)
+
+
+def test_a_path_that_cannot_be_and_a_closed_input_are_one_line(folder, monkeypatch, capsys):
+    long = "a long text " * 40
+    assert cli.main(["predict", long]) == 2
+    assert cli.main(["verify", long]) == 2
+    monkeypatch.setattr(sys, "stdin", None)
+    assert cli.main(["predict", str(folder)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3 and "standard input is closed" in said[2]
+    with pytest.raises(UserError, match="too long"):
+        check_free(long)
 
 
 def test_what_is_no_text_is_named(folder):

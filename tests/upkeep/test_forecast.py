@@ -9,6 +9,8 @@ import pytest
 from helpers.children import study, travel
 from lottery import cli
 from lottery.cluster.graph import Work
+from lottery.experiment.run import failed
+from lottery.files import UserError
 from lottery.study import outlook
 from lottery.upkeep.forecast import Outlook, forecast, outlooks
 
@@ -83,3 +85,28 @@ def test_the_command_trains_nothing(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "to train: demo-reviews cnn dense seed 0" in printed
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_what_stands_on_a_failed_run_cannot_be(tmp_path):
+    made = study(tmp_path, (0.5, 0.75), ("lt",))
+    made.run()
+    half, quarter = made.plan()[1:]
+    for settings in (half, quarter):
+        made.store.record_path(settings).unlink()
+    made.store.put(failed(half, made.corpus, "by hand"))
+    (found,) = told(made).values()
+    assert found.missing == [] and len(found.never) == 1
+    assert found.never[0].startswith("demo-reviews cnn lt 0.75 seed 0, it stands on ")
+    lines = forecast([Work(made.shelf, made.plan(), made.corpora)])
+    assert lines[-1] == f"cannot be: {found.never[0]}"
+
+
+def test_runs_of_two_studies_count_once(tmp_path):
+    made, other = study(tmp_path), study(tmp_path, arms=("lt",))
+    found = outlooks([Work(one.shelf, one.plan(), one.corpora) for one in (made, other)])
+    assert found["demo-reviews", "cnn"].asked == 3
+
+
+def test_what_would_be_refused_is_refused(tmp_path):
+    with pytest.raises(UserError, match="rewind_step 9999 is beyond the"):
+        outlook([study(tmp_path, arms=("lt",), rewind_step=9999)])

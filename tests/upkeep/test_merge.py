@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from helpers import synthetic
-from lottery import cli
+from helpers.children import study
+from lottery import cli, files
 from lottery.files import UserError
 from lottery.runs.record import Record, pack
 from lottery.runs.store import Store
@@ -172,3 +173,22 @@ def test_records_of_one_machine_and_commit_are_the_same_or_not_of_one_run(tmp_pa
     for number, (host, problems) in enumerate([(record.host, 1), ("elsewhere", 0)]):
         from_there = put(tmp_path / f"{number}", dataclasses.replace(other, host=host))
         assert len(merge(into, [from_there.root], [].append)[1]) == problems
+
+
+def test_weights_without_a_record_make_way_for_those_of_the_one_that_comes(tmp_path):
+    """They may be of another training: a record that was moved away leaves them behind."""
+    made = study(tmp_path / "1", arms=("lt",))
+    made.run()
+    other = study(tmp_path / "2", arms=("lt",))
+    other.run()
+    ticket = other.plan()[1]
+    for path in (other.store.weights_path(ticket), other.store.tested_path(ticket)):
+        tensors, facts = files.load(path)
+        files.save(path, {name: part + 1 for name, part in tensors.items()}, facts)
+    other.store.record_path(ticket).unlink()
+    counts, problems = merge(other.store, [made.store.root], lambda _: None)
+    assert (counts, problems) == ({"new": 1, "the same": 1}, [])
+    for path in (other.store.weights_path(ticket), other.store.tested_path(ticket)):
+        own = made.store.root / path.relative_to(other.store.root)
+        assert path.read_bytes() == own.read_bytes()
+        assert path.with_name(f"{path.name}.damaged").exists()  # set aside, not lost

@@ -82,7 +82,7 @@ class Caller:
         self.busy: list[Key] = []  # other processes are at these
         self.flying: dict[Future, Key] = {}
         self.running: dict[Key, str] = {}  # of those flying, what a worker has begun, and which
-        self.error: BaseException | None = None  # the first that no user can have caused
+        self.error: Exception | None = None  # the first that no user can have caused
         self.back: queue.SimpleQueue[Future | dict] = queue.SimpleQueue()  # tasks and their words
         self.topic = f"lottery-{secrets.token_hex(8)}"
         self.code, self.commit = code(), commit()
@@ -121,8 +121,7 @@ class Caller:
             raise self.error
 
     def _show(self, bar: Tally) -> None:
-        done, failed = self.states["done"], self.states["failed"]
-        bar.show(len(self.nodes), done, len(self.running), failed)
+        bar.show(len(self.nodes), self.states["done"], len(self.running), self.states["failed"])
 
     def _now(self, node: Node, state: str) -> None:
         """Change a node's state; only a run that flies is held against other processes."""
@@ -233,9 +232,11 @@ class Caller:
         wait(self.nodes, node)
         self.states["waiting"] += len(self.nodes) - known
         measure(self.nodes, usual_seconds([node.work.shelf.store]))
-        for other in [self.nodes[key] for key in node.after] or [node]:  # none: they are back
-            is_idle = other.state in ("done", "failed")  # not in the queue, and not at a worker
-            if is_idle or (other.state == "waiting" and not other.after):
+        todo = [node]  # what it waits for may wait in turn
+        for other in todo:
+            if other.state == "waiting" and other.after:
+                todo += map(self.nodes.get, other.after)
+            elif other.state in ("waiting", "done", "failed"):  # not in the queue nor at a worker
                 self._push(other)
 
     def _fly(self, node: Node) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 from collections.abc import Callable, Iterator
@@ -55,6 +56,16 @@ def quiet() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
+def _check_file(path: Path) -> None:
+    """UserError if a file does not say where a scheduler is."""
+    try:
+        address = json.loads(path.read_text())["address"]
+    except (OSError, ValueError, KeyError, TypeError):
+        address = None
+    if not isinstance(address, str):
+        raise UserError(f"{path} is no scheduler's file: dask scheduler --scheduler-file writes it")
+
+
 @contextmanager
 def connected(
     jobs: int | None, client: Client | str | None, say: Callable[[str], object]
@@ -78,6 +89,7 @@ def connected(
         if isinstance(client, str) and client.endswith(".json"):
             if not Path(client).is_file():
                 raise UserError(f"{client} is not there: dask scheduler --scheduler-file writes it")
+            _check_file(Path(client))
             where = {"scheduler_file": client}
         try:
             configured = parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))

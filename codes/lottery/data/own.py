@@ -22,6 +22,7 @@ from lottery.files import UserError
 CLASSES = 1000  # at most
 TEST_SHARE = 0.2  # of all rows, as of the 50,000 reviews
 VALID_SHARE = 0.3  # of the others, as of both corpora
+FEWER = "give more rows, or smaller shares of validation and test"
 FEW = 20  # classes of one row may be real ones
 ONE_ROW = "{count} classes have one row ({names}), which is in one split and in no other"
 # Names of other things in a results folder, or on the command line.
@@ -43,8 +44,9 @@ class Own:
 
     @property
     def about(self) -> list[Any]:
-        """All that the division and the ids depend on, but for the settings of a run."""
-        return [self.name, self.known.classes, self.digest, self.tokens, *self.shares]
+        """All that ids and facts depend on, but for the settings of a run."""
+        own = [self.name, self.known.classes, self.digest, self.tokens, *self.shares]
+        return [*own, sorted(self.left_out.items())]
 
     def build(self, split_seed: int, size: int, folder: Path) -> tuple[dict, dict]:
         """Facts and arrays as of `ids.build`; ids are kept in nameless files in `folder`."""
@@ -68,9 +70,7 @@ class Own:
         if not counts["train"] or not counts["valid"] or counts["test"] < 2:
             given = " / ".join(f"{counts[name]:,}" for name in ids.SPLITS)
             again = self.known.official and facts["facts"]["repeat_official_test"]
-            remedy = (
-                f"{again:,} rows repeat the test set; give others" if again else "give more rows"
-            )
+            remedy = f"{again:,} rows repeat the test set; give others" if again else FEWER
             raise UserError(
                 f"{self.name}: too few different texts to divide (train / validation / test would "
                 f"have {given} rows); {remedy}"

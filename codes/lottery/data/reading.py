@@ -108,7 +108,9 @@ class _Lines:
         return self.reader.line_num
 
     def _whole(self) -> Iterator[str]:
-        for line in self.lines:
+        for number, line in enumerate(self.lines):
+            if not number:
+                line = line.removeprefix("\ufeff")  # where the encoding's name does not ask for it
             if "\0" in line:
                 raise UserError(
                     f"{self.path.name}: NUL byte in line {self.line_num + 1:,}; give its "
@@ -218,6 +220,8 @@ def _pairs(place: str, texts, labels, names: Sequence[str] | None = None) -> Ite
         texts, labels = texts.to_pylist(), labels.to_pylist()
     except UnicodeDecodeError:
         raise UserError(f"{place}: a text is not valid UTF-8; write the file again") from None
+    except (OverflowError, ValueError) as error:  # a date that Python cannot hold
+        raise UserError(f"{place}: a label cannot be read ({error}); write it as text") from None
     for text, label in zip(texts, labels, strict=True):
         if names is not None:  # the library writes -1 where there is no label
             label = names[label] if label is not None and label >= 0 else None
@@ -262,6 +266,10 @@ def _pandas(frame: pd.DataFrame, text: str, label: str, place: str) -> Source:
 
 
 def _dataset(frame: Any, text: str, label: str, place: str) -> Source:
+    if frame.features is None:
+        raise UserError(
+            f"{place}: its columns are not known before it is read; load it without streaming=True"
+        )
     heads = frame.column_names
     text, label = (heads[n] for n in _columns(place, heads, text, label))
     _check_kinds(place, text, label, frame.features.arrow_schema)
@@ -277,15 +285,17 @@ def _dataset(frame: Any, text: str, label: str, place: str) -> Source:
 
 def _there(path: Path) -> Path:
     path = Path(path)
-    if not path.is_file():
-        why = "is a folder, not a file" if path.is_dir() else "is not there"
-        raise UserError(f"{path}: {why}; name a file")
     try:
+        if not path.is_file():
+            why = "is a folder, not a file" if path.is_dir() else "is not there"
+            raise UserError(f"{path}: {why}; name a file")
         with path.open("rb") as file:
             if not file.read(1):
                 raise UserError(f"{path}: the file is empty; copy it again")
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); allow reading it") from None
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); allow reading it, or name another file"
+        ) from None
     return path
 
 

@@ -11,6 +11,7 @@ import torch
 
 from lottery import data, models
 from lottery.files import UserError, shown
+from lottery.models import MODELS
 from lottery.outside.register import named
 from lottery.pruning.arms import ARMS, check_arms
 from lottery.pruning.masks import check_room, prunable, removed_by_layer
@@ -102,12 +103,16 @@ def planned(
     for name, value in (("models", models), ("seeds", seeds)):
         if not value:
             raise UserError(f"{name} is empty: give at least one")
+    for model in models:
+        if model not in [*MODELS]:
+            raise UserError(f"unknown model {shown(model)}: there are {', '.join(MODELS)}")
     ladder = check_ladder(several("ladder", ladder))
     arms = check_arms(several("arms", arms))
-    at = ladder if at is None else check_ladder(sorted(set(several("at", at))))
+    at = ladder if at is None else several("at", at)
     for step in at:
         if step not in ladder:
-            raise UserError(f"sparsity {step:g} is not on the ladder {list(ladder)}")
+            raise UserError(f"sparsity {shown(step)} is not on the ladder {list(ladder)}")
+    at = check_ladder(sorted(set(at)))
     known = {field.name: field for field in fields(Settings) if field.name not in OWN}
     given = {}
     for name, value in options.items():

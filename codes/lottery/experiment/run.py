@@ -21,7 +21,7 @@ from lottery.pruning.tickets import Ticket, Weights
 from lottery.runs.checkpoints import bundle, named
 from lottery.runs.provenance import about, code, device_name
 from lottery.runs.record import Record, pack
-from lottery.settings import Settings
+from lottery.settings import Settings, title
 from lottery.training.epoch import Progress
 from lottery.training.resume import ResumeState
 from lottery.training.train import Diverged, Outcome, advance, steps_an_epoch, train
@@ -114,9 +114,20 @@ def check_step(settings: Settings, corpus: Corpus) -> None:
 
 
 def build(settings: Settings, corpus: Corpus) -> torch.nn.Module:
-    """The run's model, weights still arbitrary; UserError if its code is no longer that here."""
+    """The run's model, weights still arbitrary.
+
+    UserError if its code is no longer that here, or it does not fit into memory.
+    """
     check_code(settings)
-    return models.build(settings, len(corpus.vocabulary), corpus.outputs)
+    try:
+        return models.build(settings, len(corpus.vocabulary), corpus.outputs)
+    except (MemoryError, RuntimeError) as error:
+        if "memory" not in f"{type(error).__name__} {error}".lower():
+            raise
+        raise UserError(
+            f"{title(settings)}: a network of these sizes does not fit into memory; take smaller "
+            f"ones, e.g. embedding_size or filters"
+        ) from None
 
 
 @lru_cache(maxsize=2)

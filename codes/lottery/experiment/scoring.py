@@ -39,7 +39,7 @@ def pruned(
         context = Context(
             weights=Ticket(first, mask).weights if score.of_first else trained,
             first=first,
-            rewound=rewound if settings.rung > 1 else first,
+            rewound=rewound if rung > 1 else first,  # as that rung's own runs have it
             mask=mask,
             corpus=corpus,
             slope=partial(_slope, model, corpus, settings.score_texts, seed),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import inspect
 import io
 import linecache
@@ -98,7 +97,7 @@ class _Gathered:
             self._need(other, space)
 
     def _need(self, name: str, space: dict[str, Any]) -> None:
-        if name in self.met or name not in space:  # a builtin's, or missing when it is called
+        if name in self.met or name not in space:  # a builtin, or missing when it is called
             return
         value = space[name]
         if isinstance(value, ModuleType):
@@ -149,7 +148,7 @@ class _Gathered:
 def names(text: str) -> tuple[set[str], set[str]]:
     """What a definition names of its module: as it is defined, and when it is called.
 
-    Annotations are not among it.
+    Annotations are not among it. Builtins are: a module may have its own by their names.
     """
     table = symtable.symtable(FUTURE + text, "", "exec")
     at_once = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
@@ -160,8 +159,7 @@ def names(text: str) -> tuple[set[str], set[str]]:
         found = {s.get_name() for s in scope.get_symbols() if s.is_global()}
         (at_once if now else later).update(found)
         todo += [(child, now and child.get_type() == "class") for child in scope.get_children()]
-    known = set(vars(builtins))
-    return at_once - known, later - known - at_once
+    return at_once, later - at_once
 
 
 def meaning(text: str) -> list[str]:

@@ -87,7 +87,10 @@ def _predict(parsed: argparse.Namespace) -> int:
     from lottery.tickets import predict
     from lottery.tickets.ticket import Ticket
 
-    ticket, stdin = Ticket.load(parsed.folder), sys.stdin.buffer
+    ticket = Ticket.load(parsed.folder)
+    if sys.stdin is None:
+        raise UserError("standard input is closed; give it texts: < texts.txt")
+    stdin = sys.stdin.buffer
     form = {n: v for n in ("delimiter", "encoding") if (v := getattr(parsed, n)) is not None}
     if form and not parsed.column:
         raise UserError(f"--{next(iter(form))} is of a CSV: name its --column; lines are UTF-8")

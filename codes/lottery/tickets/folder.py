@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -69,7 +70,13 @@ def bits(mask: Mask) -> Weights:
 def check_free(folder: Path) -> None:
     """UserError if something is where a folder is to be written."""
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        there = folder.lstat() and (not folder.is_dir() or any(folder.iterdir()))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    if there:
         raise UserError(f"{folder}: is there already; remove it or name another folder")
 
 
@@ -138,7 +145,7 @@ def write(
 def read(folder: Path) -> Contents:
     """The folder's contents; UserError that names the file and what is wrong with it."""
     folder = Path(folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # one that may not be seen is none
         raise UserError(f"{folder}: is no folder; name one that `lottery export` wrote")
     config = _config(folder / CONFIG)
     try:

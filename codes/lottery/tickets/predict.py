@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count
 from typing import BinaryIO, TextIO
 
 from tqdm import tqdm
 
-from lottery.data.reading import DELIMITERS, check_form
+from lottery.data.reading import DELIMITERS, LONGEST, check_form
 from lottery.files import UserError
 from lottery.tickets.ticket import Ticket
 
@@ -28,13 +29,34 @@ class Line:
 
 
 def lines(stream: BinaryIO) -> Iterator[Line]:
-    """One text a line, in UTF-8."""
-    for number, raw in enumerate(stream, start=1):
+    """One text a line, in UTF-8; UserError for UTF-16 and for what has no lines."""
+    for number in count(1):
+        raw = stream.readline(LONGEST)
+        if not raw:
+            return
+        if len(raw) == LONGEST and not raw.endswith(b"\n"):
+            raise UserError(
+                f"standard input: line {number:,} is longer than 64 MB; give a text a line"
+            )
+        if number == 1 and raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+            raise UserError(
+                "standard input: is UTF-16; write it as UTF-8 (iconv -f utf-16 -t utf-8)"
+            )
         try:
             text = raw.decode("utf-8").rstrip("\r\n")
-            yield Line(number, text.removeprefix("\ufeff") if number == 1 else text)
         except UnicodeDecodeError as error:
             yield Line(number, None, f"byte {error.start + 1} is not UTF-8")
+        else:
+            yield _checked(number, text.removeprefix("\ufeff") if number == 1 else text, "utf-8")
+
+
+def _checked(number: int, text: str, encoding: str) -> Line:
+    """The line, if its letters are those of a text."""
+    if "\0" in text:
+        return Line(number, None, "holds a NUL byte, and is no text or UTF-16")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        return Line(number, None, f"is not {encoding.upper()}")
+    return Line(number, text)
 
 
 def column(
@@ -43,13 +65,15 @@ def column(
     """The texts of a column of a CSV with a header.
 
     Without `delimiter` the first of , ; tab | in which the header has the column. UserError if it
-    has no such column, or is no text.
+    has no such column or several, is no text, or has a quote that nobody closes.
     """
-    csv.field_size_limit(2**31 - 1)
+    before = csv.field_size_limit(LONGEST)
     check_form(delimiter, encoding)
     decoded = io.TextIOWrapper(stream, encoding, "surrogateescape", newline="")
     try:
-        first = decoded.readline().removeprefix("\ufeff")
+        first = decoded.readline(LONGEST).removeprefix("\ufeff")
+        if first.startswith(("\udcff\udcfe", "\udcfe\udcff")):
+            raise UserError("standard input: is UTF-16; give --encoding utf-16")
         if not first.strip():
             wrong = "its first line is blank" if first else "is empty"
             raise UserError(
@@ -61,13 +85,17 @@ def column(
         if way is None:
             there = ", ".join(max(heads.values(), key=len))
             raise UserError(f"standard input: no column {name!r}; there are {there}")
-        yield from _rows(csv.reader(decoded, delimiter=way), heads[way], name, encoding)
+        if (several := heads[way].count(name)) > 1:
+            raise UserError(f"standard input: {several} columns {name!r}; name each once")
+        reader = csv.reader(decoded, delimiter=way, strict=True)
+        yield from _rows(reader, heads[way], name, encoding)
     except (csv.Error, UnicodeError) as error:
         raise UserError(
             f"standard input: no CSV in {encoding} ({error}); give its --encoding, e.g. utf-16"
         ) from None
     finally:
         decoded.detach()  # or it would close the stream
+        csv.field_size_limit(before)
 
 
 def _rows(
@@ -76,20 +104,26 @@ def _rows(
     """The texts of the rows below the header, which is line 1."""
     place = heads.index(name)
     while True:
+        start = 2 + reader.line_num
         try:
             row = next(reader, None)
         except csv.Error as error:
+            if "limit" in str(error) or "unexpected end" in str(error):
+                raise UserError(
+                    f"standard input: line {start:,}: a quote opens here that is not closed; close "
+                    f"it, and double those inside a text. What stands before is answered"
+                ) from None
             yield Line(1 + reader.line_num, None, str(error))
             continue
         if row is None:
             return
-        if len(row) != len(heads):
-            wrong = f"{len(row)} fields where the header has {len(heads)}"
-            yield Line(1 + reader.line_num, None, wrong)
-        elif any("\udc80" <= letter <= "\udcff" for letter in row[place]):
-            yield Line(1 + reader.line_num, None, f"is not {encoding.upper()}")
+        if not row:
+            continue  # an empty line
+        number = 1 + reader.line_num
+        if len(row) == len(heads):
+            yield _checked(number, row[place], encoding)
         else:
-            yield Line(1 + reader.line_num, row[place])
+            yield Line(number, None, f"{len(row)} fields where the header has {len(heads)}")
 
 
 def predict(
@@ -97,14 +131,16 @@ def predict(
 ) -> int:
     """Write a CSV row for each line: its number, label, probabilities. Gives how many were bad.
 
-    A bad line keeps its row, empty, and is named. Input that is refused leaves nothing behind.
+    A bad line keeps its row, empty, and is named. Input whose beginning is refused leaves nothing
+    behind; where a later line is, the answers before it stand.
     """
-    writer = csv.writer(out, lineterminator="\n")
-    texts, bad = iter(texts), 0
-    part = list(islice(texts, PART))
-    writer.writerow(["line", "label", *ticket.classes])
+    writer, bad, begun = csv.writer(out, lineterminator="\n"), 0, False
+    head = ["line", "label", *ticket.classes]
     with tqdm(unit=" texts", disable=not bar) as progress:
-        while part:
+        for part in _parts(texts):
+            if not begun:
+                writer.writerow(head)
+                begun = True
             good = [line.text for line in part if line.text is not None]
             chances = iter(ticket.probabilities(good))
             for line in part:
@@ -118,5 +154,23 @@ def predict(
                 writer.writerow([line.number, label, *(f"{chance:.4f}" for chance in own)])
             out.flush()
             progress.update(len(part))
-            part = list(islice(texts, PART))
+    if not begun:
+        writer.writerow(head)
     return bad
+
+
+def _parts(texts: Iterable[Line]) -> Iterator[list[Line]]:
+    """So many texts as are in memory at once; before a refusal those that came before it."""
+    part: list[Line] = []
+    try:
+        for line in texts:
+            part.append(line)
+            if len(part) == PART:
+                yield part
+                part = []
+    except UserError:
+        if part:
+            yield part
+        raise
+    if part:
+        yield part

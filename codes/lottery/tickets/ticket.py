@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -128,10 +128,14 @@ class Ticket:
         """One row a text: `label`, the likeliest class, and the probability of every class."""
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts: write [text]")
+        if isinstance(texts, (pd.DataFrame, Mapping)):
+            raise UserError("predict takes texts, not a table: give one column, table['text']")
         texts = list(texts) if isinstance(texts, Iterable) else [texts]
         for number, text in enumerate(texts):
             if not isinstance(text, str):
                 raise UserError(f"text {number} is {type(text).__name__} and no text; leave it out")
+            if any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise UserError(f"text {number} is not valid Unicode ({text[:20]!a}); mend it")
         chances = self.probabilities(texts)
         labels = [self.classes[best] for best in chances.argmax(1)]
         return pd.DataFrame({"label": labels} | dict(zip(self.classes, chances.T, strict=True)))

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from lottery.cluster.graph import Work, graph, usual_seconds
+from lottery.experiment.plan import needs
 from lottery.settings import Settings, title
+from lottery.training.train import Diverged
 from lottery.upkeep.status import aligned, clock
 
 HOW_LONG = "about: as long as runs with a record took on average, one after the other"
@@ -19,6 +21,7 @@ class Outlook:
     asked: int = 0
     missing: list[str] = field(default_factory=list)  # those without a record
     again: list[str] = field(default_factory=list)  # of those whose weights are gone and needed
+    never: list[str] = field(default_factory=list)  # that stand on a failed run, and why
     seconds: float = 0.0  # of all that would be trained, late rewinding's first steps left out
     known: bool = True  # do records tell how long such a run takes?
 
@@ -31,9 +34,8 @@ def outlooks(asked: Iterable[Work]) -> dict[tuple[str, str], Outlook]:
     def of(settings: Settings) -> Outlook:
         return found.setdefault((settings.dataset, settings.model), Outlook())
 
-    for work in asked:
-        for settings in work.runs:
-            of(settings).asked += 1
+    for settings in {run.run: run for work in asked for run in work.runs}.values():
+        of(settings).asked += 1
     undone = [
         replace(work, runs=[run for run in work.runs if not work.shelf.is_done(run)])
         for work in asked
@@ -44,11 +46,27 @@ def outlooks(asked: Iterable[Work]) -> dict[tuple[str, str], Outlook]:
             continue
         outlook, pair = of(node.settings), (node.settings.dataset, node.settings.model)
         name = f"{node.settings.dataset} {title(node.settings)}"
+        if why := _failed(node.work, node.settings):
+            outlook.never.append(f"{name}, {why}")
+            continue
         has_record = node.work.shelf.store.record_path(node.settings).exists()
         (outlook.again if has_record else outlook.missing).append(name)
         outlook.seconds += usual.get(pair, 0.0)
         outlook.known &= pair in usual
     return found
+
+
+def _failed(work: Work, settings: Settings) -> str:
+    """Which failed run this one stands on; "" if on none."""
+    for run, step in needs(settings):
+        try:
+            if not step:
+                work.shelf.check_failed(run)
+        except Diverged as error:
+            return str(error)
+        if why := _failed(work, run):
+            return why
+    return ""
 
 
 def forecast(asked: Iterable[Work]) -> list[str]:
@@ -66,4 +84,5 @@ def forecast(asked: Iterable[Work]) -> list[str]:
     for o in found.values():
         lines += [f"to train: {name}" for name in o.missing]
         lines += [f"again, for its weights are gone: {name}" for name in o.again]
+        lines += [f"cannot be: {name}" for name in o.never]
     return lines

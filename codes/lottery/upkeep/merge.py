@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lottery.data import DATASETS
 from lottery.experiment.shelf import is_near
-from lottery.files import Damaged, UserError, facts_of, whole, write_whole
+from lottery.files import Damaged, UserError, facts_of, set_aside, whole, write_whole
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.upkeep.places import held, place_of
@@ -28,7 +28,8 @@ def merge(
     Of a run that both have the two records are compared, and the one that is there already is kept,
     with its weights. Gives how many records were new, the same, or nearly the same; and
     a line for each that is none of these, or cannot be read, and was left where it is. Nothing is
-    removed or overwritten, so that the same can be done again.
+    removed or overwritten, so that the same can be done again; weights without a record are set
+    aside for those that come with one.
 
     Raises:
         UserError: a folder holds no runs.
@@ -60,7 +61,7 @@ def _one(into: Store, store: Store, path: Path, record: Record) -> str:
     """Take one record in; UserError if the one that is there says something else."""
     before = into.get(record.settings)
     if before is None:
-        _copy_weights(into, store, record)
+        _copy_weights(into, store, record, overwrite=True)  # what lies there has no record
         try:  # after the weights: a run with a record is a run with weights
             write_whole(into.record_path(record.settings), path.read_bytes(), overwrite=False)
             return NEW
@@ -105,9 +106,17 @@ def _check_texts(record: Record, path: Path, prints: dict[str, str]) -> None:
         raise UserError(f"{path}: was made on other texts called {name} than the records there")
 
 
-def _copy_weights(into: Store, store: Store, record: Record) -> None:
-    """Copy what a finished run leaves beside its record, where it is whole enough to be read."""
+def _copy_weights(into: Store, store: Store, record: Record, overwrite: bool = False) -> None:
+    """Copy what a finished run leaves beside its record, where it is whole enough to be read.
+
+    With `overwrite` what is there is set aside first, lest a record stand over another's weights.
+    """
     place = place_of(store, store.record_path(record.settings))
+    if overwrite:
+        old = place_of(into, into.record_path(record.settings))
+        for file in old.parent.glob(f"{old.name}.*safetensors"):
+            if ".state." not in file.name:
+                set_aside(file)
     for file in sorted(place.parent.glob(f"{place.name}.*safetensors")):
         target = into.checkpoints / file.relative_to(store.checkpoints)
         if ".state." in file.name or target.exists():
