@@ -228,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "tickets", nargs="*", type=Path, metavar="DIR", help="test these tickets instead"
     )
+    texts.add(verify)
     verify.set_defaults(command=_verify)
     return parser
 
@@ -319,7 +320,7 @@ def _report(parsed: argparse.Namespace) -> None:
 
 def _verify(parsed: argparse.Namespace) -> int:
     if parsed.tickets:
-        return tickets.verify(parsed.tickets)
+        return tickets.verify(parsed)
     from lottery.runs.store import Store
     from lottery.upkeep.verify import verify
 

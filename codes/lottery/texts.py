@@ -34,8 +34,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{name}", type=kind, metavar=metavar, help=said)
 
 
-def corpus(parsed: argparse.Namespace, say: Callable[[str], object]) -> Any:
-    """The corpus that the options name, a `data.Own`; None if they name none."""
+def corpus(parsed: argparse.Namespace, say: Callable[[str], object], called: str = "") -> Any:
+    """The corpus that the options name, a `data.Own`; None if they name none.
+
+    `called`: its name where the options give none.
+    """
     given = {name: value for name in WITH_FILE if (value := getattr(parsed, name)) is not None}
     path = parsed.csv or parsed.parquet
     if path is None:
@@ -52,4 +55,6 @@ def corpus(parsed: argparse.Namespace, say: Callable[[str], object]) -> Any:
             )
     from lottery import data  # PyTorch takes its time
 
+    if called:
+        given.setdefault("name", called)
     return data.from_file(path, parquet=parsed.parquet is not None, say=say, **given)

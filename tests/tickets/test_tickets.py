@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from helpers import synthetic
 from lottery import Study, Ticket, cli, models
-from lottery.data.tokens import encode, renumber, vocabulary
+from lottery.data.tokens import SPLITTERS, encode, renumber, vocabulary
 from lottery.files import UserError
 from lottery.runs.store import Store
 from lottery.tickets.check import check
@@ -358,12 +358,19 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+LETTERS = vocabulary([*"the'.é!<b", "e\u0301"[1], "i", "\u0307"], range(1, 13), 20)
+
+
 @settings(max_examples=1500)
-@given(st.one_of(st.text(), st.lists(PIECES, max_size=12).map("".join)))
-def test_the_librarys_ids_are_ours(text):
-    found = encode([text])
-    ours = renumber(found.words, WORDS)[found.ids].tolist()
-    assert (tokenizer(WORDS, 10_000).encode(text).ids or [1]) == ours
+@given(
+    st.one_of(st.text(), st.lists(PIECES, max_size=12).map("".join)),
+    st.sampled_from([("words", WORDS), ("characters", LETTERS)]),
+)
+def test_the_librarys_ids_are_ours(text, known):
+    how, vocabulary = known
+    found = encode([text], SPLITTERS[how])
+    ours = renumber(found.words, vocabulary)[found.ids].tolist()
+    assert (tokenizer(vocabulary, 10_000, how).encode(text).ids or [1]) == ours
 
 
 # --- predictions -----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ What stands here may be used elsewhere; a text goes sources, tokens, split, ids,
 """
 
 from lottery.data.batches import Split
-from lottery.data.corpus import Corpus, known, load, name_of, reopen, title
+from lottery.data.corpus import Corpus, known, load, name_of, reopen, texts_of, title
 from lottery.data.description import describe
 from lottery.data.own import Own, from_file, from_frame
 from lottery.data.sources import DATASETS, Dataset, outputs
@@ -23,5 +23,6 @@ __all__ = [
     "name_of",
     "outputs",
     "reopen",
+    "texts_of",
     "title",
 ]

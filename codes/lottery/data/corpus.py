@@ -58,6 +58,21 @@ def name_of(dataset: str | Own) -> str:
     return dataset.name if isinstance(dataset, Own) else dataset
 
 
+def texts_of(name: str, own: Own | None = None) -> str | Own:
+    """The corpus that a run's records call `name`: `own`, if it is one from outside.
+
+    UserError without that, or if it is another.
+    """
+    if own is None and name not in DATASETS:
+        raise UserError(
+            f"{name}: is a corpus of your own; give its texts, as made by data.from_frame or by "
+            f"--csv FILE --text COLUMN --label COLUMN"
+        )
+    if own is not None and own.name != name:
+        raise UserError(f"these texts are called {own.name}, and the run's {name}")
+    return name if own is None else own
+
+
 def known(dataset: str | Own) -> Dataset:
     """What is known of a corpus before it is divided; UserError if there is none of the name."""
     if isinstance(dataset, Own):

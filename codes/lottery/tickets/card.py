@@ -27,11 +27,11 @@ A text classifier of which training kept {kept:,} of {weights:,} weights ({spars
 ## Data
 
 {corpus}: {train:,} texts to train on, {valid:,} to choose on, {test:,} to test. The texts are
-their authors'; none is in this folder. `tokenizer.json` has the {words:,} most frequent words.
+their authors'; none is in this folder. `tokenizer.json` has the {words:,} most frequent {how}.
 
 ## Limits
 
-English {kind} of one collection, lower-cased words and no more. Other texts may be answered with
+{kind} of one collection, lower-cased {how} and no more. Other texts may be answered with
 confidence and wrongly. The network was made to study pruning, not to decide about people.
 
 ## What lies here
@@ -65,7 +65,7 @@ FOUND = "It was\nfound by iterative magnitude pruning and rewinding (Frankle & C
 OTHER = "In its\nstudy it is `{arm}`: {means}{score}."
 LATE = "pruned, with its values after {step} steps"
 SCORE = "; its ladder is pruned by the score `{score}`"
-KINDS = {"imdb": "film reviews", "agnews": "news in brief"}
+KINDS = {"imdb": "English film reviews", "agnews": "English news in brief"}
 WITH_FIRST = "- `first.safetensors`: the values that training began with, likewise.\n"
 WITH_INSIDE = (
     "- `inside.safetensors`: the rung that removed each weight of one tensor (0: none), and the "
@@ -91,7 +91,8 @@ def card(contents: Contents, onnx: bool = False, small: bool = False) -> str:
         run=record.run,
         corpus=title(s.dataset),
         words=len(contents.vocabulary) - 2,
-        kind=KINDS.get(s.dataset, "texts"),
+        how=contents.how,
+        kind=KINDS.get(s.dataset, "Texts"),
         more="".join(words for there, words in [*more, (onnx, WITH_ONNX)] if there),
         unpacked=SMALL if small else "",
         code=code(s.model),

@@ -38,12 +38,16 @@ class Check:
         return f"test accuracy {percent(self.accuracy)} of {self.examples:,} texts, {told}"
 
 
-def check(ticket: Ticket, say: Callable[[str], object] = print) -> Check:
-    """Test a ticket on its corpus; UserError if that is not here."""
+def check(
+    ticket: Ticket, say: Callable[[str], object] = print, texts: data.Own | None = None
+) -> Check:
+    """Test a ticket on its corpus; UserError if that is not here.
+
+    `texts`: the corpus, if it is one from outside.
+    """
     s = ticket.settings
-    corpus = data.load(
-        s.dataset, split_seed=s.split_seed, vocabulary_size=s.vocabulary_size, say=say
-    )
+    about = {"split_seed": s.split_seed, "vocabulary_size": s.vocabulary_size}
+    corpus = data.load(data.texts_of(s.dataset, texts), **about, say=say)
     same = corpus.fingerprint == ticket.record.data["fingerprint"]
     if not same or corpus.vocabulary != ticket.contents.vocabulary:
         return Check(0.0, 0, 0, False)

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from lottery import texts
 from lottery.files import UserError
 
 
@@ -14,10 +15,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     export = commands.add_parser(
         "export",
         help="a run's tested network as a folder to take away (README, tokenizer, mask)",
-        epilog="example:\n  lottery export imdb cnn --sparsity 0.875 --seed 0 my-ticket",
+        epilog="examples:\n  lottery export imdb cnn --sparsity 0.875 --seed 0 my-ticket\n"
+        "  lottery export reviews cnn my-ticket --csv reviews.csv --text body --label stars",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    export.add_argument("dataset", help="imdb, agnews, demo-reviews or demo-news")
+    export.add_argument(
+        "dataset", help="imdb, agnews, demo-reviews, demo-news, or the name of your own texts"
+    )
     export.add_argument("model", help="cnn or lstm")
     export.add_argument("folder", type=Path, metavar="DIR", help="where it goes; must not exist")
     export.add_argument("--sparsity", type=float, default=0.875, metavar="S", help="default: 0.875")
@@ -39,6 +43,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     export.add_argument(
         "--small", action="store_true", help="pack what people do not read (`xz -d` unpacks it)"
     )
+    texts.add(export)
     export.set_defaults(command=_export)
 
     predict = commands.add_parser(
@@ -66,14 +71,18 @@ def _export(parsed: argparse.Namespace) -> None:
     from lottery.study import results_of
     from lottery.tickets.export import export, find, sizes
 
-    if parsed.dataset not in DATASETS:
-        raise UserError(f"unknown dataset {parsed.dataset!r}: there are {', '.join(DATASETS)}")
-    store = Store(parsed.results) if parsed.results else results_of(parsed.dataset)
+    own = texts.corpus(parsed, _say, parsed.dataset)
+    if parsed.dataset not in DATASETS and own is None:
+        raise UserError(
+            f"unknown dataset {parsed.dataset!r}: there are {', '.join(DATASETS)}; to your own "
+            f"texts belong --csv or --parquet FILE, --text and --label"
+        )
+    store = Store(parsed.results) if parsed.results else results_of(own or parsed.dataset)
     records, unread = store.records(parsed.dataset)
     if unread:
         _say(f"records that cannot be read: {len(unread)}; the first: {unread[0]}")
     record = find(records, parsed.model, parsed.arm, parsed.sparsity, parsed.seed)
-    more = {"inside": parsed.inside, "onnx": parsed.onnx, "small": parsed.small}
+    more = {"texts": own, "inside": parsed.inside, "onnx": parsed.onnx, "small": parsed.small}
     ticket = export(store, record, parsed.folder, not parsed.without_first, _say, **more)
     print(ticket.report())
     found, whole = sizes(ticket, parsed.folder), sum(w.numel() for w in ticket.trained.values())
@@ -95,19 +104,20 @@ def _predict(parsed: argparse.Namespace) -> int:
     if form and not parsed.column:
         raise UserError(f"--{next(iter(form))} is of a CSV: name its --column; lines are UTF-8")
     column, lines = predict.column, predict.lines
-    texts = column(stdin, parsed.column, **form) if parsed.column else lines(stdin)
+    found = column(stdin, parsed.column, **form) if parsed.column else lines(stdin)
     bar = sys.stderr.isatty() and not sys.stdout.isatty()
-    return 1 if predict.predict(ticket, texts, sys.stdout, _say, bar) else 0
+    return 1 if predict.predict(ticket, found, sys.stdout, _say, bar) else 0
 
 
-def verify(folders: list[Path]) -> int:
+def verify(parsed: argparse.Namespace) -> int:
     """Test tickets on their corpora; 1 if one is not what its record says."""
     from lottery.tickets.check import check
     from lottery.tickets.ticket import Ticket
 
     status = 0
-    for folder in folders:
-        found = check(Ticket.load(folder), _say)
+    for folder in parsed.tickets:
+        ticket = Ticket.load(folder)
+        found = check(ticket, _say, texts.corpus(parsed, _say, ticket.settings.dataset))
         print(f"{folder}: {found}")
         status |= not found.is_good
     return int(status)

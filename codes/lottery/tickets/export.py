@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lottery import models
 from lottery.analysis import protocols, selection, verdict
-from lottery.data import title
+from lottery.data import Own, texts_of, title
 from lottery.experiment.plan import below
 from lottery.files import UserError
 from lottery.pruning import arms
@@ -64,11 +64,14 @@ def export(
     first: bool = True,
     say: Callable[[str], object] = print,
     *,
+    texts: Own | None = None,
     inside: bool = False,
     onnx: bool = False,
     small: bool = False,
 ) -> Ticket:
     """Write the tested network of `record` to `folder`; trained again if its weights are gone.
+
+    `texts` are those that it was trained on, of a corpus from outside.
 
     With its first values, unless they are not to be stored or are none of this arm's own. With
     what is shown of other networks (`inside`), the model as a graph (`onnx`); `small` packs files.
@@ -83,7 +86,7 @@ def export(
     if s.code:
         raise UserError(f"{', '.join(s.code)}: only what is the package's own can be exported")
     own = {f.name: getattr(s, f.name) for f in options() if f.name not in OWN}  # not the recipe's
-    plan = s.dataset, [s.model], s.ladder or [0.5], ["lt"], [s.seed]
+    plan = texts_of(s.dataset, texts), [s.model], s.ladder or [0.5], ["lt"], [s.seed]
     study = Study(*plan, store=store, say=say, **own)
     weights, mask = study.tested(s)
     corpus = study.corpus

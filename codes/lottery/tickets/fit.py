@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lottery.data import DATASETS, outputs
+from lottery.data.tokens import SPLITTERS
 from lottery.experiment.plan import shapes
 from lottery.pruning.masks import Mask, counts
 from lottery.runs.record import Record
@@ -33,10 +34,12 @@ def check_facts(record: Record, classes: object, facts: Mapping[str, object]) ->
     if record.failed:
         raise ValueError("its run failed")
     dataset = record.settings.dataset
-    known = DATASETS[dataset].classes if dataset in DATASETS else None
+    known = DATASETS[dataset].classes if dataset in DATASETS else record.classes
     named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
     if not named or len(classes) < 2 or (known and tuple(classes) != tuple(known)):
         raise ValueError(f"{classes!r} are not the classes of {dataset}")
+    if (how := record.data.get("tokens", "words")) not in SPLITTERS:
+        raise ValueError(f"its texts are divided into {how!r}, which is unknown")
     for name, kind in FACTS.items():
         if not isinstance(facts.get(name), kind):
             raise ValueError(f"'facts' has no {name!r}")

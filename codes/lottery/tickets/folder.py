@@ -56,6 +56,11 @@ class Contents:
     def settings(self) -> Settings:
         return self.record.settings
 
+    @property
+    def how(self) -> str:
+        """How its texts are divided: a name of `data.tokens.SPLITTERS`."""
+        return self.record.data.get("tokens", "words")
+
 
 def pack(weights: Weights, mask: Mask) -> Weights:
     """The values that the mask keeps, flat; of a tensor without a mask all."""
@@ -99,7 +104,7 @@ def write(
     files = {
         MODEL: safetensors.torch.save(pack(contents.trained, contents.mask)),
         MASK: safetensors.torch.save(bits(contents.mask)),
-        TOKENIZER: tokenizer(contents.vocabulary, s.max_tokens).to_str().encode(),
+        TOKENIZER: tokenizer(contents.vocabulary, s.max_tokens, contents.how).to_str().encode(),
         RECORD: (json.dumps(contents.record.to_json(), indent=1) + "\n").encode(),
     }
     if contents.first is not None:

@@ -99,7 +99,7 @@ class Ticket:
 
     def encode(self, texts: Sequence[str]) -> Split:
         """Texts as ids; the labels are zeros. A text without a word is one `<unk>`."""
-        found = tokens.encode(texts)
+        found = tokens.encode(texts, tokens.SPLITTERS[self.contents.how])
         ids = tokens.renumber(found.words, self.contents.vocabulary)[found.ids]
         split = Split(ids, found.offsets, np.zeros(len(texts), np.int64))
         return split.cut(self.settings.max_tokens)

@@ -1,4 +1,7 @@
-"""The rules of `data.tokens` and a vocabulary as a tokenizer of Hugging Face's library."""
+"""The rules of `data.tokens` and a vocabulary as a tokenizer of Hugging Face's library.
+
+As there, a text is divided into words, or into characters.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +15,24 @@ from lottery.data.tokens import PAD, RULES, UNK
 SEPARATORS = "[\x1c-\x1f]"
 
 
-def tokenizer(vocabulary: Sequence[str], max_tokens: int) -> Tokenizer:
+def tokenizer(vocabulary: Sequence[str], max_tokens: int, how: str = "words") -> Tokenizer:
     """Text to the ids that a model of this project reads, cut after `max_tokens`.
 
+    how: a name of `data.tokens.SPLITTERS`.
     Of a text in which the rules leave no word it gives no id; a model reads one `<unk>` there.
     """
     made = Tokenizer(
         models.WordLevel({word: n for n, word in enumerate(vocabulary)}, unk_token=UNK)
     )
-    made.normalizer = normalizers.Sequence(
-        [
-            normalizers.Lowercase(),
-            normalizers.Replace(Regex(SEPARATORS), " "),
-            *(normalizers.Replace(old, new) for old, new in RULES),
-            normalizers.Replace(PAD, UNK),  # padding is never a word of a text
-        ]
+    lower = [normalizers.Lowercase(), normalizers.Replace(Regex(SEPARATORS), " ")]
+    words = [
+        *(normalizers.Replace(old, new) for old, new in RULES),
+        normalizers.Replace(PAD, UNK),  # padding is never a word of a text
+    ]
+    letters = [pre_tokenizers.Split(Regex("."), "isolated")]
+    made.normalizer = normalizers.Sequence(lower + words * (how == "words"))
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), *(letters * (how == "characters"))]
     )
-    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     made.enable_truncation(max_tokens)
     return made
