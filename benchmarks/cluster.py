@@ -27,11 +27,11 @@ import psutil
 
 from lottery import files, models
 from lottery.cluster import caller as cluster
-from lottery.cluster.graph import Work, graph
+from lottery.experiment.graph import Work, graph
 from lottery.experiment.run import build, cut
 from lottery.files import root
 from lottery.pruning.masks import full_mask, prune
-from lottery.runs.checkpoints import bundle, named, packed, unpacked
+from lottery.runs.checkpoints import bundle, named, packed, tested, unpacked
 from lottery.runs.store import Store
 from lottery.study import Study
 from lottery.training.adam import Adam
@@ -187,9 +187,9 @@ def travels() -> pd.DataFrame:
             row["to the rung above, apart"] = len(pickle.dumps(packed(kept | named(mask))))
             row["to the worker, common disk"] = len(pickle.dumps(settings))
             row["back"] = len(pickle.dumps(answer))
-            tested = {name: part for name, part in answer.items() if "/" in name}
-            row["back, arms that none stands on"] = len(pickle.dumps(tested))
-            row["tested network on disk"] = sum(part.nbytes for _, part in tested.values())
+            alone = tested(answer)
+            row["back, arms that none stands on"] = len(pickle.dumps(alone))
+            row["tested network on disk"] = sum(part.nbytes for _, part in alone.values())
             row["all weights on disk"] = sum(t.nbytes for t in bundle(mask, kept, kept).values())
             rows.append(row)
     return pd.DataFrame(rows)

@@ -71,3 +71,9 @@ def seconds(work: Callable[..., object], *arguments: object) -> float:
     start = time.perf_counter()
     work(*arguments)
     return time.perf_counter() - start
+
+
+def quartiles(name: str, numbers: np.ndarray) -> dict[str, float]:
+    """The median under `name`, and both quartiles."""
+    low, middle, high = np.percentile(numbers, [25, 50, 75]).tolist()
+    return {name: middle, f"{name}_q25": low, f"{name}_q75": high}

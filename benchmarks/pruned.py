@@ -21,7 +21,7 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from machine import seconds
+from machine import quartiles, seconds
 from torch import nn
 
 from lottery import models
@@ -107,14 +107,14 @@ def measure(
         for sparsity in SPARSITIES:
             own = np.array(spent[name, sparsity][1:])
             found[f"{name}_ms.{sparsity:g}"] = float(np.median(own)) / steps * 1e3
-            found |= _quartiles(f"{name}_ratio.{sparsity:g}", dense / own)
+            found |= quartiles(f"{name}_ratio.{sparsity:g}", dense / own)
     if engine:
         theirs, own = (np.array(spent[name, OF_BATCHES][1:]) for name in ("onnx", "alike"))
         found["inference_ms.onnx"] = float(np.median(theirs)) / steps * 1e3
-        found |= _quartiles("inference_ratio.onnx", theirs / own)
+        found |= quartiles("inference_ratio.onnx", theirs / own)
     for size in BATCHES:
         both = (np.array(small[size, s][1:]) for s in (0.0, OF_BATCHES))
-        found |= _quartiles(f"inference_ratio.{OF_BATCHES:g}.batch_{size}", np.divide(*both))
+        found |= quartiles(f"inference_ratio.{OF_BATCHES:g}.batch_{size}", np.divide(*both))
     return found
 
 
@@ -203,7 +203,7 @@ def product(rounds: int, hidden: int = 128, texts: int = 64) -> dict[str, float]
             spent[name].append(seconds(lambda way=way: [way() for _ in range(100)]))
     found: dict[str, float] = {}
     for name, times in spent.items():
-        found |= _quartiles(f"ms_{name}", np.array(times[1:]) * 1e3)
+        found |= quartiles(f"ms_{name}", np.array(times[1:]) * 1e3)
     return found
 
 
@@ -222,8 +222,3 @@ def table(figures: dict[str, Any], key: str) -> list[list[str]]:
     dense, own = ("unknown" if mib is None else f"{mib:,.0f}" for mib in peaks)
     own = [own if sparsity == OF_BATCHES else "" for sparsity in SPARSITIES]
     return [*rows, ["peak MiB", dense, *own, ""]]
-
-
-def _quartiles(name: str, numbers: np.ndarray) -> dict[str, float]:
-    low, middle, high = np.percentile(numbers, [25, 50, 75]).tolist()
-    return {name: middle, f"{name}_q25": low, f"{name}_q75": high}

@@ -46,7 +46,7 @@ import corpora
 import pruned
 import rivals
 from corpora import SHAPES, SHARES, Texts, load, permutation, tokenise
-from machine import facts, seconds, sgemm_rate
+from machine import facts, quartiles, seconds, sgemm_rate
 from pruned import DECAY
 from rivals import RIVALS
 from written import written
@@ -273,10 +273,7 @@ def compare(ours: Ours, steps: int, rounds: int) -> dict[str, float]:
     found = {"ms_ours": float(np.median([times[1:] for times in mine.values()]))}
     for rival in ways:
         found[f"ms_{rival}"] = float(np.median(theirs[rival][1:]))
-        ratios = np.divide(theirs[rival], mine[rival])[1:]
-        low, middle, high = np.percentile(ratios, [25, 50, 75]).tolist()
-        found |= {f"ratio_{rival}": middle}
-        found |= {f"ratio_{rival}_q25": low, f"ratio_{rival}_q75": high}
+        found |= quartiles(f"ratio_{rival}", np.divide(theirs[rival], mine[rival])[1:])
     return found
 
 

@@ -34,8 +34,7 @@ from lottery.experiment.plan import below
 from lottery.files import UserError, root, write_whole
 from lottery.report.speed import WAYS
 from lottery.tickets import folder as folders
-from lottery.tickets.inside import is_own
-from lottery.tickets.ticket import padded
+from lottery.tickets.ticket import is_own, padded
 from lottery.training import device
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -20,7 +20,7 @@ from lottery.files import FULL, UserError, root, unwritable
 from lottery.outside import plugging
 from lottery.outside.blame import blamed
 from lottery.recipes import RECIPES
-from lottery.settings import OWN, options, told
+from lottery.settings import OWN, Settings, options, told
 from lottery.tickets import commands as tickets
 from lottery.upkeep import commands as upkeep
 from lottery.upkeep.commands import add_folder, folder
@@ -120,8 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="say what a corpus holds and where it was found")
     data.add_argument("dataset", nargs="?", help="imdb, agnews, demo-reviews or demo-news")
     texts.add(data)
-    data.add_argument("--split-seed", type=int, default=0)
-    data.add_argument("--vocabulary-size", type=int, default=25_000)
+    data.add_argument("--split-seed", type=int, default=Settings.split_seed)
+    data.add_argument("--vocabulary-size", type=int, default=Settings.vocabulary_size)
     data.set_defaults(command=_data)
 
     run = commands.add_parser(

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,14 @@ def shown(value: object) -> str:
     except ValueError:  # Python writes no number of more than 4,300 digits
         return "of thousands of digits"
     return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def check_known(kind: str, name: Any, known: Iterable[str]) -> Any:
+    """`name`, or a UserError if it is none of `known`."""
+    known = list(known)
+    if not isinstance(name, str) or name not in known:
+        raise UserError(f"unknown {kind} {shown(name)}: there are {', '.join(known)}")
+    return name
 
 
 def unwritable(path: Path, error: OSError) -> UserError:

@@ -16,7 +16,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replac
 from functools import cached_property, lru_cache
 from typing import Any
 
-from lottery.files import UserError, shown
+from lottery.files import UserError, check_known, shown
 
 # What tells the runs of a study apart; nobody sets it by hand.
 OWN = ("dataset", "model", "arm", "ladder", "seed", "code")
@@ -86,9 +86,7 @@ class Choice:
     words: tuple[str, ...]
 
     def __call__(self, name: str, value: Any) -> str:
-        if value not in self.words:
-            raise UserError(f"unknown {name} {shown(value)}: there are {', '.join(self.words)}")
-        return value
+        return check_known(name, value, self.words)
 
     def __str__(self) -> str:
         return ", ".join(self.words)
@@ -246,6 +244,11 @@ class Settings:
     def pair(self) -> tuple[str, str]:
         """What a recipe is chosen for: dataset and model."""
         return self.dataset, self.model
+
+    @property
+    def texts(self) -> dict[str, int]:
+        """What of the settings makes a corpus, as `data.load` takes it."""
+        return {"split_seed": self.split_seed, "vocabulary_size": self.vocabulary_size}
 
     @property
     def rung(self) -> int:

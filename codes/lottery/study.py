@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 
 from lottery import data
-from lottery.cluster.graph import Work
 from lottery.data import DATASETS, Corpus, Own
 from lottery.experiment.bars import Bars
+from lottery.experiment.graph import Work
 from lottery.experiment.ladder import climb
 from lottery.experiment.plan import planned, shapes
 from lottery.experiment.run import check_step, rewound
@@ -32,7 +32,6 @@ from lottery.training.train import Diverged
 NO_SHARE = (
     "shard {shard}: nothing to do, for there are {chains} chains (a model and a seed each) to share"
 )
-TEXTS = ("split_seed", "vocabulary_size")  # what of the settings makes a corpus
 
 
 class Study:
@@ -188,15 +187,14 @@ class Study:
 
     @cached_property
     def _about(self) -> dict[str, int]:
-        settings = self.settings(self.asked.models[0], "dense", 0, self.asked.seeds[0])
-        return {name: getattr(settings, name) for name in TEXTS}
+        return self.settings(self.asked.models[0], "dense", 0, self.asked.seeds[0]).texts
 
     def corpora(self, settings: Settings) -> Corpus:
         """The texts of one of this study's runs: its own, or those of a mask's source.
 
         UserError for a run whose texts are divided or numbered otherwise than this study's.
         """
-        name, about = settings.dataset, {f: getattr(settings, f) for f in TEXTS}
+        name, about = settings.dataset, settings.texts
         if name == self.asked.dataset:
             for field, value in about.items():
                 if value != (own := self._about[field]):

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
-import torch
-
-from helpers.stores import content, weights
+from helpers import stores
 from lottery.runs.store import Store
 
 LADDER = {"ladder": (0.5, 0.75), "arms": ("lt", "random", "random_mask", "shuffled", "finetune")}
 ELSEWHERE = ("host", "worker")  # what another engine may change in a record, beside times
-
-
-def same(one: Store, other: Store) -> None:
-    """Records alike but for time, host and worker; weights to the bit."""
-    a, b = content(one), content(other)
-    for records in (a, b):
-        for values in records.values():
-            for name in ELSEWHERE:
-                values.pop(name)
-    assert a == b
-    a, b = weights(one), weights(other)
-    assert a.keys() == b.keys()
-    for name, (tensors, facts) in a.items():
-        assert facts == b[name][1]
-        assert all(torch.equal(t, b[name][0][n]) for n, t in tensors.items())
+same = partial(stores.same, but=ELSEWHERE)
 
 
 def begun(path: Path) -> Counter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numba
 import pytest
 import torch
@@ -10,10 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
-from helpers.recurrence import lstm, pool
-from lottery.kernels.recurrence import lstm_pooled
+from lottery.kernels.recurrence import STATES, lstm_pooled, run
 
 HOW = ("max", "mean", "last")
+lstm = partial(run, how=STATES)  # the state of every token
 
 
 def network(features, units, layers=1, directions=2, dtype=torch.float32, seed=0):
@@ -154,15 +156,12 @@ def test_gradcheck(layers, directions):
 @pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("units", [7, 64])
 def test_pooling(how, directions, units):
-    """pool() against torch, and the fused path against pool()."""
+    """The fused path against the states pooled by torch."""
     net = network(6, units, 2, directions)
     table, index, offsets = batch([3, 1, 17, 40, 1, 5], 30, 6)
     inputs = [table, *net.parameters()]
     states = lstm(table, index, offsets, weights(net))
-    pooled = pool(states, offsets, how, directions)
-    expected = torch_pooled(states, offsets, how, directions)
-    close(pooled, expected)
-    close(gradients(pooled, [states])[0], gradients(expected, [states])[0])
+    pooled = torch_pooled(states, offsets, how, directions)
     fused = lstm_pooled(table, index, offsets, weights(net), how)
     close(fused, pooled)
     if how != "mean":
@@ -179,16 +178,11 @@ def test_equal_maxima_are_settled_alike():
     index, offsets = torch.zeros(5, dtype=torch.int32), torch.tensor([0, 5])
     for parameter in net.parameters():
         torch.nn.init.zeros_(parameter)
-    states = lstm(table, index, offsets, weights(net))
-    states.retain_grad()
-    pool(states, offsets, "max", 2).sum().backward()
-    assert states.grad[0, :4].eq(1).all()
-    assert states.grad[4, 4:].eq(1).all()
-    assert states.grad.sum() == 8
     inputs = [table, *net.parameters()]
     fused = gradients(lstm_pooled(table, index, offsets, weights(net), "max"), inputs)
     states = lstm(table, index, offsets, weights(net))
-    all_close(fused, gradients(pool(states, offsets, "max", 2), inputs))
+    first = torch.cat([states[0, :4], states[4, 4:]])[None]
+    all_close(fused, gradients(first, inputs))
 
 
 def test_a_text_alone_has_the_same_bits():
@@ -300,7 +294,3 @@ def test_bad_pooling():
     table, index, offsets = batch([3, 4], 6, 5)
     with pytest.raises(ValueError, match="max, mean, last"):
         lstm_pooled(table, index, offsets, weights(network(5, 8)), "sum")
-    with pytest.raises(ValueError, match="states"):
-        pool(torch.zeros(7, 5), offsets, "max", 2)
-    with pytest.raises(ValueError, match="offsets"):
-        pool(torch.zeros(6, 4), offsets, "max", 2)

@@ -14,13 +14,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.recurrence import lstm
 from kernels.test_recurrence import (
     HOW,
     all_close,
     batch,
     close,
     gradients,
+    lstm,
     network,
     torch_pooled,
     torch_states,

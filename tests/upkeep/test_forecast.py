@@ -8,7 +8,7 @@ import pytest
 
 from helpers.children import study, travel
 from lottery import cli
-from lottery.cluster.graph import Work
+from lottery.experiment.graph import Work
 from lottery.experiment.run import failed
 from lottery.files import UserError
 from lottery.study import outlook

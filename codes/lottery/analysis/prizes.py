@@ -6,14 +6,6 @@ from lottery.analysis import verdict
 from lottery.analysis.verdict import Fact, Rung
 
 LEAST_SPARSITY = 0.6  # about where holes begin to pay on a device
-# In our words.
-CONDITIONS = (
-    "1 sparse enough (60 %), and epochs enough",
-    "2 better than a small dense network",
-    "3 better than random init",
-    "4 as good as dense, trained alike",
-    "5 as good as dense, trained best",
-)
 NO_PRIZE, SECONDARY = "no prize", "secondary prize or more"
 NOTHING = f"{verdict.OPEN} ({verdict.NOT_RUN})"
 

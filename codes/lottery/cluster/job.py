@@ -58,7 +58,7 @@ class CorpusRef:
     def of(cls, corpus: Corpus) -> CorpusRef:
         """That of a corpus; it reads all its texts once."""
         digest = sha256("\0".join((corpus.fingerprint, *corpus.vocabulary)).encode())
-        for part in (corpus.train, corpus.valid, corpus.test):
+        for part in corpus.splits.values():
             for array in (part.tokens, part.offsets, part.labels):
                 digest.update(np.ascontiguousarray(array))
         name = f"lottery-{digest.hexdigest()[:32]}"

@@ -34,7 +34,7 @@ from lottery.outside.register import admit
 from lottery.pruning.arms import ARMS
 from lottery.pruning.masks import Mask
 from lottery.pruning.tickets import Weights
-from lottery.runs.checkpoints import packed
+from lottery.runs.checkpoints import packed, tested
 from lottery.runs.provenance import check_code, code
 from lottery.runs.record import Record
 from lottery.settings import Settings
@@ -82,7 +82,7 @@ def _work(job: Job) -> tuple[Record | None, dict[str, Any]]:
             raise Missing("store") from None
     record, tensors = tray.left
     if not ARMS[settings.arm].climbs:  # nobody stands on it: the tested network and its mask do
-        tensors = {name: part for name, part in tensors.items() if "/" in name}
+        tensors = tested(tensors)
     return replace(record, commit=job.commit), packed(tensors)
 
 

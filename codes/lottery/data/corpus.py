@@ -15,6 +15,7 @@ from lottery.data.ids import SPLITS, build, rows_of
 from lottery.data.own import Own
 from lottery.data.sources import DATASETS, Dataset
 from lottery.files import Damaged, UserError
+from lottery.settings import Settings
 
 UNKNOWN = 0.5  # share of unknown words in validation at which another tokeniser is worth a thought
 
@@ -41,6 +42,11 @@ class Corpus:
     def outputs(self) -> int:
         """Logits of a model."""
         return sources.outputs(len(self.classes))
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """train, valid and test, by their names."""
+        return {name: getattr(self, name) for name in SPLITS}
 
     @property
     def own(self) -> dict[str, Any]:
@@ -88,8 +94,8 @@ def known(dataset: str | Own) -> Dataset:
 def load(
     dataset: str | Own,
     *,
-    split_seed: int = 0,
-    vocabulary_size: int = 25_000,
+    split_seed: int = Settings.split_seed,
+    vocabulary_size: int = Settings.vocabulary_size,
     say: Callable[[str], object] = print,
 ) -> Corpus:
     """Read a corpus; the second time from the cache. Arrays are read-only.

@@ -239,8 +239,6 @@ def look(
         raise UserError(
             f"{parts['test'].place}: {_few(strange)} occurs in the test set alone; train on it, too"
         )
-    if len(every) > CLASSES:
-        raise UserError(_too_many(place, every))
     total = counts["all" if "all" in counts else "train"]
     if single := [one for one in every if sum(of[one] for of in counts.values()) == 1]:
         if len(single) > max(FEW, len(every) / 2):  # identifiers, or numbers to be predicted
@@ -283,7 +281,10 @@ def _looked(part: str, source: reading.Source, digest, left_out: Counter) -> Cou
         last, numbers = text, numbers and _is_number(text)
         found[label] += 1
         if len(found) > CLASSES:
-            raise UserError(_too_many(source.place, found))
+            raise UserError(
+                f"{source.place}: more than {CLASSES:,} classes ({_few(found)}, …); name a column "
+                f"of 2 to 1,000"
+            )
     if not found:
         why = ", ".join(f"{count:,} have no {lack}" for lack, count in lacks.items())
         raise UserError(f"{source.place}: no row has a text and a label ({why or 'there is none'})")
@@ -293,10 +294,6 @@ def _looked(part: str, source: reading.Source, digest, left_out: Counter) -> Cou
         )
     left_out.update(lacks)
     return found
-
-
-def _too_many(place: str, found) -> str:
-    return f"{place}: more than {CLASSES:,} classes ({_few(found)}, …); name a column of 2 to 1,000"
 
 
 def _few(names) -> str:

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from lottery import data, models
-from lottery.files import UserError, shown
+from lottery.files import UserError, check_known, shown
 from lottery.models import MODELS
 from lottery.outside.register import named
 from lottery.pruning.arms import ARMS, check_arms
 from lottery.pruning.masks import check_room, prunable, removed_by_layer
-from lottery.pruning.scores import SCORES, check_score
+from lottery.pruning.scores import SCORES
 from lottery.recipes import RECIPES
 from lottery.settings import OWN, Settings, check_ladder, options
 
@@ -104,8 +104,7 @@ def planned(
         if not value:
             raise UserError(f"{name} is empty: give at least one")
     for model in models:
-        if model not in [*MODELS]:
-            raise UserError(f"unknown model {shown(model)}: there are {', '.join(MODELS)}")
+        check_known("model", model, MODELS)
     ladder = check_ladder(several("ladder", ladder))
     arms = check_arms(several("arms", arms))
     at = ladder if at is None else several("at", at)
@@ -134,8 +133,7 @@ def planned(
 def check_source(dataset: str | data.Own, source: object, arms: Iterable[str]) -> None:
     """UserError unless a mask can come from `source`, and one of the arms takes it."""
     known = data.DATASETS
-    if not isinstance(source, str) or source not in known:
-        raise UserError(f"unknown source {source!r}: there are {', '.join(known)}")
+    check_known("source", source, known)
     if isinstance(dataset, data.Own):
         raise UserError(
             f"source {source!r}: {dataset.name} is a corpus of your own, and masks travel between "
@@ -152,7 +150,7 @@ def check_source(dataset: str | data.Own, source: object, arms: Iterable[str]) -
 
 def check(settings: Settings, outputs: int) -> None:
     """UserError if a run has an unknown score, or a mask that would leave nothing to train."""
-    check_score(settings.score)
+    check_known("score", settings.score, SCORES)
     free = prunable(shapes(settings, settings.vocabulary_size, outputs))
     sizes = {n: w.numel() for n, w in free.items() if n not in settings.kept_dense}
     for name in settings.kept_dense:

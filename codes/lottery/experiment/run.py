@@ -14,9 +14,10 @@ from lottery import files, models
 from lottery.data import Corpus
 from lottery.experiment.plan import removed, shapes
 from lottery.files import UserError
+from lottery.models.base import Model
 from lottery.outside.register import check_code
 from lottery.pruning.inside import by_frequency, vanished
-from lottery.pruning.masks import full_mask, prunable
+from lottery.pruning.masks import counts, full_mask, prunable
 from lottery.pruning.tickets import Ticket, Weights
 from lottery.runs.checkpoints import bundle, named
 from lottery.runs.provenance import about, code, device_name
@@ -28,7 +29,7 @@ from lottery.training.train import Diverged, Outcome, advance, steps_an_epoch, t
 
 
 def train_ticket(
-    model: torch.nn.Module,
+    model: Model,
     ticket: Ticket,
     settings: Settings,
     corpus: Corpus,
@@ -45,7 +46,7 @@ def train_ticket(
     """
     mask = full_mask(ticket.weights) | (ticket.mask or {})
     corpus = cut(corpus, settings.max_tokens)
-    facts = about(settings, mask, corpus, device_name(device), worker)
+    facts = about(settings, counts(mask), corpus, device_name(device), worker)
     of = {
         "settings": settings.to_json(),
         "ticket": files.digest(ticket.weights | named(ticket.mask or {})),
@@ -72,7 +73,7 @@ def train_ticket(
         vanished=vanished(outcome.weights, mask),
         words=tuple(by_frequency(outcome.weights, mask, corpus.train.tokens)),
         by_class=_by_class(outcome, corpus),
-        sparse=list(getattr(model, "sparse", ())),
+        sparse=list(model.sparse),
         transfer=ticket.transfer,
     )
     return record, bundle(mask, outcome.weights, outcome.best)
@@ -93,9 +94,8 @@ def failed(settings: Settings, corpus: Corpus, why: str) -> Record:
     free = prunable(shapes(settings, len(corpus.vocabulary), corpus.outputs))
     sizes = {name: part.numel() for name, part in free.items()}
     gone = removed(settings, sizes)
-    facts = about(settings, full_mask({}), corpus, "unknown")
-    facts["layers"] = {} if gone is None else {name: (gone[name], sizes[name]) for name in sizes}
-    return Record(**facts, history=(), failed=why)
+    layers = {} if gone is None else {name: (gone[name], sizes[name]) for name in sizes}
+    return Record(**about(settings, layers, corpus, "unknown"), history=(), failed=why)
 
 
 def rewound(settings: Settings, corpus: Corpus, step: int, device: torch.device) -> Weights:
@@ -113,7 +113,7 @@ def check_step(settings: Settings, corpus: Corpus) -> None:
         raise UserError(f"rewind_step {settings.rewind_step} is beyond the {steps} steps")
 
 
-def build(settings: Settings, corpus: Corpus) -> torch.nn.Module:
+def build(settings: Settings, corpus: Corpus) -> Model:
     """The run's model, weights still arbitrary.
 
     UserError if its code is no longer that here, or it does not fit into memory.
@@ -133,5 +133,5 @@ def build(settings: Settings, corpus: Corpus) -> torch.nn.Module:
 @lru_cache(maxsize=2)
 def cut(corpus: Corpus, max_tokens: int) -> Corpus:
     """The corpus with later tokens cut; a view where no text is so long."""
-    parts = {n: getattr(corpus, n).cut(max_tokens) for n in ("train", "valid", "test")}
+    parts = {name: split.cut(max_tokens) for name, split in corpus.splits.items()}
     return replace(corpus, **parts)

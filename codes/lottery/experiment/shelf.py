@@ -16,7 +16,7 @@ from lottery.files import Damaged, UserError, unwritable
 from lottery.pruning.arms import ARMS
 from lottery.pruning.masks import Mask
 from lottery.pruning.tickets import Weights
-from lottery.runs.checkpoints import named, packed, unbundle, unpacked
+from lottery.runs.checkpoints import named, packed, tested, unbundle, unpacked
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.settings import Settings, title
@@ -247,7 +247,7 @@ class DiskShelf:
             self._hold_against(before, record, path)
         facts = {"run": record.run, "data": record.data["fingerprint"]}
         if tensors:
-            small = packed({name: part for name, part in tensors.items() if "/" in name})
+            small = packed(tested(tensors))
             shapes = {"shapes": {name: shape for name, (shape, _) in small.items()}}
             values = {name: torch.from_numpy(part) for name, (_, part) in small.items()}
             files.save(self.store.tested_path(record.settings), values, facts | shapes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from lottery.files import UserError
+from lottery.files import UserError, check_known
 from lottery.models.base import Model
 from lottery.models.cnn import CNN
 from lottery.models.initialise import xavier
@@ -15,11 +15,9 @@ from lottery.settings import Settings
 MODELS: dict[str, type[Model]] = {"cnn": CNN, "lstm": LSTM}
 
 
-def build(settings: Settings, words: int, outputs: int) -> nn.Module:
+def build(settings: Settings, words: int, outputs: int) -> Model:
     """A model with a vocabulary of `words` and `outputs` logits, weights still arbitrary."""
-    if settings.model not in MODELS:
-        raise UserError(f"unknown model {settings.model!r}: there are {', '.join(MODELS)}")
-    return MODELS[settings.model](settings, words, outputs)
+    return MODELS[check_known("model", settings.model, MODELS)](settings, words, outputs)
 
 
 def check_form(name: str, model: nn.Module, words: int) -> None:

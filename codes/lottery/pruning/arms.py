@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lottery.files import UserError
+from lottery.files import UserError, check_known
 from lottery.pruning.masks import Mask, counts, prunable, random_mask, shuffled
 from lottery.pruning.tickets import Ticket, Weights
 from lottery.pruning.transfer import Foreign, Placed, drawn, exchanged, placed, values
@@ -199,10 +199,7 @@ ARMS: dict[str, Arm] = {
 
 def check_arms(names: tuple[str, ...]) -> tuple[str, ...]:
     """`names`, or a UserError that names the first that is no arm."""
-    for name in names:
-        if not isinstance(name, str) or name not in ARMS:
-            raise UserError(f"unknown arm {name!r}: there are {', '.join(ARMS)}")
-    return names
+    return tuple(check_known("arm", name, ARMS) for name in names)
 
 
 def label(name: str) -> str:

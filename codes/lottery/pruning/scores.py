@@ -135,10 +135,3 @@ SCORES: dict[str, Score] = {
         Score("random", random, "by lot", of_first=True),
     )
 }
-
-
-def check_score(name: str) -> str:
-    """`name`, or a UserError if it is no score."""
-    if name not in SCORES:
-        raise UserError(f"unknown score {name!r}: there are {', '.join(SCORES)}")
-    return name

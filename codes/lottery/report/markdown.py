@@ -46,6 +46,11 @@ def markdown(frame: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in zip(*columns, strict=True))
 
 
+def table(heading: str, frame: pd.DataFrame) -> list[str]:
+    """A table under its heading; nothing if it has no row."""
+    return [heading, markdown(frame)] if len(frame) else []
+
+
 def _aligned(column: Sequence[str], left: bool) -> list[str]:
     """The cells of a column at one width, the markdown rule below the first."""
     width = max(map(len, column))

@@ -19,10 +19,11 @@ from lottery.pruning.arms import ARMS
 from lottery.recipes import RECIPES
 from lottery.report import decay, evidence, figures, grid, scored, speed, travel
 from lottery.report.beside import beside, published
+from lottery.report.captions import Links, picture
 from lottery.report.figures.speed import speed_curve
-from lottery.report.markdown import bulleted, markdown
+from lottery.report.markdown import bulleted, markdown, table
 from lottery.report.published import EARLIER
-from lottery.report.sections import Links, picture, section, table
+from lottery.report.sections import section
 from lottery.report.words import margin
 from lottery.runs.record import Record
 from lottery.runs.store import Store

@@ -13,7 +13,8 @@ from lottery.data import DATASETS, title
 from lottery.data.balance import Balance
 from lottery.models import MODELS, label
 from lottery.pruning import arms
-from lottery.report.markdown import bulleted, markdown
+from lottery.report.captions import Links, picture
+from lottery.report.markdown import bulleted, markdown, table
 from lottery.report.tables import after, before, models_of, other_settings, rungs
 from lottery.report.words import percent, power
 from lottery.runs.record import Record
@@ -28,51 +29,6 @@ NOTEBOOKS = {
     "demo-reviews": "imdb.ipynb",
     "demo-news": "agnews.ipynb",
 }
-# Of each picture: its heading, what stands in its place for who cannot see it, and its caption.
-PICTURES = {
-    "sparsity": (
-        "Sparsity curve",
-        "test accuracy over weights remaining",
-        "Means over the seeds, dots are single seeds, bars 95 % intervals over seeds and test "
-        "examples, of a single seed over the examples alone. The band holds what is no further "
-        "from dense than the margin. Arms share seeds and examples, so that bars may overlap where "
-        "the paired difference is sure.",
-    ),
-    "decay": (
-        "Both recipes",
-        "test accuracy with and without weight decay",
-        "Dense networks and tickets by both recipes: means over the seeds, dots are single seeds, "
-        "bars 95 % intervals over seeds and test examples.",
-    ),
-    "words": (
-        "Which words are kept",
-        "share of a word's row kept over its occurrences",
-        "Words by how often they occur in the training texts, means over the seeds: what tickets "
-        "keep of their rows, and what training alone brought to nothing in the dense network.",
-    ),
-    "densities": (
-        "What each layer keeps",
-        "share of each layer remaining over weights remaining",
-        "Means over the seeds, of global pruning. Layers that keep the same are one line.",
-    ),
-    "forest": (
-        "Tickets less dense",
-        "tickets less dense at every rung, with intervals",
-        "Test accuracy of each ticket less its dense network's, with 95 % intervals over seeds and "
-        "test examples, and the margin as a band.",
-    ),
-    "travel": (
-        "Foreign masks beside their controls",
-        "foreign masks less own mask, shuffled rows and dense, with intervals",
-        "Test accuracy of the foreign mask less that of the network named, with 95 % intervals "
-        "over seeds and test examples, and the margin as a band.",
-    ),
-    "speed": (
-        "Accuracy over milliseconds",
-        "test accuracy over the milliseconds of an answer",
-        "Of the networks in the table, for one text; bars are 95 % intervals over test examples.",
-    ),
-}
 DEFAULT_MASKS = {name: getattr(Settings("", ""), name) for name in protocols.OF_MASKS}
 LISTED = 50  # classes that a table lists
 BALANCE = (
@@ -86,7 +42,6 @@ NONE_LEFT_OUT = "No row of the files was left out."
 DIVIDED = "{test} Texts are taken apart into {tokens}."
 GIVEN = "The test set was given, and is whole."
 DRAWN = "The test set was drawn from the texts."
-Links = dict[tuple[str, str], str]  # of dataset (empty: of all) and kind of picture
 
 
 def section(dataset: str, records: list[Record], pictures: Links, home: str) -> list[str]:
@@ -108,20 +63,6 @@ def section(dataset: str, records: list[Record], pictures: Links, home: str) -> 
     blocks.append("Means over the seeds; of seconds the median, whatever else ran at the time.")
     blocks += table("### Other settings", other_settings(records))
     return [*blocks, bulleted(_ran(records))] if records else blocks
-
-
-def picture(dataset: str, kind: str, pictures: Links) -> list[str]:
-    """A picture with its heading and caption; nothing if it was not drawn."""
-    if (dataset, kind) not in pictures:
-        return []
-    heading, shown, caption = PICTURES[kind]
-    of = f"{title(dataset)}: " if dataset else ""
-    return [f"### {heading}", f"![{of}{shown}]({pictures[dataset, kind]})", caption]
-
-
-def table(heading: str, frame: pd.DataFrame) -> list[str]:
-    """A table under its heading; nothing if it has no row."""
-    return [heading, markdown(frame)] if len(frame) else []
 
 
 def _classes(records: Sequence[Record]) -> list[str]:

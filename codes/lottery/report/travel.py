@@ -11,10 +11,11 @@ from lottery.analysis import travel, verdict
 from lottery.analysis.travel import Journey
 from lottery.data import title
 from lottery.pruning.arms import ARMS
+from lottery.report.captions import Links, picture
 from lottery.report.evidence import needed
 from lottery.report.grid import Answer, cell, span, standing, states
 from lottery.report.markdown import bulleted, markdown
-from lottery.report.sections import Links, picture, spent
+from lottery.report.sections import spent
 from lottery.report.words import margin, parts, percent
 from lottery.runs.record import Record
 

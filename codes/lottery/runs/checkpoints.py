@@ -1,4 +1,4 @@
-"""What a finished run leaves beside its record: its mask and two epochs' weights, in one file."""
+"""What a finished run leaves beside its record, as named tensors, and the same in few bytes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def named(mask: Mask) -> Weights:
 def bundle(mask: Mask, last: Weights, best: Weights) -> Weights:
     """What a finished run leaves, as tensors of one file: mask, last and best epoch's weights."""
     return named(mask) | last | {f"best/{name}": weight for name, weight in best.items()}
+
+
+def tested(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Of a `bundle` what read the test set: the mask and the best epoch's weights."""
+    return {name: part for name, part in tensors.items() if "/" in name}
 
 
 def unbundle(tensors: Weights, epoch: str = "last") -> tuple[Weights, Mask]:

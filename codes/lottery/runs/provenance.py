@@ -14,15 +14,20 @@ import torch
 from lottery.data import Corpus
 from lottery.files import PACKAGE, UserError
 from lottery.kernels.vectors import VECTOR_BITS
-from lottery.pruning.masks import Mask, counts
 from lottery.settings import Settings
 
 
-def about(settings: Settings, mask: Mask, corpus: Corpus, device: str, worker: str = "") -> dict:
-    """What a record says around its figures."""
+def about(
+    settings: Settings,
+    layers: dict[str, tuple[int, int]],
+    corpus: Corpus,
+    device: str,
+    worker: str = "",
+) -> dict:
+    """What a record says around its figures; `layers` as `pruning.masks.counts` has them."""
     return {
         "settings": settings,
-        "layers": counts(mask),
+        "layers": layers,
         "device": device,
         "threads": numba.get_num_threads(),
         "versions": versions(),
@@ -34,7 +39,7 @@ def about(settings: Settings, mask: Mask, corpus: Corpus, device: str, worker: s
             "fingerprint": corpus.fingerprint,
             "generated": corpus.generated,
             "repeated_texts": corpus.facts["repeated_texts"],
-            "rows": {n: len(getattr(corpus, n)) for n in ("train", "valid", "test")},
+            "rows": {name: len(split) for name, split in corpus.splits.items()},
             **corpus.own,
         },
     }

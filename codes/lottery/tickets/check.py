@@ -9,7 +9,7 @@ import numpy as np
 
 from lottery import data
 from lottery.report.words import percent
-from lottery.tickets.ticket import Ticket
+from lottery.tickets.ticket import Ticket, is_own
 from lottery.training.epoch import evaluate
 
 # Another machine sums in another order; a logit that is nearly zero may then change sides.
@@ -46,10 +46,8 @@ def check(
     `texts`: the corpus, if it is one from outside.
     """
     s = ticket.settings
-    about = {"split_seed": s.split_seed, "vocabulary_size": s.vocabulary_size}
-    corpus = data.load(data.texts_of(s.dataset, texts), **about, say=say)
-    same = corpus.fingerprint == ticket.record.data["fingerprint"]
-    if not same or corpus.vocabulary != ticket.contents.vocabulary:
+    corpus = data.load(data.texts_of(s.dataset, texts), **s.texts, say=say)
+    if not is_own(ticket, corpus) or corpus.vocabulary != ticket.contents.vocabulary:
         return Check(0.0, 0, 0, False)
     _, accuracy, said = evaluate(ticket.model(), corpus.test.cut(s.max_tokens))
     differ = int(np.count_nonzero((said == corpus.test.labels) != ticket.record.correct))

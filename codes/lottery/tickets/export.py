@@ -24,7 +24,7 @@ from lottery.tickets import inside
 from lottery.tickets import onnx as graphs
 from lottery.tickets.card import card
 from lottery.tickets.folder import Contents
-from lottery.tickets.ticket import Ticket
+from lottery.tickets.ticket import Ticket, begins_with_first
 
 ELSEWHERE = (
     "arm {arm}: the mask is another dataset's; what can be exported was pruned on its own texts, "
@@ -98,7 +98,7 @@ def export(
         mask=mask,
         facts=_facts(record, store.records(s.dataset)[0]),
     )
-    if first and s.arm not in ("finetune", "random") and not s.rewind_step:
+    if first and begins_with_first(s):
         contents = replace(contents, first=Ticket(contents).first)
     if inside and s.rung:
         contents = replace(contents, inside=_inside(study, Ticket(contents)))

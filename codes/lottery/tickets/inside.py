@@ -17,7 +17,7 @@ from lottery.files import UserError
 from lottery.pruning.masks import EMBEDDING, counts, prunable
 from lottery.pruning.tickets import Weights
 from lottery.settings import Settings
-from lottery.tickets.ticket import Ticket, padded
+from lottery.tickets.ticket import Ticket, is_own, padded, probabilities
 
 ROWS = 128  # of the tensor whose rungs are kept: all filters, or one gate of 128 units
 WORDS, WINDOWS = 40, 3  # of a text in a table
@@ -89,19 +89,7 @@ def missing(ticket: Ticket, corpus: Corpus | None = None) -> str:
     return ""
 
 
-def is_own(ticket: Ticket, corpus: Corpus) -> bool:
-    """Was the ticket trained on this corpus?"""
-    return corpus.fingerprint == ticket.record.data["fingerprint"]
-
-
 # --- answers ----------------------------------------------------------------------------------
-
-
-def probabilities(logits: Tensor) -> np.ndarray:
-    """(N, classes); of one logit two classes."""
-    if logits.shape[1] == 1:
-        logits = torch.cat([torch.zeros_like(logits), logits], 1)
-    return logits.softmax(1).numpy()
 
 
 def differ(ours: Tensor, theirs: Tensor) -> Weights:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lottery import models
-from lottery.data import outputs, tokens
+from lottery.data import Corpus, outputs, tokens
 from lottery.data.batches import Split, batches, by_length
 from lottery.files import UserError
 from lottery.models.base import Model
@@ -25,8 +25,8 @@ from lottery.settings import Settings
 from lottery.tickets import folder as folders
 from lottery.tickets import plain
 from lottery.tickets.folder import Contents
+from lottery.training.epoch import EVALUATION_BATCH
 
-BATCH = 256
 FEW = 16  # so few texts are answered at once by PyTorch's layers: our kernels may not be compiled
 
 
@@ -74,7 +74,7 @@ class Ticket:
         if self.contents.first is not None:
             return self.contents.first
         s = self.settings
-        if s.rewind_step or s.arm in ("finetune", "random"):
+        if not begins_with_first(s):
             raise UserError(f"first values of {s.arm} are not θ₀, and this folder lacks them")
         drawn = models.draw(self._built(), s.stream("first weights"))
         return {
@@ -109,7 +109,7 @@ class Ticket:
         """Logits (N, outputs) of encoded texts, in their order."""
         model, order = self._fast, by_length(split)
         out = torch.empty(len(split), self._outputs)
-        found = [model(batch) for batch in batches(split, BATCH, order)]
+        found = [model(batch) for batch in batches(split, EVALUATION_BATCH, order)]
         out[torch.from_numpy(order)] = torch.cat(found)
         return out
 
@@ -118,11 +118,7 @@ class Ticket:
         if not len(texts):
             return np.zeros((0, len(self.classes)), np.float32)
         split = self.encode(texts)
-        logits = self._plainly(split) if len(split) <= FEW else self.logits(split)
-        if self._outputs == 1:
-            likely = logits.sigmoid()
-            return torch.cat([1 - likely, likely], 1).numpy()
-        return logits.softmax(1).numpy()
+        return probabilities(self._plainly(split) if len(split) <= FEW else self.logits(split))
 
     def predict(self, texts: Iterable[str]) -> pd.DataFrame:
         """One row a text: `label`, the likeliest class, and the probability of every class."""
@@ -174,6 +170,24 @@ class Ticket:
 
     def _built(self) -> Model:
         return models.build(self.settings, len(self.contents.vocabulary), self._outputs)
+
+
+def begins_with_first(settings: Settings) -> bool:
+    """Did a run's training begin with θ₀, where its mask keeps it?"""
+    return not settings.rewind_step and settings.arm not in ("finetune", "random")
+
+
+def is_own(ticket: Ticket, corpus: Corpus) -> bool:
+    """Was the ticket trained on this corpus?"""
+    return corpus.fingerprint == ticket.record.data["fingerprint"]
+
+
+def probabilities(logits: Tensor) -> np.ndarray:
+    """(N, classes); of one logit two classes."""
+    if logits.shape[1] == 1:
+        likely = logits.sigmoid()
+        return torch.cat([1 - likely, likely], 1).numpy()
+    return logits.softmax(1).numpy()
 
 
 def padded(split: Split) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from lottery.cluster.graph import Work, graph, usual_seconds
+from lottery.experiment.graph import Work, graph, usual_seconds
 from lottery.experiment.plan import needs
 from lottery.settings import Settings, title
 from lottery.training.train import Diverged
@@ -32,7 +32,7 @@ def outlooks(asked: Iterable[Work]) -> dict[tuple[str, str], Outlook]:
     found: dict[tuple[str, str], Outlook] = {}
 
     def of(settings: Settings) -> Outlook:
-        return found.setdefault((settings.dataset, settings.model), Outlook())
+        return found.setdefault(settings.pair, Outlook())
 
     for settings in {run.run: run for work in asked for run in work.runs}.values():
         of(settings).asked += 1
@@ -44,7 +44,7 @@ def outlooks(asked: Iterable[Work]) -> dict[tuple[str, str], Outlook]:
     for node in graph(undone).values():
         if node.step:
             continue
-        outlook, pair = of(node.settings), (node.settings.dataset, node.settings.model)
+        outlook, pair = of(node.settings), node.settings.pair
         name = f"{node.settings.dataset} {title(node.settings)}"
         if why := _failed(node.work, node.settings):
             outlook.never.append(f"{name}, {why}")

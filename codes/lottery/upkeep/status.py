@@ -12,7 +12,7 @@ from lottery.files import UserError
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.settings import Settings, title
-from lottery.upkeep.places import dataset_of, is_held, run_of
+from lottery.upkeep.places import dataset_of, has_record, is_held, place_of
 
 
 @dataclass(frozen=True)
@@ -64,20 +64,17 @@ def standings(store: Store) -> tuple[list[Standing], list[str]]:
     for record in records:
         standing = of(record.settings.dataset, record.settings.model)
         (standing.failed if record.failed else standing.done).append(record)
-    recorded = {(dataset_of(path), path.stem) for path in store.paths()}
-    begun = {}
-    for path in sorted(store.checkpoints.glob("*/*/*.*")):
-        kind = path.name.partition(".")[2]
-        if (
-            kind in ("state.safetensors", "lock")
-            and (dataset_of(path), run_of(path)) not in recorded
-        ):
-            begun[path.parent / run_of(path)] = path.parent
-    for place, folder in begun.items():
-        lock, state = place.with_name(f"{place.name}.lock"), f"{place.name}.state.safetensors"
-        unfinished = _unfinished(place, folder / state, running=is_held(lock))
+    begun = {
+        place_of(store, path)
+        for path in store.checkpoints.glob("*/*/*.*")
+        if path.name.partition(".")[2] in ("state.safetensors", "lock")
+    }
+    for place in sorted(place for place in begun if not has_record(store, place)):
+        running = is_held(place.with_name(f"{place.name}.lock"))
+        state = place.with_name(f"{place.name}.state.safetensors")
+        unfinished = _unfinished(place, state, running)
         if unfinished is not None:
-            of(folder.parent.name, folder.name).unfinished.append(unfinished)
+            of(dataset_of(place), place.parent.name).unfinished.append(unfinished)
     return [found[key] for key in sorted(found)], unread
 
 

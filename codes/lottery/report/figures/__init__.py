@@ -1,7 +1,8 @@
 """Records to pictures, readable in grey: every line has its own dashes, marker and name.
 
 A drawing function gives None where the records hold nothing that it could show, and `save` then
-writes nothing. A new picture is one function in one module, and one line here.
+writes nothing. A new picture is one function in one module, a line here, its
+caption in `report.captions`, and the section that shows it.
 """
 
 from __future__ import annotations

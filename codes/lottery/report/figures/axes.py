@@ -1,4 +1,4 @@
-"""What the pictures share: the axis of weights remaining, names of lines, legends, bars."""
+"""What the pictures share: the axis of weights remaining, grid, names of lines, legends."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ LOOK: Look = {
     "markeredgewidth": 1.3,
     "zorder": 4,
 }
-# An arm that is not above, and an arm's tickets made in another way, in the order they come.
+# Arms without a look of their own, and tickets made in another way, in the order they come.
 STRANGERS: list[Look] = [
     {"color": "#a6761d", "linestyle": (0, (3, 1, 1, 1)), "marker": "p", "markersize": 6.5},
     {"color": "#c2185b", "linestyle": (0, (5, 1)), "marker": "<", "markersize": 6},

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from lottery.data import Corpus
 from lottery.experiment.plan import needs
 from lottery.experiment.shelf import DiskShelf
-from lottery.runs.store import Store, table
+from lottery.runs.store import Store
 from lottery.settings import Settings, title
 
 Key = tuple[str, int]  # a run's name, and 0; or a dense run's name, and k: its weights θₖ
@@ -50,7 +52,7 @@ class Node:
         return title(self.settings) + (f" at step {self.step}" if self.step else "")
 
 
-def graph(asked: Iterable[Work]) -> dict[Key, Node]:
+def graph(asked: Sequence[Work]) -> dict[Key, Node]:
     """The runs asked for, and those that they need the weights of and that left none."""
     nodes: dict[Key, Node] = {}
     for work in asked:
@@ -62,9 +64,12 @@ def graph(asked: Iterable[Work]) -> dict[Key, Node]:
 
 def usual_seconds(stores: Iterable[Store]) -> dict[tuple[str, str], float]:
     """For each dataset and model the mean seconds of a run, from the records of these stores."""
-    records = [record for store in set(stores) for record in store.records()[0]]
-    done = table(record for record in records if not record.failed)
-    return done.groupby(["dataset", "model"])["seconds"].mean().to_dict()
+    spent: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for store in set(stores):
+        for record in store.records()[0]:
+            if not record.failed:
+                spent[record.settings.pair].append(record.seconds)
+    return {pair: fmean(some) for pair, some in spent.items()}
 
 
 def add(nodes: dict[Key, Node], work: Work, settings: Settings, step: int = 0) -> Key:
@@ -94,7 +99,7 @@ def wait(nodes: dict[Key, Node], node: Node) -> None:
 def measure(nodes: dict[Key, Node], seconds: Mapping[tuple[str, str], float]) -> None:
     """Fill in the heights: in seconds of a run, if `seconds` knows every dataset and model; else
     in runs."""
-    pairs = [(node.settings.dataset, node.settings.model) for node in nodes.values()]
+    pairs = [node.settings.pair for node in nodes.values()]
     if not all(pair in seconds for pair in pairs):
         seconds = dict.fromkeys(pairs, 1.0)
 
@@ -102,5 +107,5 @@ def measure(nodes: dict[Key, Node], seconds: Mapping[tuple[str, str], float]) ->
         return -node.settings.rung, not node.settings.source, node.step
 
     for node in sorted(nodes.values(), key=from_the_top):
-        own = seconds[node.settings.dataset, node.settings.model]
+        own = seconds[node.settings.pair]
         node.height = own + max((nodes[key].height for key in node.above), default=0.0)
