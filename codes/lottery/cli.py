@@ -48,6 +48,9 @@ EXAMPLES = """examples:
 """
 
 
+END = {"epilog": EXAMPLES, "formatter_class": argparse.RawDescriptionHelpFormatter}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Gives the exit status: 0; 1 if `verify` finds a lie; 2 for a mistake that
     the user can mend; 130 after Ctrl-C, 143 after SIGTERM, 141 when nobody reads any more."""
@@ -112,11 +115,30 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    end = {"epilog": EXAMPLES, "formatter_class": argparse.RawDescriptionHelpFormatter}
     new = partial(_Parser, allow_abbrev=False)  # `plug` looks for the whole word
-    parser = new(prog="lottery", description="Do lottery tickets exist in text classifiers?", **end)
+    parser = new(prog="lottery", description="Do lottery tickets exist in text classifiers?", **END)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=new)
 
+    _add_data(commands)
+    _add_run(commands)
+
+    report = commands.add_parser("report", help="records to week9.md, tables and figures")
+    add_folder(report)
+    plugging.add(report)
+    report.set_defaults(command=_report)
+
+    bench = commands.add_parser("bench", help="time training against the ways of the tutorials")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write every number there, too")
+    bench.set_defaults(command=_bench)
+
+    tickets.add(commands)
+    upkeep.add(commands)
+
+    _add_verify(commands)
+    return parser
+
+
+def _add_data(commands: argparse._SubParsersAction) -> None:
     data = commands.add_parser("data", help="say what a corpus holds and where it was found")
     data.add_argument("dataset", nargs="?", help="imdb, agnews, demo-reviews or demo-news")
     texts.add(data)
@@ -124,11 +146,13 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--vocabulary-size", type=int, default=Settings.vocabulary_size)
     data.set_defaults(command=_data)
 
+
+def _add_run(commands: argparse._SubParsersAction) -> None:
     run = commands.add_parser(
         "run",
         help="train what is missing of a ladder",
         description="Train, prune and train again. Runs that have a record are not run again.",
-        **end,
+        **END,
     )
     run.add_argument(
         "what",
@@ -194,6 +218,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--results", type=Path, help="another results folder")
     plugging.add(run)
+    _add_settings(run)
+    run.set_defaults(command=_run)
+
+
+def _add_settings(run: argparse.ArgumentParser) -> None:
     more = run.add_argument_group(
         "settings", "every number that can change a result; some pairs have a recipe of their own"
     )
@@ -208,20 +237,9 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="X",
                 help=_said(field),
             )
-    run.set_defaults(command=_run)
 
-    report = commands.add_parser("report", help="records to week9.md, tables and figures")
-    add_folder(report)
-    plugging.add(report)
-    report.set_defaults(command=_report)
 
-    bench = commands.add_parser("bench", help="time training against the ways of the tutorials")
-    bench.add_argument("--json", type=Path, metavar="FILE", help="write every number there, too")
-    bench.set_defaults(command=_bench)
-
-    tickets.add(commands)
-    upkeep.add(commands)
-
+def _add_verify(commands: argparse._SubParsersAction) -> None:
     verify = commands.add_parser("verify", help="whether records, tables and report agree")
     add_folder(verify)
     plugging.add(verify)
@@ -230,7 +248,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     texts.add(verify)
     verify.set_defaults(command=_verify)
-    return parser
 
 
 def _said(field: Field) -> str:

@@ -79,37 +79,14 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
         say(line)
     datasets = [name for name, known in DATASETS.items() if known.generated == generated]
     datasets = [outside] if outside else datasets
-    belonging, stopped, others = [], [], 0
-    for record in records:
-        if not is_here(record.settings):
-            place, parts = store.record_path(record.settings), ", ".join(record.settings.code)
-            say(f"{place}: left out, its code is not here ({parts}); give it with --plugin")
-            continue
-        known = record.settings.dataset in datasets
-        if known and (outside or bool(record.data["generated"]) == generated):
-            (stopped if record.failed else belonging).append(record)
-        else:
-            others += 1
-            kind = "generated" if record.data["generated"] else "real"
-            place = store.record_path(record.settings)
-            say(f"{place}: on {kind} {record.settings.dataset}, which is not in this report")
-
-    if others and not belonging and not stopped:
-        raise UserError(
-            f"{store.root}: holds no record of {' or '.join(datasets)}; {REMEDY[generated]}"
-        )
-    pictures: Links = {}
-    measured = speed.read(store)
-    wanted = [("", kind, draw, belonging) for kind, draw in figures.ACROSS.items()]
-    wanted.append(("", "speed", partial(speed_curve, measured), belonging))
+    found = _of_this(store, records, datasets, generated, say)
+    belonging = [record for record in found if not record.failed]
+    stopped = [record for record in found if record.failed]
     for dataset in datasets:
         own = [record for record in belonging if record.settings.dataset == dataset]
         write_whole(root / f"{dataset}.csv", frame(own).to_csv(index=False, lineterminator="\n"))
-        wanted += [(dataset, kind, draw, own) for kind, draw in figures.PICTURES.items()]
-    for dataset, kind, draw, own in wanted:
-        place = root / "figures" / f"{'-'.join(filter(None, (dataset, kind)))}.png"
-        if figures.save(draw(own), place):
-            pictures[dataset, kind] = _relative(place, path.parent)
+    measured = speed.read(store)
+    pictures = _pictures(root, path.parent, datasets, belonging, measured)
     # Of a real store the links hold wherever the report is read in the repository's page.
     home = _relative(root.parent.parent, path.parent) if outside or generated else ""
     write_whole(path, page(belonging, datasets, pictures, home, len(unread), stopped, measured))
@@ -118,6 +95,55 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
         grid.into(root.parent / "README.md", pairs_of(belonging, datasets), also)
     say(f"{_relative(path, Path.cwd())}: written from {len(belonging)} records")
     return path
+
+
+def _of_this(
+    store: Store,
+    records: Iterable[Record],
+    datasets: Sequence[str],
+    generated: bool,
+    say: Callable[[str], object],
+) -> list[Record]:
+    """The records that this report is about; others are named. UserError if all are."""
+    found, others = [], 0
+    for record in records:
+        name, place = record.settings.dataset, store.record_path(record.settings)
+        is_generated = bool(record.data["generated"])
+        if not is_here(record.settings):
+            parts = ", ".join(record.settings.code)
+            say(f"{place}: left out, its code is not here ({parts}); give it with --plugin")
+        elif name in datasets and (name not in DATASETS or is_generated == generated):
+            found.append(record)
+        else:
+            others += 1
+            kind = "generated" if is_generated else "real"
+            say(f"{place}: on {kind} {name}, which is not in this report")
+    if others and not found:
+        raise UserError(
+            f"{store.root}: holds no record of {' or '.join(datasets)}; {REMEDY[generated]}"
+        )
+    return found
+
+
+def _pictures(
+    root: Path,
+    folder: Path,
+    datasets: Iterable[str],
+    records: Sequence[Record],
+    measured: speed.Speed | None,
+) -> Links:
+    """Draw every picture that the records give into root/figures; links to them from `folder`."""
+    wanted = [("", kind, draw, records) for kind, draw in figures.ACROSS.items()]
+    wanted.append(("", "speed", partial(speed_curve, measured), records))
+    for dataset in datasets:
+        own = [record for record in records if record.settings.dataset == dataset]
+        wanted += [(dataset, kind, draw, own) for kind, draw in figures.PICTURES.items()]
+    links: Links = {}
+    for dataset, kind, draw, own in wanted:
+        place = root / "figures" / f"{'-'.join(filter(None, (dataset, kind)))}.png"
+        if figures.save(draw(own), place):
+            links[dataset, kind] = _relative(place, folder)
+    return links
 
 
 def path_of(store: Store) -> Path:
