@@ -11,10 +11,13 @@ from statistics import fmean
 import pytest
 
 from lottery.analysis import protocols, verdict
+from lottery.experiment.graph import Work
 from lottery.files import root
 from lottery.recipes import RECIPES, STRONGEST_DENSE
 from lottery.runs.store import Store
 from lottery.settings import Settings, table
+from lottery.study import Study
+from lottery.upkeep.forecast import outlooks
 from lottery.upkeep.verify import verify
 
 # Its first row, over all layers, falls behind from 75 % on (docs/recipe.md); seeds are to come.
@@ -109,3 +112,21 @@ def test_the_recipes_are_the_first_of_their_pairs_table(trials):
         recipe = Settings(dataset, model, "lt", (0.5,), **RECIPES[dataset, model])
         said = [str(getattr(recipe, name)) for name in trials.SHOWN[1:]]
         assert first[1:7] == [f"{recipe.weight_decay:g}", *said]
+
+
+def test_the_readme_counts_what_both_notebooks_train(tmp_path):
+    ladder, missing = [0.5, 0.75, 0.875, 0.9375, 0.969, 0.984], set()
+    abroad = ["lt", "transferred", "transferred_shuffled", "transferred_random"]
+    for dataset, source, seeds in (("imdb", "agnews", [0, 1, 2]), ("agnews", "imdb", [1, 2, 3])):
+        at = {"at": ladder[1:4], "source": source, "store": tmp_path}
+        for study in (
+            Study(dataset, ladder=ladder, seeds=seeds, store=tmp_path),
+            Study(dataset, ["cnn"], ladder, abroad, [5, 6, 7], **at),
+        ):
+            work = Work(study.shelf, study.plan(), study.corpora)
+            for found in outlooks([work]).values():
+                missing.update(found.missing)
+        book = (root() / "notebooks" / f"{dataset}.ipynb").read_text()
+        for said in (str(ladder), f"seeds = {seeds}", '\\"seeds\\": [5, 6, 7]', str(abroad)):
+            assert said.replace("'", '\\"') in book, said
+    assert f"from nothing, is {len(missing)} trainings of ten" in (root() / "README.md").read_text()

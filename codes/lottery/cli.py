@@ -187,7 +187,9 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     )
     run.add_argument("--seed", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
     run.add_argument(
-        "--dry-run", action="store_true", help="only say what would be trained, and how long"
+        "--dry-run",
+        action="store_true",
+        help="only say what would be trained, and how long (--rewind-step reads the texts)",
     )
     run.add_argument("--device", help="cpu, cuda or mps (default: the fastest that is there)")
     run.add_argument(

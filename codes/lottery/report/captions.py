@@ -40,7 +40,7 @@ PICTURES = {
     ),
     "travel": (
         "Foreign masks beside their controls",
-        "foreign masks less own mask, shuffled rows and dense, with intervals",
+        "foreign masks less own mask, both controls and dense, with intervals",
         "Test accuracy of the foreign mask less that of the network named, with 95 % intervals "
         "over seeds and test examples, and the margin as a band.",
     ),

@@ -16,7 +16,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "export",
         help="a run's tested network as a folder to take away (README, tokenizer, mask)",
         epilog="examples:\n  lottery export imdb cnn --sparsity 0.875 --seed 0 my-ticket\n"
-        "  lottery export reviews cnn my-ticket --csv reviews.csv --text body --label stars",
+        "  lottery export reviews cnn my-ticket --sparsity 0.5 --csv reviews.csv --text body "
+        "--label stars",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     export.add_argument(

@@ -1,4 +1,4 @@
-"""A foreign mask beside the own one, its rows shuffled, and dense: every journey on one page."""
+"""A foreign mask beside the own one, its controls, and dense: every journey on one page."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lottery.runs.record import Record
 DRAWN = {
     travel.OWN: "less own mask",
     travel.SHUFFLED: "less rows shuffled",
+    travel.RANDOM: "less random places",
     travel.DENSE: "less dense",
 }
 WORDS = SAID | {
