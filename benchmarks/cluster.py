@@ -27,7 +27,7 @@ import psutil
 
 from lottery import files, models
 from lottery.cluster import caller as cluster
-from lottery.experiment.graph import Work, graph
+from lottery.cluster.graph import Work, graph
 from lottery.experiment.run import build, cut
 from lottery.files import root
 from lottery.pruning.masks import full_mask, prune

@@ -11,7 +11,7 @@ from statistics import fmean
 import pytest
 
 from lottery.analysis import protocols, verdict
-from lottery.experiment.graph import Work
+from lottery.cluster.graph import Work
 from lottery.files import root
 from lottery.recipes import RECIPES, STRONGEST_DENSE
 from lottery.runs.store import Store

@@ -63,10 +63,15 @@ def test_weights_that_another_process_makes_again_are_not_waited_for(tmp_path):
 
 
 def test_a_network_that_no_memory_holds_is_one_line(tmp_path, monkeypatch):
+    said = "DefaultCPUAllocator: not enough memory: you tried to allocate"
+
     def build(*_):
-        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate")
+        raise RuntimeError(said)
 
     made = study(tmp_path, arms=())
     monkeypatch.setattr(one.models, "build", build)
     with pytest.raises(UserError, match="cnn dense seed 0: a network of these sizes does not fit"):
+        made.run()
+    said = "more than one element of the written-to tensor refers to a single memory location"
+    with pytest.raises(RuntimeError, match="single memory location"):
         made.run()

@@ -340,6 +340,8 @@ def _report(parsed: argparse.Namespace) -> None:
 def _verify(parsed: argparse.Namespace) -> int:
     if parsed.tickets:
         return tickets.verify(parsed)
+    if given := texts.given(parsed):
+        raise UserError(f"--{given[0]} belongs to a ticket of your own texts: name its folder")
     from lottery.runs.store import Store
     from lottery.upkeep.verify import verify
 

@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 
 from lottery import data
+from lottery.cluster.graph import Work
 from lottery.data import DATASETS, Corpus, Own
 from lottery.experiment.bars import Bars
-from lottery.experiment.graph import Work
 from lottery.experiment.ladder import climb
 from lottery.experiment.plan import planned, shapes
 from lottery.experiment.run import check_step, rewound
@@ -290,7 +290,7 @@ def outlook(studies: Sequence[Study], shard: Shard = ONLY) -> list[str]:
     planned = shared_out(studies, (), shard)
     for study, runs in planned:
         for settings in runs:
-            if settings.rewind_step:  # else no text need be read
+            if settings.rewind_step and not study.shelf.is_done(settings):  # else no text is read
                 check_step(settings, study.corpora(settings))
     return forecast(Work(study.shelf, runs, study.corpora) for study, runs in planned)
 

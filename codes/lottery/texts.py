@@ -34,12 +34,17 @@ def add(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{name}", type=kind, metavar=metavar, help=said)
 
 
+def given(parsed: argparse.Namespace) -> list[str]:
+    """The options of a file that are there."""
+    return [name for name in ("csv", "parquet", *WITH_FILE) if getattr(parsed, name) is not None]
+
+
 def corpus(parsed: argparse.Namespace, say: Callable[[str], object], called: str = "") -> Any:
     """The corpus that the options name, a `data.Own`; None if they name none.
 
     `called`: its name where the options give none.
     """
-    given = {name: value for name in WITH_FILE if (value := getattr(parsed, name)) is not None}
+    given = {name: getattr(parsed, name) for name in WITH_FILE if getattr(parsed, name) is not None}
     path = parsed.csv or parsed.parquet
     if path is None:
         if given:

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.children import study
 from lottery.cluster.caller import Caller
-from lottery.experiment.graph import Work, graph
+from lottery.cluster.graph import Work, graph
 from lottery.runs.store import Store
 
 

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from helpers.children import study
 from helpers.engines import LADDER
 from lottery.cluster.caller import Caller
-from lottery.experiment.graph import Work, graph, measure, usual_seconds
+from lottery.cluster.graph import Work, graph, measure, usual_seconds
 from lottery.experiment.plan import below, needs
 from lottery.experiment.shelf import Gone, Sent
 from lottery.files import UserError

@@ -608,7 +608,7 @@ def test_both_recipes_stand_side_by_side(two_recipes, monkeypatch):
         assert not len(decay.both(some, [PAIR]))
     text = page.page([*former, *today], ["imdb"], {})
     assert "IMDb LSTM: not run with both recipes." in text
-    assert "What is beside their dense networks are 2 more intervals." in text
+    assert "Their tickets less their dense networks are 2 more intervals." in text
     monkeypatch.setitem(recipes.RECIPES, ("imdb", "lstm"), {"weight_decay": 0.0})
     text = page.page([*former, *today], ["imdb"], {})
     assert "IMDb LSTM: the recipe is still the one without weight decay." in text
@@ -661,6 +661,8 @@ def test_the_strongest_dense_has_a_row_where_it_is_not_the_tickets_own(monkeypat
     assert (row["Its seeds"], row["Seeds"]) == ("2", "2")
     text = page.page([*records, *best], ["imdb"], {})
     assert "where that is not the ticket's own: IMDb CNN no ✓." in text
+    text = page.page([*records, *best[:1]], ["imdb"], {})
+    assert "where that is not the ticket's own: IMDb CNN open, with one seed." in text
     best = world({}, dense=0.9, dropout=0.2)
     text = page.page([*records, *best], ["imdb"], {})
     assert "where that is not the ticket's own: IMDb CNN ✓ down to 1/4." in text

@@ -62,6 +62,13 @@ def test_a_row_a_score_by_hand(usual):
     assert made["less magnitude"].iloc[2].startswith("−1.30")
 
 
+def test_what_the_ladders_count_is_not_counted_again(usual):
+    """One-shot ladders are apart; one on the main ladder has its difference from dense there."""
+    for more, intervals in ((shots(), 3 + 2), (shots(ladder=(0.5, 0.75), names=["snip"]), 1 + 1)):
+        text = report.page([*usual, *more], ["imdb"], {})
+        assert f"These are {intervals} more intervals." in text, more[0].settings
+
+
 def test_without_a_comparison_there_is_no_table(usual):
     assert len(scores([])) == 0 and len(scores(usual)) == 0
     assert len(scores([*usual, *shots(names=["magnitude"])])) == 0, "one score alone"

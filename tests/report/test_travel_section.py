@@ -125,7 +125,7 @@ def test_the_figure_shows_the_facts(usual, foreign):
     records = [*usual, *foreign]
     (axes,) = ACROSS["travel"](records).axes
     (journey,) = travel.journeys(records)
-    asked = (travel.OWN, travel.SHUFFLED, travel.DENSE)
+    asked = (travel.OWN, travel.SHUFFLED, travel.RANDOM, travel.DENSE)
     facts = [rung[question] for rung in journey.rungs for question in asked]
     looks = styles.STATES | styles.BETTER
     assert len({look["marker"] for look in looks.values()}) == len(looks), "apart in grey"
@@ -133,7 +133,8 @@ def test_the_figure_shows_the_facts(usual, foreign):
         assert line.get_xydata()[0] == pytest.approx([100 * fact.interval.mean, y])
         assert line.get_marker() == looks[fact.state]["marker"]
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names[:3] == ["1/4 less own mask", "1/4 less rows shuffled", "1/4 less dense"]
+    beside = ("own mask", "rows shuffled", "random places", "dense")
+    assert names[:4] == [f"1/4 less {words}" for words in beside]
 
 
 def test_the_rest_of_the_report_is_the_same_to_the_byte(usual, foreign, tmp_path):

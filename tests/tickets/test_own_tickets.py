@@ -96,6 +96,10 @@ def test_without_its_texts_or_with_others_it_is_one_line(made, tmp_path, capsys)
     ticket = export(store, record, place, say=[].append, texts=own_of(words))
     assert cli.main(["verify", str(place)]) == 2
     assert "mine: is a corpus of your own" in capsys.readouterr().err
+    assert cli.main(["verify", *words]) == 2
+    assert "--csv belongs to a ticket of your own texts" in capsys.readouterr().err
+    assert cli.main(["export", "imdb", "cnn", str(tmp_path / "none"), *words]) == 2
+    assert "imdb is the project's own: leave out --csv" in capsys.readouterr().err
     shares = data.from_file(
         words[1], text=words[3], label=words[5], tokens=words[7], test_share=0.3, say=[].append
     )

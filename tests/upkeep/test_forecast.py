@@ -8,7 +8,7 @@ import pytest
 
 from helpers.children import study, travel
 from lottery import cli
-from lottery.experiment.graph import Work
+from lottery.cluster.graph import Work
 from lottery.experiment.run import failed
 from lottery.files import UserError
 from lottery.study import outlook
@@ -110,3 +110,10 @@ def test_runs_of_two_studies_count_once(tmp_path):
 def test_what_would_be_refused_is_refused(tmp_path):
     with pytest.raises(UserError, match="rewind_step 9999 is beyond the"):
         outlook([study(tmp_path, arms=("lt",), rewind_step=9999)])
+
+
+def test_where_all_is_done_no_text_is_read(tmp_path):
+    study(tmp_path, arms=("lt",), rewind_step=3).run()
+    made = study(tmp_path, arms=("lt",), rewind_step=3)
+    made.corpora = pytest.fail
+    assert outlook([made])[1].split() == ["demo-reviews", "cnn", "2", "0", "0"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from helpers import synthetic
 from helpers.children import study
@@ -182,6 +183,10 @@ def test_weights_without_a_record_make_way_for_those_of_the_one_that_comes(tmp_p
     other = study(tmp_path / "2", arms=("lt",))
     other.run()
     ticket = other.plan()[1]
+    first = other.store.rewound_path(ticket, 3)
+    made.shelf.keep_rewound(ticket, 3, {"w": torch.zeros(2)})
+    other.shelf.keep_rewound(ticket, 3, {"w": torch.ones(2)})
+    before = first.read_bytes()
     for path in (other.store.weights_path(ticket), other.store.tested_path(ticket)):
         tensors, facts = files.load(path)
         files.save(path, {name: part + 1 for name, part in tensors.items()}, facts)
@@ -192,3 +197,4 @@ def test_weights_without_a_record_make_way_for_those_of_the_one_that_comes(tmp_p
         own = made.store.root / path.relative_to(other.store.root)
         assert path.read_bytes() == own.read_bytes()
         assert path.with_name(f"{path.name}.damaged").exists()  # set aside, not lost
+    assert first.read_bytes() == before  # θₖ stays: others may have been rewound to it

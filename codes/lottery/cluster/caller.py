@@ -24,11 +24,11 @@ from distributed import Client, Future, KilledWorker
 from distributed.client import FutureCancelledError
 
 from lottery.cluster.connect import connected, quiet
+from lottery.cluster.graph import Key, Node, Work, graph, measure, usual_seconds, wait
 from lottery.cluster.job import CorpusRef, Job, Missing, SharedDisk
 from lottery.cluster.worker import work
 from lottery.data import Corpus, title
 from lottery.experiment.bars import Tally
-from lottery.experiment.graph import Key, Node, Work, graph, measure, usual_seconds, wait
 from lottery.experiment.plan import foreign, needs
 from lottery.experiment.run import failed
 from lottery.experiment.shelf import Busy, Gone, Sent

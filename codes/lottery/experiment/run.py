@@ -27,6 +27,8 @@ from lottery.training.epoch import Progress
 from lottery.training.resume import ResumeState
 from lottery.training.train import Diverged, Outcome, advance, steps_an_epoch, train
 
+TOO_BIG = ("not enough memory", "out of memory", "can't allocate memory")  # PyTorch's words
+
 
 def train_ticket(
     model: Model,
@@ -122,11 +124,12 @@ def build(settings: Settings, corpus: Corpus) -> Model:
     try:
         return models.build(settings, len(corpus.vocabulary), corpus.outputs)
     except (MemoryError, RuntimeError) as error:
-        if "memory" not in f"{type(error).__name__} {error}".lower():
+        said = str(error).lower()
+        if not isinstance(error, MemoryError) and not any(word in said for word in TOO_BIG):
             raise
         raise UserError(
             f"{title(settings)}: a network of these sizes does not fit into memory; take smaller "
-            f"ones, e.g. embedding_size or filters"
+            f"ones, e.g. embedding_size, filters or hidden"
         ) from None
 
 

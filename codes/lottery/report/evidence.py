@@ -11,9 +11,9 @@ from lottery.analysis.verdict import Fact
 from lottery.data import title
 from lottery.pruning import arms
 from lottery.report.captions import Links, picture
-from lottery.report.markdown import table
+from lottery.report.markdown import markdown, table
 from lottery.report.tables import framed, of_one_dataset
-from lottery.report.words import LUCKY, dagger, p_value, percent, points, power, short
+from lottery.report.words import dagger, lucky, p_value, percent, points, power, short
 from lottery.runs.record import Record
 
 DIFFERENCES = (
@@ -54,12 +54,11 @@ def section(dataset: str, records: list[Record], pictures: Links) -> list[str]:
     compared = differences(records)
     if not len(compared):
         return []
-    lucky = compared.apply(lambda column: column.str.contains(dagger(True))).to_numpy().any()
     lengths = sorted({costs.text_length(record) for record in selection.in_report(records)})
     blocks = [
         f"## Evidence: {title(dataset)}",
         *table("### Differences", compared),
-        DIFFERENCES.format(lucky=f" {LUCKY}" if lucky else ""),
+        DIFFERENCES.format(lucky=lucky(markdown(compared))),
         *table("### Strict conditions", conditions(records)),
         _strict(plain_ladders(records)),
         *table("### Size and speed on paper", savings(records)),
@@ -133,7 +132,7 @@ def difference(fact: Fact) -> str:
 
 
 def needed(fact: Fact) -> str:
-    """How many seeds would decide it: "about 7", "never" if no number does, "–" if not known."""
+    """Seeds that would decide it: "decided", "about 7", "never" if none would, "–" if not known."""
     if fact.is_decided:
         return "decided"
     if fact.seeds < 2:

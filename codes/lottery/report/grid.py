@@ -15,7 +15,7 @@ from lottery.analysis.travel import Journey
 from lottery.analysis.verdict import Fact, Pair, Rung
 from lottery.files import write_whole
 from lottery.report.markdown import bulleted, markdown
-from lottery.report.words import LUCKY, dagger, margin, part, parts, percent, points
+from lottery.report.words import dagger, lucky, margin, part, parts, percent, points
 from lottery.runs.record import Record
 
 SYMBOLS = {
@@ -51,6 +51,7 @@ STRONGER = (
 )
 STRONGER_AT = "{name} ✓ down to {part}"
 STRONGER_NONE = "{name} no ✓"
+STRONGER_OPEN = "{name} open, with one seed"
 AT = ", at {place}, seeds: {seeds}"
 FOUND = "**Found.** A ticket as good as its dense network within {margin}: {where} of the weights."
 FOUND_NONE = "**Found.** No ticket is shown to be as good as its dense network within {margin}."
@@ -79,12 +80,12 @@ LIMITS = (
     " are the embedding's, so a sparsity is mostly one of word vectors. {recipes} {seeds} seeds a"
     " pair say little of how seeds differ, and most intervals are wide for it. The margin of "
     "{margin} is a convention, and another one gives other marks. The ladders hold {intervals} "
-    "intervals of several seeds, other tables say how many more, each 95 % by itself and not "
-    "adjusted for their number: about one in twenty misses by chance, and of questions that got "
-    "seeds until they were decided more (docs/method.md, Seeds that are added). {lucky} of the "
-    "{decided} decided questions rest on seeds that agree better than their test texts allow, and"
-    " such intervals hold the truth less often. Seeds needed are extrapolated from as few seeds, "
-    "and are rough."
+    "intervals of several seeds, other tables, where there are any, say how many more, each 95 % "
+    "by itself and not adjusted for their number: about one in twenty misses by chance, and of "
+    "questions that got seeds until they were decided more (docs/method.md, Seeds that are "
+    "added). {lucky} of the {decided} decided questions rest on seeds that agree better than "
+    "their test texts allow, and such intervals hold the truth less often. Seeds needed are "
+    "extrapolated from as few seeds, and are rough."
 )
 CHOSEN = (
     "Recipes were chosen on validation with one seed, for IMDb's CNN in close cases two, by "
@@ -120,16 +121,19 @@ def top(found: Sequence[Pair]) -> str:
     if not found:
         return NOTHING
     table = markdown(grid(found))
-    legend = LEGEND.format(margin=margin())
-    legends = [legend, LUCKY] if dagger(True) in table else [legend]
-    return "\n\n".join([headline(found), table, " ".join(legends), *_stronger(found)])
+    legend = LEGEND.format(margin=margin()) + lucky(table)
+    return "\n\n".join([headline(found), table, legend, *_stronger(found)])
 
 
 def _stronger(found: Iterable[Pair]) -> list[str]:
     """How far down tickets are as good as a dense network that is stronger than their own."""
     each = []
     for pair in found:
-        if verdict.owns_strongest(pair) or not states([pair], verdict.STRONGEST)["run"]:
+        counts = {rung[verdict.STRONGEST].seeds for rung in pair.rungs} - {0}
+        if verdict.owns_strongest(pair) or not counts:
+            continue
+        if max(counts) == 1:
+            each.append(STRONGER_OPEN.format(name=pair.name))
             continue
         good = max(
             (rung.sparsity for rung in pair.where(verdict.STRONGEST, verdict.YES)), default=0

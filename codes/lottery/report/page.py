@@ -41,7 +41,8 @@ NO_OTHER = (
 )
 ALL_OF_IT = (
     "The recipes differ in more than weight decay, and a difference is of all of it together. The "
-    "former ones have: {each}. What is beside their dense networks are {intervals} more intervals."
+    "former ones have: {each}. Their tickets less their dense networks are {intervals} more "
+    "intervals."
 )
 NO_DECAY = "{names}: " + verdict.NOT_RUN + " with both recipes."
 ONE_RECIPE = "{names}: the recipe is still the one without weight decay."

@@ -12,16 +12,16 @@ from lottery.analysis.verdict import DOWN, OPEN, PLAIN, SAME, TICKET, UP, Pair
 from lottery.pruning.scores import SCORES
 from lottery.report.evidence import difference
 from lottery.report.markdown import markdown
-from lottery.report.words import margin, percent, short
+from lottery.report.words import lucky, margin, percent, short
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
 CAPTION = (
     "Tickets with their first values, pruned by what has the lowest score: {means}. Test accuracy "
-    "is the mean over the ticket's seeds; differences are points over the common seeds, with 95 % "
-    "intervals. {counts} A ladder of one sparsity is pruned in one round, and of several round by "
-    "round. These are {intervals} more intervals. Where magnitude was run, too, the other scores "
-    "are in no other table, figure or count."
+    "is the mean over the ticket's seeds; differences are points over the common seeds, in "
+    "brackets 95 % intervals and the number of seeds. {counts} A ladder of one sparsity is pruned "
+    "in one round, and of several round by round. These are {intervals} more intervals. Where "
+    "magnitude was run, too, the other scores are in no other table, figure or count.{lucky}"
 )
 COUNTS = (
     "Beside magnitude, of {asked} rows: better {up}, worse {down}, the same within {margin} "
@@ -56,20 +56,22 @@ def section(records: Iterable[Record]) -> list[str]:
     frame = scores(records)
     if not len(frame):
         return []
-    found = _compared(records)
+    found, table = _compared(records), markdown(frame)
     beside = [verdict.fact(PLAIN, own, usual) for _, usual, _, own in found if usual is not own]
-    facts = [*beside, *(verdict.fact(TICKET, own, dense) for _, _, dense, own in found)]
+    main = {record.run for record in selection.in_report(records)}  # their ladders are counted
+    others = [(own, dense) for _, _, dense, own in found if own[0].run not in main]
+    less = [verdict.fact(TICKET, *two) for two in others]
     states = [fact.state for fact in beside]
     counts = {name: states.count(name) for name in (UP, DOWN, SAME, OPEN)}
     asked = sum(counts.values())
     told = COUNTS.format(asked=asked, margin=margin(), **counts) if asked else ""
     used = [name for name in SCORES if any(settings.score == name for settings, *_ in found)]
-    several = sum(fact.seeds > 1 for fact in facts)
+    several = sum(fact.seeds > 1 for fact in [*beside, *less])
     means = ", ".join(f"*{name}* {SCORES[name].means}" for name in used)
     return [
         "## Scores",
-        markdown(frame),
-        CAPTION.format(means=means, counts=told, intervals=several),
+        table,
+        CAPTION.format(means=means, counts=told, intervals=several, lucky=lucky(table)),
     ]
 
 

@@ -16,7 +16,7 @@ from lottery.report.evidence import needed
 from lottery.report.grid import Answer, cell, span, standing, states
 from lottery.report.markdown import bulleted, markdown
 from lottery.report.sections import spent
-from lottery.report.words import margin, parts, percent
+from lottery.report.words import lucky, margin, parts, percent
 from lottery.runs.record import Record
 
 HEADS = {
@@ -35,7 +35,8 @@ ANSWER = (
 )
 LEGEND = (
     "Marks, differences and intervals as in the answer's grid: ✓ and ✗ beside dense, else ↑, ↓ "
-    "and =; ? is open, and last stands how many seeds would probably decide each rung. {arms}"
+    "and =; ? is open, and last stands which rungs are decided, and how many seeds would probably "
+    "decide the others. {arms}{lucky}"
 )
 BESIDE_OWN = (
     "**Beside the own mask**, the foreign one is better at {up} of {run} rungs, worse at {down}, "
@@ -105,7 +106,9 @@ def travel_answer(records: Iterable[Record]) -> Answer:
         return Answer("")
     used = {record.settings.arm for record in travel.foreign(records)}
     arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values() if arm.name in used)
-    return Answer("\n\n".join([sentence(records), markdown(frame), LEGEND.format(arms=arms)]))
+    table = markdown(frame)
+    legend = LEGEND.format(arms=arms, lucky=lucky(table))
+    return Answer("\n\n".join([sentence(records), table, legend]))
 
 
 def sentence(records: Iterable[Record]) -> str:

@@ -71,6 +71,11 @@ def dagger(is_lucky: bool) -> str:
     return " †" if is_lucky else ""
 
 
+def lucky(table: str) -> str:
+    """What the mark means, to stand behind other words, if a table has it."""
+    return f" {LUCKY}" if dagger(True) in table else ""
+
+
 def margin() -> str:
     """The margin, as in "worse by more than 0.5 points"."""
     from lottery.analysis.verdict import MARGIN  # SciPy takes its time

@@ -72,6 +72,8 @@ def _export(parsed: argparse.Namespace) -> None:
     from lottery.study import results_of
     from lottery.tickets.export import export, find, sizes
 
+    if parsed.dataset in DATASETS and (given := texts.given(parsed)):
+        raise UserError(f"{parsed.dataset} is the project's own: leave out --{given[0]}")
     own = texts.corpus(parsed, _say, parsed.dataset)
     if parsed.dataset not in DATASETS and own is None:
         raise UserError(
@@ -112,13 +114,16 @@ def _predict(parsed: argparse.Namespace) -> int:
 
 def verify(parsed: argparse.Namespace) -> int:
     """Test tickets on their corpora; 1 if one is not what its record says."""
+    from lottery.data import DATASETS
     from lottery.tickets.check import check
     from lottery.tickets.ticket import Ticket
 
     status = 0
     for folder in parsed.tickets:
-        ticket = Ticket.load(folder)
-        found = check(ticket, _say, texts.corpus(parsed, _say, ticket.settings.dataset))
+        ticket, own = Ticket.load(folder), None
+        if (name := ticket.settings.dataset) not in DATASETS:
+            own = texts.corpus(parsed, _say, name)
+        found = check(ticket, _say, own)
         print(f"{folder}: {found}")
         status |= not found.is_good
     return int(status)

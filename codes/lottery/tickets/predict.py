@@ -53,7 +53,7 @@ def lines(stream: BinaryIO) -> Iterator[Line]:
 def _checked(number: int, text: str, encoding: str) -> Line:
     """The line, if its letters are those of a text."""
     if "\0" in text:
-        return Line(number, None, "holds a NUL byte, and is no text or UTF-16")
+        return Line(number, None, "holds a NUL byte: it is no text, or it is UTF-16")
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         return Line(number, None, f"is not {encoding.upper()}")
     return Line(number, text)

@@ -38,7 +38,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 def add_folder(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a results folder."""
     parser.add_argument("--results", type=Path, help="another results folder")
-    parser.add_argument("--demo", action="store_true", help="those of the generated corpora")
+    parser.add_argument(
+        "--demo", action="store_true", help="the results folder of the generated corpora"
+    )
 
 
 def folder(parsed: argparse.Namespace) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from lottery.experiment.graph import Work, graph, usual_seconds
+from lottery.cluster.graph import Work, graph, usual_seconds
 from lottery.experiment.plan import needs
 from lottery.settings import Settings, title
 from lottery.training.train import Diverged

@@ -113,10 +113,9 @@ def _copy_weights(into: Store, store: Store, record: Record, overwrite: bool = F
     """
     place = place_of(store, store.record_path(record.settings))
     if overwrite:
-        old = place_of(into, into.record_path(record.settings))
-        for file in old.parent.glob(f"{old.name}.*safetensors"):
-            if ".state." not in file.name:
-                set_aside(file)
+        # Not θₖ, which is the same whoever trained on from it.
+        for file in (into.weights_path(record.settings), into.tested_path(record.settings)):
+            set_aside(file)
     for file in sorted(place.parent.glob(f"{place.name}.*safetensors")):
         target = into.checkpoints / file.relative_to(store.checkpoints)
         if ".state." in file.name or target.exists():
