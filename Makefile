@@ -1,9 +1,7 @@
 # Each target makes what it needs in .venv and does nothing twice.
 PYTHON ?= python3
 BIN := .venv/bin
-# Bytecode is made where a module is first imported, not of all that is installed: a minute less.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-unexport PYTHONDONTWRITEBYTECODE
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help demo test week9 lab report bench lint clean
 
