@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from lottery import texts
 from lottery.experiment.shard import ONLY, Shard
-from lottery.files import FULL, UserError, root, unwritable
+from lottery.files import FULL, UserError, root, say, unwritable
 from lottery.outside import plugging
 from lottery.outside.blame import blamed
 from lottery.recipes import RECIPES
@@ -273,11 +273,11 @@ def _data(parsed: argparse.Namespace) -> None:
 
     if parsed.dataset and (file := parsed.csv or parsed.parquet):
         raise UserError(f"{parsed.dataset} and {file} are two corpora; leave out one")
-    own = texts.corpus(parsed, _say)
+    own = texts.corpus(parsed, say)
     if own is None and parsed.dataset is None:
         raise UserError("say which texts: a dataset, or --csv or --parquet with --text and --label")
     about = {"split_seed": parsed.split_seed, "vocabulary_size": parsed.vocabulary_size}
-    print(corpus.describe(corpus.load(own or parsed.dataset, **about, say=_say)))
+    print(corpus.describe(corpus.load(own or parsed.dataset, **about, say=say)))
 
 
 def _run(parsed: argparse.Namespace) -> None:
@@ -293,7 +293,7 @@ def _run(parsed: argparse.Namespace) -> None:
                 f"{name!r} is no dataset ({', '.join(DATASETS)}) and no model ({', '.join(MODELS)})"
             )
     datasets = [name for name in dict.fromkeys(parsed.what) if name in DATASETS]
-    own = texts.corpus(parsed, _say)
+    own = texts.corpus(parsed, say)
     if own and datasets:
         raise UserError(f"{datasets[0]} and {own.source}: take one of them")
     datasets = [own] if own else datasets
@@ -316,7 +316,7 @@ def _run(parsed: argparse.Namespace) -> None:
             jobs=parsed.jobs,
             client=parsed.scheduler,
             per_gpu=parsed.per_gpu,
-            say=_say,
+            say=say,
             **given,
         )
         for dataset in datasets
@@ -334,7 +334,7 @@ def _report(parsed: argparse.Namespace) -> None:
     from lottery.report import page as report
     from lottery.runs.store import Store
 
-    print(report.write(Store(folder(parsed)), say=_say))
+    print(report.write(Store(folder(parsed)), say=say))
 
 
 def _verify(parsed: argparse.Namespace) -> int:
@@ -363,10 +363,6 @@ def _bench(parsed: argparse.Namespace) -> None:
     steps = sys.modules[spec.name] = util.module_from_spec(spec)  # dataclasses look it up there
     spec.loader.exec_module(steps)
     steps.run(parsed.json)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

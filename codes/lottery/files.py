@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,6 +32,11 @@ class UserError(Exception):
 
 class Damaged(Exception):
     """The file is not what was written."""
+
+
+def say(line: str) -> None:
+    """Tell a person at the shell something that is no result."""
+    print(line, file=sys.stderr)
 
 
 def shown(value: object) -> str:

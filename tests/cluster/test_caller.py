@@ -9,6 +9,7 @@ import pytest
 from helpers.children import study
 from lottery.cluster.caller import Caller
 from lottery.cluster.graph import Work, graph
+from lottery.files import UserError
 from lottery.runs.store import Store
 
 
@@ -78,3 +79,33 @@ def test_gpus_that_no_run_asks_for_give_no_places(tmp_path, devices, room):
     called = Caller(graph(works), client, 1, [].append)
     called._submit()
     assert called.room == room and Store(tmp_path).paths() == []
+
+
+def test_weights_gone_several_rungs_deep_are_all_waited_for(tmp_path):
+    """Else nothing is ready, nothing flies, and the command would end as if all were done."""
+    made = study(tmp_path / "demo", ladder=(0.5, 0.75), arms=("lt",))
+    made.run()
+    longer = study(tmp_path / "demo", ladder=(0.5, 0.75, 0.875), arms=("lt",))
+    dense, half, quarter, eighth = longer.plan()
+    work = Work(longer.shelf, [eighth], longer.corpora)
+    store = longer.store
+    waiting = Caller(graph([work]), client=None, per_gpu=1, say=print)
+    node = waiting.nodes[eighth.run, 0]
+    waiting._now(node, "ready")
+    for settings in (dense, half, quarter):
+        store.weights_path(settings).unlink()
+    waiting._regrow(node)
+    names = {run.run: run for run in longer.plan()}
+    assert [names[key[0]] for _, _, key in waiting.ready] == [dense]
+    assert {names[n.settings.run]: n.state for n in waiting.nodes.values()} == {
+        dense: "ready", half: "waiting", quarter: "waiting", eighth: "waiting"
+    }  # fmt: skip
+    assert waiting.states == {"ready": 1, "waiting": 3}
+
+
+@pytest.mark.parametrize("text", ["{}", "x", "", '{"address": 5}', "[1]"])
+def test_a_file_that_is_no_schedulers_is_one_line(tmp_path, text):
+    path = tmp_path / "dask.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match="is no scheduler's file"):
+        study(tmp_path / "demo", client=str(path)).run()

@@ -10,11 +10,9 @@ from hypothesis.extra import numpy as arrays
 
 from helpers.children import study
 from helpers.engines import LADDER
-from lottery.cluster.caller import Caller
 from lottery.cluster.graph import Work, graph, measure, usual_seconds
 from lottery.experiment.plan import below, needs
 from lottery.experiment.shelf import Gone, Sent
-from lottery.files import UserError
 from lottery.pruning.masks import full_mask, prunable
 from lottery.runs.checkpoints import named, packed, unpacked
 from lottery.study import Study
@@ -133,33 +131,3 @@ def test_pruned_weights_do_not_travel():
     mask["w.weight"][0] = True
     small = packed({"w.weight": torch.ones(1000, 100)} | named(mask))
     assert sum(values.nbytes for _, values in small.values()) == 100 * 4 + 100_000 // 8
-
-
-def test_weights_gone_several_rungs_deep_are_all_waited_for(tmp_path):
-    """Else nothing is ready, nothing flies, and the command would end as if all were done."""
-    made = study(tmp_path / "demo", ladder=(0.5, 0.75), arms=("lt",))
-    made.run()
-    longer = study(tmp_path / "demo", ladder=(0.5, 0.75, 0.875), arms=("lt",))
-    dense, half, quarter, eighth = longer.plan()
-    work = Work(longer.shelf, [eighth], longer.corpora)
-    store = longer.store
-    waiting = Caller(graph([work]), client=None, per_gpu=1, say=print)
-    node = waiting.nodes[eighth.run, 0]
-    waiting._now(node, "ready")
-    for settings in (dense, half, quarter):
-        store.weights_path(settings).unlink()
-    waiting._regrow(node)
-    names = {run.run: run for run in longer.plan()}
-    assert [names[key[0]] for _, _, key in waiting.ready] == [dense]
-    assert {names[n.settings.run]: n.state for n in waiting.nodes.values()} == {
-        dense: "ready", half: "waiting", quarter: "waiting", eighth: "waiting"
-    }  # fmt: skip
-    assert waiting.states == {"ready": 1, "waiting": 3}
-
-
-@pytest.mark.parametrize("text", ["{}", "x", "", '{"address": 5}', "[1]"])
-def test_a_file_that_is_no_schedulers_is_one_line(tmp_path, text):
-    path = tmp_path / "dask.json"
-    path.write_text(text)
-    with pytest.raises(UserError, match="is no scheduler's file"):
-        study(tmp_path / "demo", client=str(path)).run()

@@ -271,13 +271,9 @@ def _looked(part: str, source: reading.Source, digest, left_out: Counter) -> Cou
         if text is None or label is None:
             lacks["text" if text is None else "label"] += 1
             continue
-        try:
-            digest.update(json.dumps([text, label]).encode())
-            f"{text}{label}".encode()
-        except UnicodeEncodeError:
-            raise UserError(
-                f"{source.place}: a text is not valid Unicode ({text[:20]!a}); mend it"
-            ) from None
+        if not tokens.is_unicode(f"{text}{label}"):
+            raise UserError(f"{source.place}: a text is not valid Unicode ({text[:20]!a}); mend it")
+        digest.update(json.dumps([text, label]).encode())
         last, numbers = text, numbers and _is_number(text)
         found[label] += 1
         if len(found) > CLASSES:

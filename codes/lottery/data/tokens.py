@@ -14,6 +14,16 @@ import numpy as np
 
 PAD, UNK = "<pad>", "<unk>"
 
+
+def is_unicode(text: str) -> bool:
+    """Can it be written down? Half of a surrogate pair, what a wrong decoding leaves, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 # The order matters: an apostrophe is spaced before quotes vanish, a full stop before `<br />`.
 # torchtext's last rule (runs of white space become one blank) is what str.split does anyway.
 RULES = (

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from lottery import texts
-from lottery.files import UserError
+from lottery.files import UserError, say
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -74,7 +74,7 @@ def _export(parsed: argparse.Namespace) -> None:
 
     if parsed.dataset in DATASETS and (given := texts.given(parsed)):
         raise UserError(f"{parsed.dataset} is the project's own: leave out --{given[0]}")
-    own = texts.corpus(parsed, _say, parsed.dataset)
+    own = texts.corpus(parsed, say, parsed.dataset)
     if parsed.dataset not in DATASETS and own is None:
         raise UserError(
             f"unknown dataset {parsed.dataset!r}: there are {', '.join(DATASETS)}; to your own "
@@ -83,10 +83,10 @@ def _export(parsed: argparse.Namespace) -> None:
     store = Store(parsed.results) if parsed.results else results_of(own or parsed.dataset)
     records, unread = store.records(parsed.dataset)
     if unread:
-        _say(f"records that cannot be read: {len(unread)}; the first: {unread[0]}")
+        say(f"records that cannot be read: {len(unread)}; the first: {unread[0]}")
     record = find(records, parsed.model, parsed.arm, parsed.sparsity, parsed.seed)
     more = {"texts": own, "inside": parsed.inside, "onnx": parsed.onnx, "small": parsed.small}
-    ticket = export(store, record, parsed.folder, not parsed.without_first, _say, **more)
+    ticket = export(store, record, parsed.folder, not parsed.without_first, say, **more)
     print(ticket.report())
     found, whole = sizes(ticket, parsed.folder), sum(w.numel() for w in ticket.trained.values())
     print(
@@ -109,7 +109,7 @@ def _predict(parsed: argparse.Namespace) -> int:
     column, lines = predict.column, predict.lines
     found = column(stdin, parsed.column, **form) if parsed.column else lines(stdin)
     bar = sys.stderr.isatty() and not sys.stdout.isatty()
-    return 1 if predict.predict(ticket, found, sys.stdout, _say, bar) else 0
+    return 1 if predict.predict(ticket, found, sys.stdout, say, bar) else 0
 
 
 def verify(parsed: argparse.Namespace) -> int:
@@ -122,12 +122,8 @@ def verify(parsed: argparse.Namespace) -> int:
     for folder in parsed.tickets:
         ticket, own = Ticket.load(folder), None
         if (name := ticket.settings.dataset) not in DATASETS:
-            own = texts.corpus(parsed, _say, name)
-        found = check(ticket, _say, own)
+            own = texts.corpus(parsed, say, name)
+        found = check(ticket, say, own)
         print(f"{folder}: {found}")
         status |= not found.is_good
     return int(status)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

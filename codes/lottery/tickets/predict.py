@@ -13,6 +13,7 @@ from typing import BinaryIO, TextIO
 from tqdm import tqdm
 
 from lottery.data.reading import DELIMITERS, LONGEST, check_form
+from lottery.data.tokens import is_unicode
 from lottery.files import UserError
 from lottery.tickets.ticket import Ticket
 
@@ -54,7 +55,7 @@ def _checked(number: int, text: str, encoding: str) -> Line:
     """The line, if its letters are those of a text."""
     if "\0" in text:
         return Line(number, None, "holds a NUL byte: it is no text, or it is UTF-16")
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
+    if not is_unicode(text):
         return Line(number, None, f"is not {encoding.upper()}")
     return Line(number, text)
 

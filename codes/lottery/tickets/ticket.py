@@ -130,7 +130,7 @@ class Ticket:
         for number, text in enumerate(texts):
             if not isinstance(text, str):
                 raise UserError(f"text {number} is {type(text).__name__} and no text; leave it out")
-            if any("\ud800" <= letter <= "\udfff" for letter in text):
+            if not tokens.is_unicode(text):
                 raise UserError(f"text {number} is not valid Unicode ({text[:20]!a}); mend it")
         chances = self.probabilities(texts)
         labels = [self.classes[best] for best in chances.argmax(1)]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from lottery.files import UserError, root
+from lottery.files import UserError, root, say
 
 # What is slow to import is imported by the command that needs it.
 
@@ -56,7 +55,7 @@ def _merge(parsed: argparse.Namespace) -> int:
     from lottery.runs.store import Store
     from lottery.upkeep.merge import merge
 
-    _, problems = merge(Store(parsed.results or root() / "results"), parsed.folders, _say)
+    _, problems = merge(Store(parsed.results or root() / "results"), parsed.folders, say)
     print("\n".join(problems) or f"every record is in {parsed.results or 'results'}")
     return 1 if problems else 0
 
@@ -77,7 +76,3 @@ def _clean(parsed: argparse.Namespace) -> None:
         print(f"{kind}: {count}, {size / 1e6:.1f} MB")
     total = sum(size for _, size in removed.values()) / 1e6
     print(f"{total:.1f} MB {'would be' if parsed.dry_run else 'are'} free again")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from lottery.cluster.graph import Work, graph, usual_seconds
 from lottery.experiment.plan import needs
@@ -36,6 +37,20 @@ def outlooks(asked: Iterable[Work]) -> dict[tuple[str, str], Outlook]:
 
     for settings in {run.run: run for work in asked for run in work.runs}.values():
         of(settings).asked += 1
+
+    @cache
+    def failed(work: Work, settings: Settings) -> str:
+        """Which failed run this one stands on; "" if on none."""
+        for run, step in needs(settings):
+            try:
+                if not step:
+                    work.shelf.check_failed(run)
+            except Diverged as error:
+                return str(error)
+            if why := failed(work, run):
+                return why
+        return ""
+
     undone = [
         replace(work, runs=[run for run in work.runs if not work.shelf.is_done(run)])
         for work in asked
@@ -46,7 +61,7 @@ def outlooks(asked: Iterable[Work]) -> dict[tuple[str, str], Outlook]:
             continue
         outlook, pair = of(node.settings), node.settings.pair
         name = f"{node.settings.dataset} {title(node.settings)}"
-        if why := _failed(node.work, node.settings):
+        if why := failed(node.work, node.settings):
             outlook.never.append(f"{name}, {why}")
             continue
         has_record = node.work.shelf.store.record_path(node.settings).exists()
@@ -54,19 +69,6 @@ def outlooks(asked: Iterable[Work]) -> dict[tuple[str, str], Outlook]:
         outlook.seconds += usual.get(pair, 0.0)
         outlook.known &= pair in usual
     return found
-
-
-def _failed(work: Work, settings: Settings) -> str:
-    """Which failed run this one stands on; "" if on none."""
-    for run, step in needs(settings):
-        try:
-            if not step:
-                work.shelf.check_failed(run)
-        except Diverged as error:
-            return str(error)
-        if why := _failed(work, run):
-            return why
-    return ""
 
 
 def forecast(asked: Iterable[Work]) -> list[str]:
