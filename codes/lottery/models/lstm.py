@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lottery.data.batches import Batch
-from lottery.kernels import recurrence
+from lottery.kernels import recurrence, recurrence_cuda
 from lottery.models.base import Model
 from lottery.models.dropout import drop, drop_rows
 from lottery.settings import Settings
@@ -27,7 +27,7 @@ class LSTM(Model):
         size, hidden = settings.embedding_size, settings.hidden
         nothing = torch.zeros(words, size)  # `draw` fills it; a normal draw here would be slow
         self.embedding = nn.Embedding.from_pretrained(nothing, freeze=False, sparse=True)
-        # Holds the weights everywhere and computes on a GPU; on the CPU our own kernel computes.
+        # Holds the weights everywhere, and computes where our own kernels do not.
         self.lstm = nn.LSTM(size, hidden, settings.layers, bidirectional=directions == 2)
         self.output = nn.Linear(directions * hidden, outputs)
         self.kept: list[recurrence.Pattern] | None = None
@@ -57,11 +57,13 @@ class LSTM(Model):
         table = functional.embedding(batch.words, self.embedding.weight, sparse=True)
         table = drop_rows(table, self.settings.word_dropout, noise)
         how = self.settings.pooling
+        layers = self._layers(self.lstm.all_weights)
         if table.device.type == "cpu":
-            layers = self._layers(self.lstm.all_weights)
             pooled = recurrence.lstm_pooled(
                 table, batch.index, batch.offsets, layers, how, self.kept
             )
+        elif recurrence_cuda.takes(table, self.settings.hidden):
+            pooled = recurrence_cuda.lstm_pooled(table, batch.index, batch.offsets, layers, how)
         else:
             pooled = lstm_pooled_layers(table, batch, self.lstm, how)
         return self.output(drop(pooled, self.settings.dropout, noise))
@@ -75,7 +77,7 @@ class LSTM(Model):
 
 
 def lstm_pooled_layers(table: Tensor, batch: Batch, lstm: nn.LSTM, how: str) -> Tensor:
-    """The same (B, directions * hidden) from PyTorch's packed layer, cuDNN on CUDA.
+    """The same (B, directions * hidden) from PyTorch's packed layer, on any device.
 
     table (U, E) holds a row for each of the batch's words. A padded position takes no part.
     """

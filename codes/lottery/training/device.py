@@ -15,6 +15,8 @@ def use(device: str | None = None, threads: int | None = None) -> torch.device:
     """
     if threads is not None and threads < 1:
         raise UserError(f"threads {threads} is not a whole number from 1")
+    # A GPU would round the factors of some products to ten bits; records are float32's.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_num_threads(1)  # the kernels divide the work themselves; PyTorch's part is small
     most = numba.config.NUMBA_NUM_THREADS
     numba.set_num_threads(min(threads or most, most))

@@ -1,0 +1,49 @@
+"""The GPU's kernels run by Numba's simulator, beside the CPU's: prints the largest difference.
+
+A process of its own, for the simulator must be chosen before Numba is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
+
+import torch
+from numba import cuda
+
+jit = cuda.jit
+cuda.jit = lambda **options: jit()  # the simulator knows none of the compiler's options
+
+from lottery.kernels import recurrence, recurrence_cuda  # noqa: E402
+
+recurrence_cuda._view = torch.Tensor.numpy
+
+
+def differences(hidden: int, directions: int, layers: int, how: str) -> list[float]:
+    """Of the result and of every gradient, each in parts of the largest number in it."""
+    torch.manual_seed(0)
+    net = torch.nn.LSTM(5, hidden, layers, bidirectional=directions == 2)
+    each = net.all_weights
+    weights = [each[k : k + directions] for k in range(0, len(each), directions)]
+    table = torch.randn(6, 5, requires_grad=True)
+    index = torch.randint(6, (9,), dtype=torch.int32)
+    offsets = torch.tensor([0, 1, 6, 9])
+    found = []
+    for module in (recurrence, recurrence_cuda):
+        out = module.lstm_pooled(table, index, offsets, weights, how)
+        with torch.no_grad():  # where no gradient is wanted, less is written
+            assert torch.equal(module.lstm_pooled(table, index, offsets, weights, how), out)
+        (out * torch.randn(out.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
+        parts = [table, *net.parameters()]
+        found.append([out.detach(), *(part.grad for part in parts)])
+        for part in parts:
+            part.grad = None
+    pairs = zip(*found, strict=True)
+    return [float((one - other).abs().max() / one.abs().max()) for one, other in pairs]
+
+
+if __name__ == "__main__":
+    print(json.dumps(differences(*json.loads(sys.argv[1]))))
