@@ -22,25 +22,39 @@ HEADS = ("pair", "decay", "schedule", "scope", "dropout", "words", "θₖ", "see
 HEADS += ("dense", "50 %", "75 %", "87.5 %", "93.75 %", "96.9 %", "mean")
 
 
-def records() -> list[Record]:
-    """Of the trials and of the study; a run may be in both, made on two machines."""
+def records(*stores: str) -> list[Record]:
+    """Of the trials and, last, of the study; a run may be in several, trained more than once."""
     folder = root() / "results"
-    stores = (Store(folder / "trials"), Store(folder))
-    return [one for store in stores for one in store.records()[0] if not one.failed]
+    stores = stores or ("trials", "trials-gpu", "")
+    found = [one for store in stores for one in Store(folder / store).records()[0]]
+    return [one for one in found if not one.failed]
 
 
-def table(found: list[Record]) -> str:
-    """One row a recipe of which the whole ladder to 96.9 % was run, by pair and mean."""
+def tables() -> tuple[str, str]:
+    """Of the ladders to 96.9 %; and of those that were tried on a GPU, which end before it."""
+    tried = records("trials-gpu")
+    return table(records()), table([*records(""), *tried], tried, RUNGS[:-1])
+
+
+def table(
+    found: list[Record],
+    tops: list[Record] | None = None,
+    rungs: tuple[tuple[float, ...], ...] = RUNGS,
+) -> str:
+    """One row a recipe of which the whole ladder was run, by pair and mean.
+
+    `tops` (default: all found) has the ends of the ladders. Of a run found twice it is the later.
+    """
     by_settings: dict[Settings, list[Record]] = defaultdict(list)
     recipes: dict[Settings, dict[int, Record]] = defaultdict(dict)
     for record in found:
-        by_settings[record.settings].append(record)
-        if record.settings.arm == "lt" and record.settings.ladder == RUNGS[-1]:
-            # Of two machines' it is the study's, which come last.
+        by_settings[record.settings].insert(0, record)
+    for record in found if tops is None else tops:
+        if record.settings.arm == "lt" and record.settings.ladder == rungs[-1]:
             recipes[replace(record.settings, seed=0)][record.settings.seed] = record
     rows = []
     for recipe, seeds in recipes.items():
-        chains = [[_below(top, ladder, by_settings) for ladder in RUNGS] for top in seeds.values()]
+        chains = [[_below(top, ladder, by_settings) for ladder in rungs] for top in seeds.values()]
         chains = [chain for chain in chains if None not in chain]
         if len(chains) < len(seeds):
             continue
@@ -50,11 +64,8 @@ def table(found: list[Record]) -> str:
         accuracies = [f"{100 * value:.2f}" for value in (*means, statistics.fmean(means))]
         name = f"{recipe.dataset} {recipe.model}"
         rows.append((name, -statistics.fmean(means), (name, *cells, str(len(seeds)), *accuracies)))
-    lines = [
-        HEADS,
-        ("---",) * 2 + ("---",) * 2 + ("---:",) * 11,
-        *(row for *_, row in sorted(rows)),
-    ]
+    heads = (*HEADS[: 8 + len(rungs)], HEADS[-1])
+    lines = [heads, ("---",) * 4 + ("---:",) * (len(heads) - 4), *(row for *_, row in sorted(rows))]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -68,12 +79,12 @@ def _below(
     return there[0].best.valid_accuracy if there else None
 
 
-def written(text: str, found: list[Record]) -> str:
-    """`text` with the table that begins like ours in the place of the old one."""
-    old = r"(?m)^\| pair \| decay .*\n(\|.*\n)+"
-    return re.sub(old, lambda _: table(found) + "\n", text, count=1)
+def written(text: str, new: tuple[str, ...]) -> str:
+    """`text` with these tables in the places of those that begin like them."""
+    old, rest = r"(?m)^\| pair \| decay .*\n(\|.*\n)+", iter(new)
+    return re.sub(old, lambda _: next(rest) + "\n", text, count=len(new))
 
 
 if __name__ == "__main__":
     page = root() / "docs" / "recipe.md"
-    write_whole(page, written(page.read_text(encoding="utf-8"), records()))
+    write_whole(page, written(page.read_text(encoding="utf-8"), tables()))

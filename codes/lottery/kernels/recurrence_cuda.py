@@ -28,7 +28,7 @@ from lottery.kernels.recurrence import Layers
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a last batch has few texts, and is rightly small
 
 MOST = 128  # units: more, and a step's weights no longer lie near
-_REGISTERS = 65_536  # of a block; a thread has 255 at most, a warp of 32 gets them by the eight
+_REGISTERS = 65_536  # of a block; a thread has 255 at most, four warps of 32 get them by the eight
 _OTHERS = 64  # registers of a thread that hold no weight
 place = np.uint64
 
@@ -157,7 +157,7 @@ def kernels(hidden: int, directions: int) -> Sequence:
     the first `hidden` threads add the parts, a unit each.
     """
     width = 4 * hidden
-    most = min(255, _REGISTERS // (-(-width // 32) * 32) // 8 * 8)
+    most = min(255, _REGISTERS // (-(-width // 128) * 128) // 8 * 8)
     near = min(hidden, 4 * max(1, (most - _OTHERS) // 4))  # weights of a thread in registers
     steps, near_steps, sums = hidden // 4, near // 4, (16, hidden)
     zero, half, one, lowest = (np.float32(value) for value in (0, 0.5, 1, -math.inf))
