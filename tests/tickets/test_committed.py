@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from lottery import Ticket
+from lottery.analysis import verdict
 from lottery.data.tokens import encode, renumber
 from lottery.files import root
 from lottery.pruning.arms import ARMS
+from lottery.recipes import RECIPES
 from lottery.runs.store import Store
 from lottery.tickets import inside
 from lottery.tickets.card import card
@@ -26,9 +28,17 @@ SAID = {"imdb": ("What a waste of time.", "negative"), "agnews": ("The team won 
 
 
 def test_there_are_some_and_they_are_small():
-    assert len(FOLDERS) >= 2
+    assert [path.name for path in FOLDERS] == sorted(f"{d}-{m}" for d, m in RECIPES)
     files = [path for path in HOME.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 3 * 2**20
+    assert sum(path.stat().st_size for path in files) < 5 * 2**20
+
+
+def test_each_is_the_sparsest_of_its_pair_that_is_as_good_as_dense(ticket):
+    s = ticket.settings
+    records = Store(root() / "results").records(s.dataset)[0]
+    (pair,) = verdict.pairs([r for r in records if r.settings.model == s.model])
+    good = [rung.sparsity for rung in pair.rungs if rung[verdict.TICKET].state == verdict.YES]
+    assert s.arm == "lt" and s.sparsity == max(good)
 
 
 @pytest.fixture(params=FOLDERS, ids=lambda path: path.name)

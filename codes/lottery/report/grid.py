@@ -88,8 +88,8 @@ LIMITS = (
     "extrapolated from as few seeds, and are rough."
 )
 CHOSEN = (
-    "Recipes were chosen on validation with one seed, for IMDb's CNN in close cases two, by "
-    "authors who had seen test figures of earlier recipes; one learning rate was tried."
+    "Recipes were chosen on validation with one seed, for IMDb's LSTM and in close cases its CNN "
+    "two, by authors who had seen test figures of earlier recipes; one learning rate was tried."
 )
 UNCHOSEN = (
     "No recipe was chosen for these texts: settings are the defaults but where they are named, and "
