@@ -307,6 +307,12 @@ def test_an_absent_device_is_one_clear_line():
             use(device)
 
 
+def test_a_gpu_rounds_no_factor_to_ten_bits():
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    use("cpu")
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+
+
 def test_one_text_and_an_odd_last_batch(corpus):
     one = corpus.train.take(np.array([3]))
     assert isinstance(one, Split)
