@@ -20,6 +20,16 @@ cuda.jit = lambda **options: jit()  # the simulator knows none of the compiler's
 from lottery.kernels import recurrence, recurrence_cuda  # noqa: E402
 
 recurrence_cuda._view = torch.Tensor.numpy
+launch, kept = recurrence_cuda._launch, []
+
+
+def noted(kernel, blocks, threads, *arguments):
+    """A launch; of the walks forth it is noted whether they keep what a gradient needs."""
+    kept.extend(value for value in arguments[4:5] if len(arguments) == 11)
+    launch(kernel, blocks, threads, *arguments)
+
+
+recurrence_cuda._launch = noted
 
 
 def differences(hidden: int, directions: int, layers: int, how: str) -> list[float]:
@@ -34,8 +44,10 @@ def differences(hidden: int, directions: int, layers: int, how: str) -> list[flo
     found = []
     for module in (recurrence, recurrence_cuda):
         out = module.lstm_pooled(table, index, offsets, weights, how)
+        kept.clear()
         with torch.no_grad():  # where no gradient is wanted, less is written
             assert torch.equal(module.lstm_pooled(table, index, offsets, weights, how), out)
+        assert kept == [False] * layers * (module is recurrence_cuda)
         (out * torch.randn(out.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
         parts = [table, *net.parameters()]
         found.append([out.detach(), *(part.grad for part in parts)])

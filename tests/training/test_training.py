@@ -173,7 +173,7 @@ def test_a_padded_position_never_changes_a_logit(name, corpus):
 
 @BOTH
 def test_kernels_and_pytorchs_layers_are_one_model(name, corpus):
-    """What a GPU computes (PyTorch's own layers, padded or packed) is what the kernels compute."""
+    """PyTorch's own layers, padded or packed, compute what the kernels compute."""
     from lottery.kernels.convolution import conv_max_reference
     from lottery.models.lstm import lstm_pooled_layers
 

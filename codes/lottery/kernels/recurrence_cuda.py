@@ -36,7 +36,9 @@ place = np.uint64
 def takes(table: Tensor, hidden: int) -> bool:
     """Are there kernels for words of this type and place, and so many units?"""
     fits = table.dtype == torch.float32 and hidden <= MOST and hidden % 4 == 0
-    return fits and table.device.type == "cuda" and _compiles()
+    # Numba launches on PyTorch's current GPU; on another one PyTorch's layer computes.
+    here = table.device.type == "cuda" and table.device.index == torch.cuda.current_device()
+    return fits and here and _compiles()
 
 
 @cache
@@ -61,6 +63,8 @@ def lstm_pooled(table: Tensor, index: Tensor, offsets: Tensor, layers: Layers, h
     """(B, D*H) as `recurrence.lstm_pooled` gives it, of the same arguments on a GPU."""
     for number, layer in enumerate(layers):
         w_ih, w_hh, b_ih, b_hh = zip(*layer, strict=True)
+        if not torch.is_grad_enabled():  # a Function sees who requires a gradient, not the mode
+            w_hh = [weight.detach() for weight in w_hh]
         bias = torch.cat([x + y for x, y in zip(b_ih, b_hh, strict=True)])
         words = functional.linear(table, torch.cat(w_ih), bias)  # (U, D*4H)
         last = number == len(layers) - 1
