@@ -55,6 +55,8 @@ def test_the_recipes_figures_are_those_of_their_records():
     twice = [run for run in set(runs) if runs.count(run) > 1]
     for run in twice:  # a trial is no part of the study, but for the same run on another machine
         assert records["", run].device != records["trials ", run].device
+    for trial in Store(folder / "trials-gpu").records()[0]:  # nor one of a GPU, where none is twice
+        assert getattr(records.get(("", trial.run)), "history", ()) != trial.history
     rows = re.findall(
         r"([\d.]+)\**\s*\|\s*\**([\d.]+) %\**\s*\|\s*(trials )?`(\w{12})`",
         (root() / "docs" / "recipe.md").read_text(),

@@ -15,7 +15,8 @@ import torch
 from numba import cuda
 
 jit = cuda.jit
-cuda.jit = lambda **options: jit()  # the simulator knows none of the compiler's options
+# The simulator knows none of the compiler's options.
+cuda.jit = lambda device=False, **options: jit(device=device)
 
 from lottery.kernels import recurrence, recurrence_cuda  # noqa: E402
 

@@ -29,8 +29,11 @@ SAID = {"imdb": ("What a waste of time.", "negative"), "agnews": ("The team won 
 
 def test_there_are_some_and_they_are_small():
     assert [path.name for path in FOLDERS] == sorted(f"{d}-{m}" for d, m in RECIPES)
-    files = [path for path in HOME.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 5 * 2**20
+    size = {
+        folder.name: sum(file.stat().st_size for file in folder.iterdir()) for folder in FOLDERS
+    }
+    wide = size.pop("imdb-lstm")  # it keeps a quarter: the float32 values alone are 2.7 MB
+    assert sum(size.values()) < 3 * 2**20 and wide < 2.5 * 2**20
 
 
 def test_each_is_the_sparsest_of_its_pair_that_is_as_good_as_dense(ticket):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -154,7 +153,7 @@ def _launch(kernel, blocks: int, threads: int, *arguments) -> None:
 
 
 @cache
-def kernels(hidden: int, directions: int) -> Sequence:
+def kernels(hidden: int, directions: int) -> tuple:
     """The walk forth and the walk back, for blocks of 4 * `hidden` threads.
 
     In a matrix product thread `me` takes a sixteenth or a quarter of the sum for four results. Then
@@ -168,6 +167,24 @@ def kernels(hidden: int, directions: int) -> Sequence:
     # Places are unsigned: of a signed one each access asks whether it counts from the end.
     one_on, two, three, four, sixteen = (place(value) for value in (1, 2, 3, 4, 16))
     across, units, both = place(width), place(hidden), place(directions)
+
+    @cuda.jit(device=True)
+    def four_sums(own, weights, mine, values, stride, part):
+        """This thread's part of four results: of `values` every `stride`th from `part` on."""
+        s_0 = s_1 = s_2 = s_3 = zero
+        for k in range(near_steps):
+            value = values[place(stride * k) + part]
+            s_0 += own[4 * k] * value
+            s_1 += own[4 * k + 1] * value
+            s_2 += own[4 * k + 2] * value
+            s_3 += own[4 * k + 3] * value
+        for k in range(near_steps, steps):
+            value = values[place(stride * k) + part]
+            s_0 += weights[mine + place(4 * k * width)] * value
+            s_1 += weights[mine + place((4 * k + 1) * width)] * value
+            s_2 += weights[mine + place((4 * k + 2) * width)] * value
+            s_3 += weights[mine + place((4 * k + 3) * width)] * value
+        return s_0, s_1, s_2, s_3
 
     @cuda.jit(max_registers=most)
     def forward(words, index, offsets, weights, keep, pooled, gates, before, cells, out, won):
@@ -193,19 +210,7 @@ def kernels(hidden: int, directions: int) -> Sequence:
             a_i, a_f, a_g, a_o = words[word, i], words[word, f], words[word, g], words[word, o]
         cuda.syncthreads()
         for step in range(count):
-            s_i = s_f = s_g = s_o = zero
-            for k in range(near_steps):
-                h = state[place(4 * k) + part]
-                s_i += own[4 * k] * h
-                s_f += own[4 * k + 1] * h
-                s_g += own[4 * k + 2] * h
-                s_o += own[4 * k + 3] * h
-            for k in range(near_steps, steps):
-                h = state[place(4 * k) + part]
-                s_i += weights[mine + place(4 * k * width)] * h
-                s_f += weights[mine + place((4 * k + 1) * width)] * h
-                s_g += weights[mine + place((4 * k + 2) * width)] * h
-                s_o += weights[mine + place((4 * k + 3) * width)] * h
+            s_i, s_f, s_g, s_o = four_sums(own, weights, mine, state, 4, part)
             parts[part, unit] = s_i
             parts[four + part, unit] = s_f
             parts[place(8) + part, unit] = s_g
@@ -293,19 +298,7 @@ def kernels(hidden: int, directions: int) -> Sequence:
                     a_i, a_f, a_g, a_o = gates[at, i], gates[at, f], gates[at, g], gates[at, o]
                     cell = cells[at, column]
             cuda.syncthreads()
-            s_0 = s_1 = s_2 = s_3 = zero
-            for k in range(near_steps):
-                d = sent[place(16 * k) + part]
-                s_0 += own[4 * k] * d
-                s_1 += own[4 * k + 1] * d
-                s_2 += own[4 * k + 2] * d
-                s_3 += own[4 * k + 3] * d
-            for k in range(near_steps, steps):
-                d = sent[place(16 * k) + part]
-                s_0 += weights[mine + place(4 * k * width)] * d
-                s_1 += weights[mine + place((4 * k + 1) * width)] * d
-                s_2 += weights[mine + place((4 * k + 2) * width)] * d
-                s_3 += weights[mine + place((4 * k + 3) * width)] * d
+            s_0, s_1, s_2, s_3 = four_sums(own, weights, mine, sent, 16, part)
             parts[part, four * group] = s_0
             parts[part, four * group + place(1)] = s_1
             parts[part, four * group + place(2)] = s_2
