@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from types import SimpleNamespace
 
 import pytest
+from distributed.comm import CommClosedError
 
 from helpers.children import study
 from lottery.cluster.caller import Caller
@@ -79,6 +81,26 @@ def test_gpus_that_no_run_asks_for_give_no_places(tmp_path, devices, room):
     called = Caller(graph(works), client, 1, [].append)
     called._submit()
     assert called.room == room and Store(tmp_path).paths() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (CommClosedError("in <TCP>: ConnectionResetError: Connection reset by peer"), True),
+        (OSError("Timed out trying to connect to tcp://there:1 after 15 s"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+    ],
+    ids=["reset", "timed out", "a full disk"],
+)
+def test_a_scheduler_lost_while_it_is_asked_is_one_line(tmp_path, error, told):
+    def asked(*_):
+        raise error
+
+    there = SimpleNamespace(address="tcp://there:1")
+    client = SimpleNamespace(nthreads=asked, subscribe_topic=lambda *_: None, scheduler=there)
+    with pytest.raises(UserError if told else OSError) as raised:
+        caller(study(tmp_path), client=client).run()
+    assert ("tcp://there:1 is gone" in str(raised.value)) == told
 
 
 def test_weights_gone_several_rungs_deep_are_all_waited_for(tmp_path):

@@ -109,6 +109,8 @@ class Caller:
                     self._show(bar)
                     self._listen()
                 self._show(bar)
+        except OSError as error:  # a disk's has a number, that of a scheduler lost has none
+            raise error if error.errno else self._left() from None
         finally:
             with suppress(Exception):  # the scheduler may be gone
                 self.client.cancel(list(self.flying), force=True)
@@ -382,10 +384,8 @@ class Caller:
             lost += [(other, why) for other in above if other.state == "waiting"]
 
     def _bury(self, node: Node) -> None:
-        """Record that a run kills its workers, so that it is not tried for ever.
-
-        A record that is there, of a run trained again for its weights, stays.
-        """
+        """Record that a run kills its workers, or it is tried for ever; what is there, of a run
+        trained again for its weights, stays."""
         why = f"its workers died {max(node.begun, node.given_up)} times"
         shelf = node.work.shelf
         if not node.step and not shelf.store.record_path(node.settings).exists():
