@@ -20,63 +20,103 @@ RUNGS += ((*RUNGS[-1], 0.969),)  # what is chosen, is chosen by the mean over de
 SHOWN = ("weight_decay", "schedule", "scope", "dropout", "word_dropout", "rewind_step")
 HEADS = ("pair", "decay", "schedule", "scope", "dropout", "words", "θₖ", "seeds")
 HEADS += ("dense", "50 %", "75 %", "87.5 %", "93.75 %", "96.9 %", "mean")
+OF_DENSE = ("weight_decay", "schedule", "pooling", "layers", "embedding_size", "dropout")
+OF_DENSE += ("word_dropout",)
+
+Batches = dict[str, list[Record]]  # records by the folder in results/ that has them
 
 
-def records(*stores: str) -> list[Record]:
+def records(*names: str) -> Batches:
     """Of the trials and, last, of the study; a run may be in several, trained more than once."""
     folder = root() / "results"
-    stores = stores or ("trials", "trials-gpu", "")
-    found = [one for store in stores for one in Store(folder / store).records()[0]]
-    return [one for one in found if not one.failed]
+    return {
+        name: [one for one in Store(folder / name).records()[0] if not one.failed]
+        for name in names or ("trials", "trials-gpu", "trials-gpu-2", "")
+    }
 
 
-def tables() -> tuple[str, str]:
-    """Of the ladders to 96.9 %; and of those that were tried on a GPU, which end before it."""
-    tried = records("trials-gpu")
-    return table(records()), table([*records(""), *tried], tried, RUNGS[:-1])
+def tables() -> tuple[str, str, str]:
+    """Of the ladders to 96.9 %; of those on a GPU that end before it; of dense networks there."""
+    return (
+        table(records()),
+        table(records("", "trials-gpu"), ("trials-gpu",), RUNGS[:-1]),
+        alone(records("screen-gpu")["screen-gpu"]),
+    )
 
 
 def table(
-    found: list[Record],
-    tops: list[Record] | None = None,
+    found: Batches,
+    tops: tuple[str, ...] = (),
     rungs: tuple[tuple[float, ...], ...] = RUNGS,
 ) -> str:
     """One row a recipe of which the whole ladder was run, by pair and mean.
 
-    `tops` (default: all found) has the ends of the ladders. Of a run found twice it is the later.
+    `tops` (default: all) have the ends of the ladders. Of a run found twice it is the later.
     """
-    by_settings: dict[Settings, list[Record]] = defaultdict(list)
-    recipes: dict[Settings, dict[int, Record]] = defaultdict(dict)
-    for record in found:
-        by_settings[record.settings].insert(0, record)
-    for record in found if tops is None else tops:
-        if record.settings.arm == "lt" and record.settings.ladder == rungs[-1]:
-            recipes[replace(record.settings, seed=0)][record.settings.seed] = record
+    by_settings: dict[Settings, list[tuple[str, Record]]] = defaultdict(list)
+    recipes: dict[Settings, dict[int, tuple[str, Record]]] = defaultdict(dict)
+    for name, some in found.items():
+        for record in some:
+            settings = record.settings
+            by_settings[settings].insert(0, (name, record))
+            if name in (tops or found) and settings.arm == "lt" and settings.ladder == rungs[-1]:
+                recipes[replace(settings, seed=0)][settings.seed] = name, record
     rows = []
     for recipe, seeds in recipes.items():
-        chains = [[_below(top, ladder, by_settings) for ladder in rungs] for top in seeds.values()]
+        chains = [[_below(*top, ladder, by_settings) for ladder in rungs] for top in seeds.values()]
         chains = [chain for chain in chains if None not in chain]
         if len(chains) < len(seeds):
             continue
         means = [statistics.fmean(accuracies) for accuracies in zip(*chains, strict=True)]
-        cells = [f"{getattr(recipe, name):g}" if name in SHOWN[:1] else str(getattr(recipe, name))
-                 for name in SHOWN]  # fmt: skip
-        accuracies = [f"{100 * value:.2f}" for value in (*means, statistics.fmean(means))]
-        name = f"{recipe.dataset} {recipe.model}"
-        rows.append((name, -statistics.fmean(means), (name, *cells, str(len(seeds)), *accuracies)))
-    heads = (*HEADS[: 8 + len(rungs)], HEADS[-1])
-    lines = [heads, ("---",) * 4 + ("---:",) * (len(heads) - 4), *(row for *_, row in sorted(rows))]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        cells = (*_said(recipe, SHOWN), len(seeds), *_percent(*means, statistics.fmean(means)))
+        rows.append((recipe.pair, -statistics.fmean(means), cells))
+    return _lines((*HEADS[: 8 + len(rungs)], HEADS[-1]), rows, 4)
+
+
+def alone(dense: list[Record]) -> str:
+    """One row a recipe of which the dense network was trained alone, by pair and mean."""
+    recipes: dict[Settings, list[float]] = defaultdict(list)
+    for record in dense:
+        recipes[replace(record.settings, seed=0)].append(record.best.valid_accuracy)
+    rows = []
+    for recipe, all_of in recipes.items():
+        mean = statistics.fmean(all_of)
+        apart = _percent(min(all_of), max(all_of))
+        cells = (*_said(recipe, OF_DENSE), len(all_of), *_percent(mean), " to ".join(apart))
+        rows.append((recipe.pair, -mean, cells))
+    heads = ("pair", "decay", "schedule", "pooling", "layers", "vectors", "dropout", "words")
+    return _lines((*heads, "seeds", "mean", "from … to"), rows, 4)
+
+
+def _said(recipe: Settings, names: tuple[str, ...]) -> list[str]:
+    values = [getattr(recipe, name) for name in names]
+    return [" ".join(recipe.pair), f"{values[0]:g}", *map(str, values[1:])]
+
+
+def _percent(*shares: float) -> list[str]:
+    return [f"{100 * share:.2f}" for share in shares]
+
+
+def _lines(heads: tuple[str, ...], rows: list[tuple], words: int) -> str:
+    """A table of `rows` (pair, place, cells), its first `words` columns to the left."""
+    body = (cells for *_, cells in sorted(rows, key=lambda row: row[:2]))
+    lines = [heads, ("---",) * words + ("---:",) * (len(heads) - words), *body]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def _below(
-    top: Record, ladder: tuple[float, ...], by_settings: dict[Settings, list[Record]]
+    name: str,
+    top: Record,
+    ladder: tuple[float, ...],
+    by_settings: dict[Settings, list[tuple[str, Record]]],
 ) -> float | None:
-    """The accuracy of a ladder's rung below `top`, made on its machine if it was; None: not run."""
+    """The accuracy of a ladder's rung below `top` of the batch `name`; None: not run.
+
+    Made in the same batch and on the same machine if it was."""
     arm = "lt" if ladder else "dense"
     there = by_settings[replace(top.settings, arm=arm, ladder=ladder).normal()]
-    there = sorted(there, key=lambda record: record.device != top.device)
-    return there[0].best.valid_accuracy if there else None
+    there = sorted(there, key=lambda one: (one[0] != name, one[1].device != top.device))
+    return there[0][1].best.valid_accuracy if there else None
 
 
 def written(text: str, new: tuple[str, ...]) -> str:

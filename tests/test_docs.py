@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from dataclasses import replace
 from importlib import util
+from itertools import chain
 from statistics import fmean
 
 import pytest
@@ -55,8 +56,9 @@ def test_the_recipes_figures_are_those_of_their_records():
     twice = [run for run in set(runs) if runs.count(run) > 1]
     for run in twice:  # a trial is no part of the study, but for the same run on another machine
         assert records["", run].device != records["trials ", run].device
-    for trial in Store(folder / "trials-gpu").records()[0]:  # nor one of a GPU, where none is twice
-        assert getattr(records.get(("", trial.run)), "history", ()) != trial.history
+    for name in ("trials-gpu", "trials-gpu-2", "screen-gpu"):  # nor a GPU's, where none is twice
+        for trial in Store(folder / name).records()[0]:
+            assert getattr(records.get(("", trial.run)), "history", ()) != trial.history
     rows = re.findall(
         r"([\d.]+)\**\s*\|\s*\**([\d.]+) %\**\s*\|\s*(trials )?`(\w{12})`",
         (root() / "docs" / "recipe.md").read_text(),
@@ -86,10 +88,15 @@ def test_the_trials_table_is_that_of_the_records(trials):
         assert made in text
 
 
+SIZES = ("vocabulary_size", "embedding_size", "layers")
+
+
 def test_the_strongest_dense_network_is_the_best_on_validation(trials):
-    """No other is better both on the seeds that the two share and in the mean of all it has."""
+    """No other of its sizes is better by a tenth of a point, a dozen of the texts, both on the
+    seeds that the two share and in the mean of all it has."""
     seeds = defaultdict(lambda: defaultdict(dict))  # by pair and recipe: accuracy of each seed
-    for record in trials.records():
+    found = trials.records() | trials.records("screen-gpu")
+    for record in chain.from_iterable(found.values()):
         if record.settings.arm == "dense":
             recipe = replace(record.settings, seed=0)
             accuracy = record.best.valid_accuracy
@@ -99,10 +106,12 @@ def test_the_strongest_dense_network_is_the_best_on_validation(trials):
         ours = seeds[pair][named]
         assert ours, pair
         for recipe, theirs in seeds[pair].items():
+            if any(getattr(recipe, name) != getattr(named, name) for name in SIZES):
+                continue
             if both := sorted(ours.keys() & theirs.keys()):
                 here = fmean(theirs[seed] - ours[seed] for seed in both)
                 ever = fmean(theirs.values()) - fmean(ours.values())
-                assert min(here, ever) <= 0, (pair, recipe)
+                assert min(here, ever) < 0.001, (pair, recipe)
 
 
 def test_the_recipes_are_the_first_of_their_pairs_table(trials):
