@@ -259,7 +259,9 @@ def test_another_seeds_first_weights_do_not_pass_for_the_runs_own(study, monkeyp
     monkeypatch.setattr(provenance, "commit", lambda: "d" * 40)
     said = []
     study(arms=("lt", "finetune"), say=said.append).run()
-    assert any("of another machine or other code, says test accuracy" in line for line in said)
+    assert any(
+        "of another machine, a GPU or other code, says test accuracy" in line for line in said
+    )
     assert made.store.record_path(dense).read_bytes() == before
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lottery.kernels.convolution import conv_max, conv_max_reference
+from lottery.kernels.convolution import conv_max, conv_max_layers
 
 WIDTHS = 3, 4, 5
 
@@ -56,7 +56,7 @@ def assert_all_close(ours, theirs):
 @given(
     st.lists(st.integers(1, 9) | st.integers(1, 60), min_size=1, max_size=12),
     st.integers(1, 40),
-    st.sampled_from([conv_max, conv_max_reference]),
+    st.sampled_from([conv_max, conv_max_layers]),
 )
 def test_outputs_and_gradients_are_those_of_torch_layers(lengths, words, function):
     given_ = problem(lengths, words=words, seed=len(lengths))
@@ -74,7 +74,7 @@ def test_outputs_and_gradients_are_those_of_torch_layers(lengths, words, functio
         ([1, 50, 4], {"filters": 33}),  # some together, and one that is left
     ],
 )
-@pytest.mark.parametrize("function", [conv_max, conv_max_reference])
+@pytest.mark.parametrize("function", [conv_max, conv_max_layers])
 def test_shapes_at_the_edges(lengths, shape, function):
     given_ = problem(lengths, **shape)
     assert_all_close(gradients(function, *given_), gradients(text_by_text, *given_))
@@ -141,7 +141,7 @@ def test_a_short_text_is_followed_by_zeros_and_a_long_one_is_not():
     index = torch.zeros(6, dtype=torch.int32)
     offsets = torch.tensor([0, 2, 6])
     bias = torch.tensor([2.5])
-    for function in (conv_max, conv_max_reference):
+    for function in (conv_max, conv_max_layers):
         # 2.5 - 1 - 1 + 0, and 2.5 - 3 cut off by the relu: no window reaches into zeros
         assert function(table, index, offsets, [weight], [bias]).tolist() == [[0.5], [0.0]]
 

@@ -215,7 +215,7 @@ def test_a_pattern_holds_every_weight_once():
         for some, part in ((mask, way.places[:middle]), (~mask, way.places[middle:])):
             assert sorted(part.tolist()) == everywhere[some.flatten()].tolist()
         assert all(np.all(np.diff(way.inputs[a:b]) > 0) for a, b in pairwise(way.firsts))
-    assert recurrence.Pattern(kept, kept).into is kept
+    assert recurrence.LayerKept(kept, kept).into is kept
 
 
 def test_a_training_has_the_same_history(corpus, monkeypatch):

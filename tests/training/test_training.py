@@ -174,7 +174,7 @@ def test_a_padded_position_never_changes_a_logit(name, corpus):
 @BOTH
 def test_kernels_and_pytorchs_layers_are_one_model(name, corpus):
     """PyTorch's own layers, padded or packed, compute what the kernels compute."""
-    from lottery.kernels.convolution import conv_max_reference
+    from lottery.kernels.convolution import conv_max_layers
     from lottery.models.lstm import lstm_pooled_layers
 
     for pooling in ("max", "mean", "last"):
@@ -186,7 +186,7 @@ def test_kernels_and_pytorchs_layers_are_one_model(name, corpus):
         if name == "cnn":
             weights = [c.weight for c in model.convolutions]
             biases = [c.bias for c in model.convolutions]
-            pooled = conv_max_reference(table, batch.index, batch.offsets, weights, biases)
+            pooled = conv_max_layers(table, batch.index, batch.offsets, weights, biases)
         else:
             pooled = lstm_pooled_layers(table, batch, model.lstm, pooling)
         torch.testing.assert_close(ours, model.output(pooled), rtol=1e-5, atol=1e-6)

@@ -83,7 +83,7 @@ def test_of_two_machines_the_first_is_kept(tmp_path):
     before = content(into)
     assert merge(into, [put(tmp_path / "1", other).root], [].append)[0] == {"the same": 1}
     assert merge(into, [put(tmp_path / "2", near).root], [].append)[0] == {
-        "nearly the same, of another machine or other code": 1
+        "nearly the same, of another machine, a GPU or other code": 1
     }
     assert content(into) == before
 

@@ -24,14 +24,14 @@ from lottery.training.train import Diverged
 
 T = TypeVar("T")
 
-# A rung whose weights are gone is trained again. On the same machine and by the same code it comes
-# out the same to the bit. Elsewhere sums are rounded otherwise, and an LSTM's training is chaotic:
-# it ends as far away as another seed's. Further off than this, something else has changed.
+# A rung whose weights are gone is trained again. On the same CPU and by the same code it comes out
+# the same to the bit. Elsewhere sums are rounded otherwise, and an LSTM's training is chaotic: it
+# ends as far away as another seed's. Further off than this, something else has changed.
 ACCURACY_TOLERANCE = 0.01
 LOSS_TOLERANCE = 0.05
 AGAIN = (
-    "{path}: trained again, the run has {again}; its record, of another machine or other code, "
-    "says {before} and stays"
+    "{path}: trained again, the run has {again}; its record, of another machine, a GPU or other "
+    "code, says {before} and stays"
 )
 
 

@@ -46,10 +46,10 @@ def conv_max(
         if not torch.is_grad_enabled():  # a Function sees who requires a gradient, not the mode
             table, *parameters = (tensor.detach() for tensor in (table, *parameters))
         return _ConvMax.apply(table, index, offsets, *parameters)
-    return conv_max_reference(table, index, offsets, weights, biases)
+    return conv_max_layers(table, index, offsets, weights, biases)
 
 
-def conv_max_reference(
+def conv_max_layers(
     table: Tensor,
     index: Tensor,
     offsets: Tensor,

@@ -61,7 +61,7 @@ from lottery.kernels.vectors import columns, project
 _HOW = {"max": MAX, "mean": MEAN, "last": LAST}
 
 
-class Pattern(NamedTuple):
+class LayerKept(NamedTuple):
     """Which weights of a layer remain; see `packing.Kept`."""
 
     into: Kept  # of w_ih
@@ -78,7 +78,7 @@ def patterns(masks: Sequence[Sequence[Sequence[Tensor | None]]], dtype: torch.dt
         kinds = [
             None if any(m is None for m in kind) else kind for kind in zip(*layer, strict=True)
         ]
-        out.append(Pattern(Kept(kinds[0], dtype), Kept(kinds[1], dtype, recurrent=True)))
+        out.append(LayerKept(Kept(kinds[0], dtype), Kept(kinds[1], dtype, recurrent=True)))
     return out
 
 
@@ -246,7 +246,7 @@ def lstm_pooled(
     offsets: Tensor,
     layers: Layers,
     how: str,
-    kept: Sequence[Pattern] | None = None,
+    kept: Sequence[LayerKept] | None = None,
 ) -> Tensor:
     """An LSTM's states, layers one upon the other, pooled over each text of a ragged batch.
 
@@ -270,7 +270,7 @@ def run(
     offsets: Tensor,
     layers: Layers,
     how: int,
-    kept: Sequence[Pattern] | None = None,
+    kept: Sequence[LayerKept] | None = None,
 ) -> Tensor:
     """The same for a code of `lstm_steps`; of STATES: (T, D*H), in the order of the texts."""
     if table.dim() != 2 or not len(table):
@@ -298,7 +298,7 @@ def run(
                 _check_type(f"layer {number}: {name}", weight, table.dtype)
         features = hidden * len(layer)
     index, offsets = index.contiguous(), offsets.contiguous()
-    kept = kept or [Pattern(Kept(None, table.dtype), Kept(None, table.dtype))] * len(layers)
+    kept = kept or [LayerKept(Kept(None, table.dtype), Kept(None, table.dtype))] * len(layers)
     for number, layer in enumerate(layers):
         last = number == len(layers) - 1
         weights = [weight for direction in layer for weight in direction]

@@ -30,7 +30,7 @@ class LSTM(Model):
         # Holds the weights everywhere, and computes where our own kernels do not.
         self.lstm = nn.LSTM(size, hidden, settings.layers, bidirectional=directions == 2)
         self.output = nn.Linear(directions * hidden, outputs)
-        self.kept: list[recurrence.Pattern] | None = None
+        self.kept: list[recurrence.LayerKept] | None = None
 
     def wear(self, mask: Mapping[str, Tensor] | None) -> None:
         """Compute on the CPU with the kept weights of the LSTM's layers alone, where that pays."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from lottery.kernels.adam import find, forget, step_kept, step_rows
 from lottery.kernels.packing import flat
 
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # section 2 of the paper
 # A moment smaller than this moves no weight, and numbers a little smaller still are slow.
 _NOTHING = 1e-36
 # A weight that decay alone moves shrinks without end; below this it is put to zero, because its
@@ -43,8 +44,6 @@ class Adam:
         parameters: dict[str, Tensor],
         masks: Mapping[str, Tensor] | None,
         learning_rate: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        epsilon: float = 1e-8,
         weight_decay: float = 0.0,
         steps: int = 0,
     ) -> None:
@@ -55,8 +54,8 @@ class Adam:
             if mask.dtype != torch.bool or mask.shape != parameters[name].shape:
                 raise ValueError(f"the mask of {name} must be bool and of its parameter's shape")
         self.parameters = dict(parameters)
-        self.learning_rate, self.betas, self.epsilon = learning_rate, betas, epsilon
-        self.weight_decay, self.falls_over = weight_decay, steps
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.falls_over = steps
         self.steps = 0
         self._moments = {
             name: way(weight, masks.get(name))(weight, masks.get(name))
@@ -70,10 +69,9 @@ class Adam:
         if self.falls_over:
             rate *= max(1 - self.steps / self.falls_over, 0.0)
         self.steps += 1
-        beta1, beta2 = self.betas
-        rate /= 1 - beta1**self.steps
-        spread = sqrt(1 - beta2**self.steps)
-        numbers = (beta1, beta2, rate, spread, self.epsilon, self.weight_decay)
+        rate /= 1 - _BETA1**self.steps
+        spread = sqrt(1 - _BETA2**self.steps)
+        numbers = (_BETA1, _BETA2, rate, spread, _EPSILON, self.weight_decay)
         together = []
         for name, weight in self.parameters.items():
             held = self._moments[name]

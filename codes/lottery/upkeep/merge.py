@@ -15,7 +15,7 @@ from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.upkeep.places import held, place_of
 
-NEW, SAME, NEAR = "new", "the same", "nearly the same, of another machine or other code"
+NEW, SAME, NEAR = "new", "the same", "nearly the same, of another machine, a GPU or other code"
 # What two machines may say differently of one and the same training.
 OF_MACHINE = ("seconds", "host", "worker", "device", "threads", "versions", "commit")
 
