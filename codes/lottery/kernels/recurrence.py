@@ -55,7 +55,7 @@ from lottery.kernels.packing import (
     pad,
     padded,
 )
-from lottery.kernels.sparse import WIDE
+from lottery.kernels.sparse import NOTHING, WIDE
 from lottery.kernels.vectors import columns, project
 
 _HOW = {"max": MAX, "mean": MEAN, "last": LAST}
@@ -110,7 +110,8 @@ class _Layer(torch.autograd.Function):
             project(flat(table), table.shape[1], flat(bias), flat(into), proj.numpy())
         least = kept.round_.least
         whole = packed(w_hh, units, units) if least > 1 else table.new_empty(0)
-        some = kept.round_.now(kept.round_.forth, w_hh)
+        few = batch < least  # then no step is sparse
+        some = kept.round_.now(NOTHING if few else kept.round_.forth, w_hh)
 
         lengths = np.diff(offsets.numpy())
         order = np.argsort(-lengths, kind="stable")
