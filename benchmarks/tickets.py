@@ -147,9 +147,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--out", type=Path, default=root() / "results" / "speed.json")
-    parser.add_argument(
-        "--rounds", type=int, default=15, help="7 take IMDb's LSTM 15 minutes"
-    )
+    parser.add_argument("--rounds", type=int, default=15, help="7 take IMDb's LSTM 15 minutes")
     given = parser.parse_args()
     there = sorted(path.parent for path in (root() / "results" / "tickets").glob("*/config.json"))
     say = lambda line: print(line, file=sys.stderr)  # noqa: E731

@@ -1,4 +1,4 @@
-"""The GPU's kernels run by Numba's simulator, beside the CPU's: prints the largest difference.
+"""The GPU's kernels run by Numba's simulator, beside the CPU's: prints the largest differences.
 
 A process of its own, for the simulator must be chosen before Numba is imported.
 """
@@ -59,4 +59,4 @@ def differences(hidden: int, directions: int, layers: int, how: str) -> list[flo
 
 
 if __name__ == "__main__":
-    print(json.dumps(differences(*json.loads(sys.argv[1]))))
+    print(json.dumps([differences(*case) for case in json.loads(sys.argv[1])]))
