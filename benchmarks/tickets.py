@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def _peak(place: Path, way: str, texts: Split) -> float | None:
 def run(places: Sequence[Path], out: Path, rounds: int = 15, say=print) -> dict[str, Any]:
     """Measure these tickets, and write all to `out`; UserError without a ticket's own corpus."""
     device.use("cpu")
-    rows = []
+    before, rows = machine.facts(), []
     for place in places:
         ticket = Ticket.load(place)
         s = ticket.settings
@@ -138,7 +139,7 @@ def run(places: Sequence[Path], out: Path, rounds: int = 15, say=print) -> dict[
             taken = {"bytes": size(ticket, place, way), "mib": peak(place, way, test.take(
                 np.arange(min(64, len(test)))))}  # fmt: skip
             rows.append(known | taken | times)
-    found = {"machine": machine.facts(), "rounds": rounds, "rows": rows}
+    found = {"machine": before, "rounds": rounds, "rows": rows}
     write_whole(Path(out), json.dumps(found, indent=1) + "\n")
     return found
 
@@ -147,8 +148,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--out", type=Path, default=root() / "results" / "speed.json")
-    parser.add_argument("--rounds", type=int, default=15, help="7 take IMDb's LSTM 15 minutes")
+    parser.add_argument("--rounds", type=int, default=15, help="of which medians are taken")
     given = parser.parse_args()
     there = sorted(path.parent for path in (root() / "results" / "tickets").glob("*/config.json"))
-    say = lambda line: print(line, file=sys.stderr)  # noqa: E731
-    run(given.folders or there, given.out, given.rounds, say)
+    run(given.folders or there, given.out, given.rounds, partial(print, file=sys.stderr))

@@ -95,14 +95,16 @@ SIZES = ("vocabulary_size", "embedding_size", "layers")
 
 
 def test_the_strongest_dense_network_is_the_best_on_validation(trials):
-    """No other of its sizes is better by a tenth of a point, a dozen of the texts, both on the
-    seeds that the two share and in the mean of all it has."""
+    """No other of its sizes is better by a tenth of a point (12 of IMDb's texts), both on the seeds
+    that the two share and in the mean of all it has; of a seed tried twice the mean counts."""
+    tries = defaultdict(list)
     seeds = defaultdict(lambda: defaultdict(dict))  # by pair and recipe: accuracy of each seed
     found = trials.records() | trials.records("screen-gpu")
     for record in chain.from_iterable(found.values()):
         if record.settings.arm == "dense":
             recipe = replace(record.settings, seed=0)
-            accuracy = record.best.valid_accuracy
+            tries[record.settings].append(record.best.valid_accuracy)
+            accuracy = fmean(tries[record.settings])
             seeds[record.settings.pair][recipe][record.settings.seed] = accuracy
     for pair in RECIPES:
         named = protocols.protocol(pair, RECIPES | STRONGEST_DENSE)

@@ -194,6 +194,21 @@ def test_the_rule_looks_at_the_mask_alone(monkeypatch):
     assert least == [8, 4, 2, 1, 1]
 
 
+@pytest.mark.parametrize(("rows", "ready"), [(4, False), (3, True)])
+def test_few_texts_have_no_sparse_product_made_ready(monkeypatch, rows, ready):
+    monkeypatch.setattr(sparse, "least", lambda share, lanes: rows)
+    net, made, now = network(20, 64), [], packing.Kept.now
+    (layer,) = kept = patterns(prune(net, 0.1), torch.float32)
+
+    def noted(self, way, weights):
+        made.extend([len(way.places) > 0] if self is layer.round_ else [])
+        return now(self, way, weights)
+
+    monkeypatch.setattr(packing.Kept, "now", noted)
+    lstm_pooled(*batch([9, 30, 2], 25, 20), weights(net), "max", kept)
+    assert made == [ready]
+
+
 def test_a_matrix_without_a_mask_stays_whole():
     net = network(20, 64)
     masks = prune(net, 0.1)

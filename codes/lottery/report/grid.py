@@ -46,8 +46,7 @@ LEGEND = (
     "without one."
 )
 STRONGER = (
-    "Beside the strongest dense network that was found on validation, where that is not the "
-    "ticket's own: {each}."
+    "Beside another recipe's dense network, stronger on validation than the ticket's own: {each}."
 )
 STRONGER_AT = "{name} ✓ down to {part}"
 STRONGER_NONE = "{name} no ✓"
