@@ -660,12 +660,12 @@ def test_the_strongest_dense_has_a_row_where_it_is_not_the_tickets_own(monkeypat
     (row,) = decay.strongest([*records, *few]).to_dict("records")
     assert (row["Its seeds"], row["Seeds"]) == ("2", "2")
     text = page.page([*records, *best], ["imdb"], {})
-    assert "where that is not the ticket's own: IMDb CNN no ✓." in text
+    assert "on validation than the ticket's own: IMDb CNN no ✓." in text
     text = page.page([*records, *best[:1]], ["imdb"], {})
-    assert "where that is not the ticket's own: IMDb CNN open, with one seed." in text
+    assert "on validation than the ticket's own: IMDb CNN open, with one seed." in text
     best = world({}, dense=0.9, dropout=0.2)
     text = page.page([*records, *best], ["imdb"], {})
-    assert "where that is not the ticket's own: IMDb CNN ✓ down to 1/4." in text
+    assert "on validation than the ticket's own: IMDb CNN ✓ down to 1/4." in text
     (row,) = decay.strongest(records).to_dict("records")
     assert (row["Dense"], row["1/2"]) == ("not run", "not run")
 
