@@ -71,7 +71,7 @@ class Adam:
         self.steps += 1
         rate /= 1 - _BETA1**self.steps
         spread = sqrt(1 - _BETA2**self.steps)
-        numbers = (_BETA1, _BETA2, rate, spread, _EPSILON, self.weight_decay)
+        numbers = rate, spread, self.weight_decay
         together = []
         for name, weight in self.parameters.items():
             held = self._moments[name]
@@ -136,19 +136,19 @@ class _Whole:
         self._prune(self.first, self.second)
 
 
-def _move(parts: Sequence[_Whole], beta1, beta2, rate, spread, epsilon, decay) -> None:
+def _move(parts: Sequence[_Whole], rate: float, spread: float, decay: float) -> None:
     """Move them all with one call an operation: on a GPU a small one takes less than its call."""
     weights, firsts, seconds, grads = zip(
         *((part.weight, part.first, part.second, part.slope) for part in parts), strict=True
     )
     if decay:
         grads = torch._foreach_add(grads, weights, alpha=decay)
-    torch._foreach_lerp_(firsts, grads, 1 - beta1)
-    torch._foreach_mul_(seconds, beta2)
-    torch._foreach_addcmul_(seconds, grads, grads, value=1 - beta2)
+    torch._foreach_lerp_(firsts, grads, 1 - _BETA1)
+    torch._foreach_mul_(seconds, _BETA2)
+    torch._foreach_addcmul_(seconds, grads, grads, value=1 - _BETA2)
     scales = torch._foreach_sqrt(seconds)
     torch._foreach_div_(scales, spread)
-    torch._foreach_add_(scales, epsilon)
+    torch._foreach_add_(scales, _EPSILON)
     torch._foreach_addcdiv_(weights, firsts, scales, value=-rate)
 
 
@@ -170,9 +170,9 @@ class _Rows:
     def _make_room(self) -> None:
         self.first, self.second = np.zeros_like(self.weight), np.zeros_like(self.weight)
 
-    def move(self, grad, beta1, beta2, rate, spread, epsilon, decay) -> None:
+    def move(self, grad: Tensor, rate: float, spread: float, decay: float) -> None:
         vanished = _VANISHED if decay else 0.0
-        numbers = (beta1, beta2, rate, spread, epsilon, decay, _NOTHING, vanished)
+        numbers = (_BETA1, _BETA2, rate, spread, _EPSILON, decay, _NOTHING, vanished)
         numbers = np.array(numbers, self.weight.dtype)
         if not grad.is_sparse:
             self._step(flat(grad), self.every, numbers)
