@@ -19,6 +19,7 @@ from lottery.kernels.cells import (
     take_max,
     together,
 )
+from lottery.kernels.denormals import flush_denormals, restore
 from lottery.kernels.sparse import collect, multiply
 from lottery.kernels.turned import place_of, walk
 from lottery.kernels.vectors import DEPTH, ROWS, WORDS, fetch, lanes_of, sweep, tiles
@@ -126,11 +127,13 @@ def forward(proj, index, offsets, order, bases, keep, weights, kept, least,
             units, directions, how, gates, cells, hidden, out, pick):  # fmt: skip
     chunks = bases.shape[1]
     for task in prange(directions * chunks):
+        before = flush_denormals()
         direction, chunk = task // chunks, task % chunks
         _forward_chunk(direction, directions, chunk, chunks, proj, index, offsets, order,
                        bases[direction, chunk, 0], bases[direction, chunk, 1], keep, weights,
                        kept, least, units, how, gates, cells, hidden, out,
                        pick)  # fmt: skip
+        restore(before)
 
 
 @njit(cache=True, nogil=True)
@@ -239,11 +242,13 @@ def backward(index, offsets, order, bases, weights, kept, least, places,
              dproj, seen, dw):  # fmt: skip
     chunks = bases.shape[1]
     for task in prange(directions * chunks):
+        before = flush_denormals()
         direction, chunk = task // chunks, task % chunks
         _backward_chunk(direction, directions, chunk, chunks, index, offsets, order,
                         bases[direction, chunk, 0], bases[direction, chunk, 1], weights,
                         kept, least, places, units, how, gates, cells, hidden, grad, pick, dproj,
                         seen, dw)  # fmt: skip
+        restore(before)
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -258,6 +263,7 @@ def words_back(dproj, seen, directions, width, weights, kept, dtable):
     size = len(dtable) // different
     sparse = len(kept[0]) > 0
     for piece in prange((different + WORDS - 1) // WORDS):
+        before = flush_denormals()
         begin = piece * WORDS
         end = min(begin + WORDS, different)
         if size > 0:
@@ -288,6 +294,7 @@ def words_back(dproj, seen, directions, width, weights, kept, dtable):
                     tiles(end - begin, dtable, begin * size + block * columns, size,
                            dproj, (direction * chunks * different + begin) * width + first, width,
                            1, weights, start + first * columns, columns, depth)  # fmt: skip
+        restore(before)
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -299,6 +306,7 @@ def weights_back(dproj, chunks, directions, different, width, table, size, dw, d
     columns = 4 * lanes_of(dproj)
     pieces = width // columns
     for task in prange(directions * pieces):
+        before = flush_denormals()
         direction, left = task // pieces, task % pieces * columns
         stride = columns + columns // 4
         slab = np.empty(DEPTH * stride, dproj.dtype)
@@ -314,6 +322,7 @@ def weights_back(dproj, chunks, directions, different, width, table, size, dw, d
             for block in range(size // columns):
                 tiles(columns, dw, goal * size + block * columns, size, slab, 0, 1, stride,
                        table, begin * size + block * columns, size, depth)  # fmt: skip
+        restore(before)
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -322,11 +331,13 @@ def project_kept(table, size, bias, directions, kept, out):
     width = len(bias) // directions
     count = len(out) // len(bias)
     for piece in prange((count + WORDS - 1) // WORDS):
+        before = flush_denormals()
         begin = piece * WORDS
         rows = min(WORDS, count - begin)
         for direction in range(directions):
             multiply(rows, out, begin * len(bias) + direction * width, len(bias),
                      table, begin * size, size, size, kept, direction, width, bias)  # fmt: skip
+        restore(before)
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -336,6 +347,7 @@ def weights_back_kept(dproj, chunks, directions, different, width, table, size, 
     firsts = places[1]
     some = width // 4
     for task in prange(directions * 4):
+        before = flush_denormals()
         direction, left = task // 4, task % 4 * some
         first = direction * width + left
         sums[firsts[first] : firsts[first + some]] = 0
@@ -347,3 +359,4 @@ def weights_back_kept(dproj, chunks, directions, different, width, table, size, 
                 sweep("add", some, db, first, dproj, x + row * width + left, 1)
             collect(depth, sums, dproj, x, width, table, begin * size, size, size, places, first,
                     left, some)  # fmt: skip
+        restore(before)
