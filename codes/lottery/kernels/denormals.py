@@ -3,7 +3,8 @@
 Over hundreds of steps a gradient fades to such numbers, in a pruned network soonest, and some
 processors take a hundred cycles for each operation on one: there a pruned LSTM trained six times
 slower than its dense network. A task sets the mode of the thread it runs on and puts the old one
-back, so that what else the thread does is as it was, and results are the same on any number of them.
+back, so that what else the thread does is as it was, and results are the same on any number of
+threads.
 """
 
 from __future__ import annotations
