@@ -16,8 +16,9 @@ from numba.extending import intrinsic
 from lottery.kernels.vectors import WORDS, Vector, element, lanes_of, sweep, tiles
 
 # A row is multiplied whole if more than this share of it is not zero: one row by itself loads the
-# matrix again, where a tile shares it between rows.
-SHARE = 0.5
+# matrix again, where a tile shares it between rows. With wide vectors that costs more than with
+# narrow ones, and half of the features by themselves took up to a quarter longer than all of them.
+SHARE = 0.35
 
 
 class Rows(NamedTuple):
