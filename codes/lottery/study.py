@@ -29,6 +29,8 @@ from lottery.settings import Settings, Whole, title
 from lottery.training.device import use
 from lottery.training.train import Diverged
 
+LONGEST_PAUSE = 30.0  # seconds between two looks whether another process is done
+
 NO_SHARE = (
     "shard {shard}: nothing to do, for there are {chains} chains (a model and a seed each) to share"
 )
@@ -132,7 +134,7 @@ class Study:
 
     def run_here(self, pending: Sequence[Settings]) -> None:
         """Train these runs one after the other in this process."""
-        waited = set()
+        waited, pause = set(), 1.0
         with stoppable(self.say), Bars(len(pending), self.dataset.title) as bars:
             while pending:
                 undone = self.climb(pending, bars)
@@ -144,7 +146,10 @@ class Study:
                     if busy[0].run not in waited:
                         waited.add(busy[0].run)
                         self.say(f"{title(busy[0])}: another process is at it or below; waiting")
-                    time.sleep(1.0)
+                    time.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                else:
+                    pause = 1.0
                 pending = busy
 
     def climb(self, runs: Sequence[Settings], bars: Bars) -> dict[Settings, Busy | Diverged]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pandas as pd
@@ -10,12 +12,15 @@ import torch
 
 from helpers.children import travel
 from lottery import cli, data
+from lottery.experiment import ladder
+from lottery.experiment.bars import Bars
 from lottery.experiment.plan import below, foreign, needs, planned
 from lottery.experiment.run import failed
 from lottery.experiment.shard import Shard
+from lottery.experiment.shelf import Busy
 from lottery.files import UserError
 from lottery.pruning.arms import ARMS
-from lottery.pruning.masks import EMBEDDING
+from lottery.pruning.masks import EMBEDDING, full_mask
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.study import Study
@@ -50,6 +55,31 @@ def test_the_others_ladder_is_trained_first_and_is_its_own(there, tmp_path):
     ]  # fmt: skip
     assert {r.data["fingerprint"] for r in records} == {"1" * 64}
     assert {r.run for r in there.run()} == {r.run for r in there.store.records("demo-reviews")[0]}
+
+
+def test_a_run_that_waits_leaves_no_tensors_behind(there, monkeypatch):
+    """It comes this way again and again; a cycle that holds them grew to gigabytes in minutes."""
+    seen = []
+
+    def tracked(weights):
+        seen.extend(map(weakref.ref, weights.values()))
+        return full_mask(weights)
+
+    def busy(*arguments):
+        raise Busy
+
+    monkeypatch.setattr(ladder, "full_mask", tracked)
+    monkeypatch.setattr(ladder, "foreign_ticket", busy)
+    monkeypatch.setattr(there.shelf, "is_done", lambda settings: False)
+    run = there.settings("cnn", "transferred", 2, 0)
+    gc.disable()
+    try:
+        with Bars(1, "waits") as bars:
+            undone = there.climb([run], bars)
+        assert list(map(type, undone.values())) == [Busy]
+        assert seen and not any(tensor() is not None for tensor in seen)
+    finally:
+        gc.enable()
 
 
 def test_records_say_what_came_from_where(there):

@@ -76,5 +76,6 @@ def climb(
                 if record.failed:
                     raise Diverged(record.failed)
         except (Busy, Diverged) as why:
-            undone[settings] = why
+            # Its traceback would hold this run's tensors, and be held by them.
+            undone[settings] = why.with_traceback(None)
     return undone
