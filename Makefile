@@ -15,7 +15,8 @@ help:
 
 .venv/ready: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) -r requirements.txt
+	$(PIP) --no-compile -r requirements.txt
+	$(BIN)/python -m compileall -q -j 0 .venv/lib
 	$(PIP) --no-deps -e .
 	touch $@
 
