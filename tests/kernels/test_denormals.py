@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from llvmlite import binding, ir
 from numba import njit
 
 from kernels.test_recurrence import batch, gradients, network, weights
 from kernels.test_sparse import prune
+from lottery.kernels import denormals
 from lottery.kernels.denormals import flush_denormals, restore
 from lottery.kernels.recurrence import lstm_pooled, patterns
 
@@ -46,3 +48,19 @@ def test_a_gradient_fades_to_zero_at_once(density):
         small = part[part != 0].abs()
         assert (small >= SMALLEST).all()
     assert torch.tensor(float(SMALLEST)) / 2 > 0  # this thread is as it was
+
+
+def test_arm_has_its_own_register(monkeypatch):
+    monkeypatch.setattr(denormals, "_X86", False)
+    monkeypatch.setattr(denormals, "_ARM", True)
+    module = ir.Module()
+    module.triple = "aarch64-unknown-linux-gnu"
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), []), "f")
+    builder = ir.IRBuilder(function.append_basic_block())
+    denormals._set_mode(builder, denormals._mode(builder))
+    builder.ret_void()
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    machine = binding.Target.from_triple(module.triple).create_target_machine()
+    code = machine.emit_assembly(binding.parse_assembly(str(module))).lower()
+    assert "mrs\t" in code and "msr\t" in code and code.count("fpcr") == 2
