@@ -117,7 +117,8 @@ def named(settings: Settings) -> Settings:
 
 def coded(settings: Settings) -> Settings:
     """The same as `named`, of the code as it was when a run was last named: for many records."""
-    return replace(settings, code=_code(settings))
+    code = _code(settings)
+    return settings if code == settings.code else replace(settings, code=code)
 
 
 def _code(settings: Settings) -> tuple[str, ...]:
