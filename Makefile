@@ -15,9 +15,7 @@ help:
 
 .venv/ready: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) --no-compile -r requirements.txt
-# On all cores, as pip would not. Some packages bring files for a later Python, which fail.
-	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
+	$(PIP) -r requirements.txt
 	$(PIP) --no-deps -e .
 	touch $@
 
