@@ -41,9 +41,11 @@ def test_a_gradient_fades_to_zero_at_once(density):
         weight.data *= 0.1
     table, index, offsets = batch([300] * 8, 100, 20)
     kept = patterns(masks, table.dtype) if density < 1 else None
-    pooled = lstm_pooled(table, index, offsets, weights(net), "last", kept)
-    found = gradients(pooled * 1e-30, [table, *net.parameters()])
+    inputs, arguments = [table, *net.parameters()], (table, index, offsets, weights(net), "last")
+    found = gradients(lstm_pooled(*arguments, kept) * 1e-30, inputs)
     assert any(part.any() for part in found)
+    whole = gradients(lstm_pooled(*arguments) * 1e-30, inputs)
+    assert torch.equal(found[0], whole[0]), "pruned and dense take the same numbers as zero"
     for part in found:
         small = part[part != 0].abs()
         assert (small >= SMALLEST).all()

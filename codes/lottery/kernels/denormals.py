@@ -1,4 +1,4 @@
-"""Numbers below the smallest normal one count as zero while a kernel's task runs.
+"""Numbers below the smallest normal one count as zero while a task of the LSTM's walks runs.
 
 Over hundreds of steps a gradient fades to such numbers, in a pruned network soonest, and some
 processors take a hundred cycles for each operation on one: there a pruned LSTM trained six times
@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 _MACHINE = binding.get_default_triple().split("-")[0]
-_X86 = _MACHINE in ("x86_64", "amd64", "i386", "i586", "i686")
+_X86 = _MACHINE in ("x86_64", "amd64")
 _ARM = _MACHINE in ("aarch64", "arm64")
 # Intel's manual, volume 1, 10.2.3: bit 15 of MXCSR flushes results, bit 6 takes operands as zero.
 # Arm's, FPCR: bit 24 does both.
@@ -24,7 +24,10 @@ _FLUSH = 1 << 15 | 1 << 6 if _X86 else 1 << 24
 
 @intrinsic
 def flush_denormals(typingctx):
-    """From here on they are zero on this thread; gives what `restore` takes."""
+    """Take numbers below the smallest normal one as zero on this thread, from here on.
+
+    Gives the thread's mode before (uint64), for `restore`. On processors of other kinds: nothing.
+    """
 
     def build(context, builder, signature, arguments):
         before = _mode(builder)
@@ -36,7 +39,7 @@ def flush_denormals(typingctx):
 
 @intrinsic
 def restore(typingctx, before):
-    """The thread's mode as it was before `flush_denormals`."""
+    """Put this thread's mode back to what `flush_denormals` gave."""
 
     def build(context, builder, signature, arguments):
         _set_mode(builder, *arguments)
@@ -46,7 +49,7 @@ def restore(typingctx, before):
 
 
 def _mode(builder):
-    """The register that says how the thread treats them, as 64 bits; 0 on other processors."""
+    """The register that says how this thread treats them, as 64 bits; 0 on other processors."""
     if _X86:
         place = cgutils.alloca_once(builder, ir.IntType(32))
         _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), _bytes(builder, place))

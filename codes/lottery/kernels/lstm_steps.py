@@ -331,13 +331,11 @@ def project_kept(table, size, bias, directions, kept, out):
     width = len(bias) // directions
     count = len(out) // len(bias)
     for piece in prange((count + WORDS - 1) // WORDS):
-        before = flush_denormals()
         begin = piece * WORDS
         rows = min(WORDS, count - begin)
         for direction in range(directions):
             multiply(rows, out, begin * len(bias) + direction * width, len(bias),
                      table, begin * size, size, size, kept, direction, width, bias)  # fmt: skip
-        restore(before)
 
 
 @njit(parallel=True, cache=True, nogil=True)
