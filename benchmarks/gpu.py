@@ -13,7 +13,6 @@ import time
 import numpy as np
 import torch
 
-from lottery.data.batches import Batch
 from lottery.kernels import recurrence_cuda
 from lottery.models.lstm import lstm_pooled_layers
 from lottery.training.device import use
@@ -50,8 +49,7 @@ def ours(lstm, index, offsets, table, how):
 
 def theirs(lstm, index, offsets, table, how):
     """By PyTorch's layer."""
-    words = torch.arange(len(table), device=table.device)
-    return lstm_pooled_layers(table, Batch(words, index, offsets, offsets[1:] * 0), lstm, how)
+    return lstm_pooled_layers(table, index, offsets, lstm, how)
 
 
 def both_ways(case, how, by, device, dtype):

@@ -6,10 +6,13 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lottery import models
+from lottery.data.batches import Batch
 from lottery.files import UserError
-from lottery.models.dropout import drop, drop_rows
+from lottery.models.dropout import drop, word_vectors
 from lottery.pruning.masks import prunable
 from lottery.settings import Settings
 
@@ -88,6 +91,30 @@ def test_dropout_scales_and_has_its_own_stream():
     assert a.unique().tolist() == pytest.approx([0.0, 4 / 3])
     assert (a == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
     assert drop(values, 0.25, None) is values
-    rows = drop_rows(values, 0.5, torch.Generator().manual_seed(1))
-    assert all(len(row.unique()) == 1 for row in rows)
-    assert (rows[:, 0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.1)
+
+
+@given(words=st.integers(1, 40), rate=st.sampled_from([0.01, 0.4, 0.99]), seed=st.integers(0, 9))
+def test_a_dropped_word_is_zero_wherever_it_stands(words, rate, seed):
+    draw = torch.Generator().manual_seed(seed)
+    embedding = torch.randn(50, 3, generator=draw, dtype=torch.float64).requires_grad_()
+    ids = torch.randperm(50, generator=draw)[:words]
+    index = torch.randint(words, (90,), generator=draw, dtype=torch.int32)
+    batch = Batch(ids, index, torch.tensor([0, 90]), torch.tensor([0]))
+    keep = torch.empty(words, 1, dtype=torch.float64)
+    keep.bernoulli_(1 - rate, generator=torch.Generator().manual_seed(seed))
+    each = (embedding[ids] * (1 / (1 - rate)) * keep)[index.long()]
+    rows, places = word_vectors(embedding, batch, rate, torch.Generator().manual_seed(seed))
+    assert places.dtype == torch.int32 and len(rows) == int(keep.sum()) + 1
+    assert torch.equal(rows[places.long()], each)
+    slopes = torch.randn(each.shape, generator=draw, dtype=torch.float64)
+    (expected,) = torch.autograd.grad(each, embedding, slopes)
+    (found,) = torch.autograd.grad(rows[places.long()], embedding, slopes)
+    assert found.is_sparse and torch.allclose(found.to_dense(), expected, rtol=1e-14, atol=0)
+
+
+def test_no_word_is_dropped_without_a_rate_or_a_stream():
+    embedding = torch.randn(5, 3)
+    batch = Batch(torch.tensor([4, 2]), torch.tensor([1, 0, 1]), None, None)
+    for rate, noise in ((0.0, torch.Generator()), (0.5, None)):
+        rows, places = word_vectors(embedding, batch, rate, noise)
+        assert torch.equal(rows, embedding[[4, 2]]) and places is batch.index

@@ -146,13 +146,18 @@ def test_dropout_is_the_seeds_and_the_epochs(name, corpus):
 @BOTH
 def test_words_and_pooled_features_are_dropped_at_their_own_rates(name, corpus, monkeypatch):
     module, seen = sys.modules[f"lottery.models.{name}"], []
-    for function, what in (("drop_rows", "words"), ("drop", "features")):
+    vectors = module.word_vectors
 
-        def watched(values, rate, noise, what=what):
-            seen.append((what, rate, noise, len(values)))
-            return values
+    def words(embedding, batch, rate, noise):
+        seen.append(("words", rate, noise, len(batch.words)))
+        return vectors(embedding, batch, 0, None)
 
-        monkeypatch.setattr(module, function, watched)
+    def features(values, rate, noise):
+        seen.append(("features", rate, noise, len(values)))
+        return values
+
+    monkeypatch.setattr(module, "word_vectors", words)
+    monkeypatch.setattr(module, "drop", features)
     model, _ = built(small(name, dropout=0.1, word_dropout=0.4))
     batch, noise = next(batches(corpus.train, 9)), torch.Generator()
     model(batch, noise)
@@ -188,7 +193,7 @@ def test_kernels_and_pytorchs_layers_are_one_model(name, corpus):
             biases = [c.bias for c in model.convolutions]
             pooled = conv_max_layers(table, batch.index, batch.offsets, weights, biases)
         else:
-            pooled = lstm_pooled_layers(table, batch, model.lstm, pooling)
+            pooled = lstm_pooled_layers(table, batch.index, batch.offsets, model.lstm, pooling)
         torch.testing.assert_close(ours, model.output(pooled), rtol=1e-5, atol=1e-6)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lottery.data.batches import Batch
 from lottery.kernels.convolution import conv_max
 from lottery.models.base import Model
-from lottery.models.dropout import drop, drop_rows
+from lottery.models.dropout import drop, word_vectors
 from lottery.settings import Settings
 
 
@@ -31,11 +30,11 @@ class CNN(Model):
 
     def forward(self, batch: Batch, noise: torch.Generator | None = None) -> Tensor:
         """Logits (B, outputs). `noise` is the dropout's stream; without it nothing is dropped."""
-        table = functional.embedding(batch.words, self.embedding.weight, sparse=True)
-        table = drop_rows(table, self.settings.word_dropout, noise)
+        rate = self.settings.word_dropout
+        table, index = word_vectors(self.embedding.weight, batch, rate, noise)
         weights = [convolution.weight for convolution in self.convolutions]
         biases = [convolution.bias for convolution in self.convolutions]
-        pooled = conv_max(table, batch.index, batch.offsets, weights, biases)
+        pooled = conv_max(table, index, batch.offsets, weights, biases)
         return self.output(drop(pooled, self.settings.dropout, noise))
 
     @classmethod

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lottery.data.batches import Batch
 from lottery.kernels import recurrence, recurrence_cuda
 from lottery.models.base import Model
-from lottery.models.dropout import drop, drop_rows
+from lottery.models.dropout import drop, word_vectors
 from lottery.settings import Settings
 
 
@@ -54,18 +53,16 @@ class LSTM(Model):
 
     def forward(self, batch: Batch, noise: torch.Generator | None = None) -> Tensor:
         """Logits (B, outputs). `noise` is the dropout's stream; without it nothing is dropped."""
-        table = functional.embedding(batch.words, self.embedding.weight, sparse=True)
-        table = drop_rows(table, self.settings.word_dropout, noise)
+        rate = self.settings.word_dropout
+        table, index = word_vectors(self.embedding.weight, batch, rate, noise)
         how = self.settings.pooling
         layers = self._layers(self.lstm.all_weights)
         if table.device.type == "cpu":
-            pooled = recurrence.lstm_pooled(
-                table, batch.index, batch.offsets, layers, how, self.kept
-            )
+            pooled = recurrence.lstm_pooled(table, index, batch.offsets, layers, how, self.kept)
         elif recurrence_cuda.takes(table, self.settings.hidden):
-            pooled = recurrence_cuda.lstm_pooled(table, batch.index, batch.offsets, layers, how)
+            pooled = recurrence_cuda.lstm_pooled(table, index, batch.offsets, layers, how)
         else:
-            pooled = lstm_pooled_layers(table, batch, self.lstm, how)
+            pooled = lstm_pooled_layers(table, index, batch.offsets, self.lstm, how)
         return self.output(drop(pooled, self.settings.dropout, noise))
 
     @classmethod
@@ -76,13 +73,15 @@ class LSTM(Model):
         return super().layer(settings, name)
 
 
-def lstm_pooled_layers(table: Tensor, batch: Batch, lstm: nn.LSTM, how: str) -> Tensor:
-    """The same (B, directions * hidden) from PyTorch's packed layer, on any device.
+def lstm_pooled_layers(
+    table: Tensor, index: Tensor, offsets: Tensor, lstm: nn.LSTM, how: str
+) -> Tensor:
+    """`recurrence.lstm_pooled` (B, directions * hidden) of PyTorch's packed layer, on any device.
 
-    table (U, E) holds a row for each of the batch's words. A padded position takes no part.
+    A padded position takes no part.
     """
-    lengths = batch.offsets.diff()
-    texts = table[batch.index.long()].split(lengths.tolist())
+    lengths = offsets.diff()
+    texts = table[index.long()].split(lengths.tolist())
     packed = nn.utils.rnn.pack_sequence(texts, enforce_sorted=False)
     states, (last, _) = lstm(packed)
     if how == "last":
