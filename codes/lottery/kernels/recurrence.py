@@ -201,11 +201,12 @@ def _chunks(batch: int) -> int:
 
 
 def _chunks_of_answers(batch: int, dtype: torch.dtype) -> int:
-    """The same where nothing is kept: as large as `turned.walk` takes them.
+    """The same where nothing is kept: as large as `turned.walk` takes them, where four are.
 
     Only sums of a backward pass go over texts, so that these chunks change no bit.
     """
-    return -(-batch // min(32, WIDE * columns(dtype) // 4))
+    most = WIDE * columns(dtype) // 4
+    return -(-batch // (most if batch >= 4 * most else min(32, most)))
 
 
 def _alike(order: np.ndarray, chunks: int) -> np.ndarray:
