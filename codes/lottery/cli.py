@@ -52,8 +52,9 @@ END = {"epilog": EXAMPLES, "formatter_class": argparse.RawDescriptionHelpFormatt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Gives the exit status: 0; 1 if `verify` finds a lie; 2 for a mistake that
-    the user can mend; 130 after Ctrl-C, 143 after SIGTERM, 141 when nobody reads any more."""
+    """Run one command. Gives the exit status: 0; 1 if `verify` finds a lie, or if `merge` or
+    `predict` leave something out; 2 for a mistake that the user can mend; 130 after Ctrl-C, 143
+    after SIGTERM, 141 when nobody reads any more."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with _terminable(), blamed():
@@ -191,7 +192,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="only say what would be trained, and how long (--rewind-step reads the texts)",
     )
-    run.add_argument("--device", help="cpu, cuda or mps (default: the fastest that is there)")
+    run.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
     run.add_argument(
         "--threads",
         type=int,

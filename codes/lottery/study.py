@@ -173,6 +173,9 @@ class Study:
         Trained again if its weights are gone; UserError if the run failed, or another process is
         at that.
         """
+        record = self.shelf.record(settings)
+        if record is not None and record.failed:
+            raise UserError(f"{title(settings)}: {record.failed}")
         with stoppable(self.say), Bars(0, self.dataset.title) as bars:
             self.shelf.again = partial(self._again, bars)
             try:

@@ -222,6 +222,8 @@ def test_names_that_do_not_exist(monkeypatch, tmp_path):
     fails("imbd", "unknown dataset 'imbd'", "imdb, agnews, demo-reviews, demo-news")
     with pytest.raises(UserError, match="vocabulary_size 2"):
         corpus.load("demo-news", vocabulary_size=2)
+    with pytest.raises(UserError, match="split_seed -1"):
+        corpus.load("demo-news", split_seed=-1)
     monkeypatch.setenv("LOTTERY_DATA", str(tmp_path / "nowhere"))
     fails("imdb", "LOTTERY_DATA", "nowhere is not a folder")
 

@@ -426,6 +426,8 @@ def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
     record = made.store.get(made.settings("cnn", "random", 1, 0))
     assert record.failed == "the loss is nan"
     assert len(table([record])) == 0
+    with pytest.raises(UserError, match=r"^cnn random 0\.5 seed 0: the loss is nan$"):
+        made.tested(record.settings)
     assert titles(study().run()) == titles(records)[:2], (
         "not tried again, and not among the figures"
     )

@@ -12,7 +12,20 @@ from kernels.test_recurrence import HOW, batch, network, weights
 from kernels.test_sparse import prune
 from lottery.kernels.recurrence import _alike, lstm_pooled, patterns
 
-SIZES = (1, 2, 15, 16, 17, 31, 32, 33, 63, 65, 130, 257)  # vectors and chunks that are full, and others
+SIZES = (
+    1,
+    2,
+    15,
+    16,
+    17,
+    31,
+    32,
+    33,
+    63,
+    65,
+    130,
+    257,
+)  # vectors and chunks that are full, and others
 
 
 @pytest.mark.parametrize("how", HOW)

@@ -74,6 +74,7 @@ def test_first_values_are_those_of_its_seed(folder, results, tmp_path):
     for name, weight in ticket.first.items():
         kept = ticket.mask.get(name, torch.ones_like(weight, dtype=torch.bool))
         assert torch.equal(weight, drawn[name] * kept)
+        assert not weight[~kept].signbit().any(), "what is pruned is 0 and not -0"
     without = taken(results, ticket.settings.model, tmp_path / "small", first=False)
     assert not (tmp_path / "small" / "first.safetensors").exists()
     assert all(torch.equal(w, without.first[name]) for name, w in ticket.first.items())

@@ -305,11 +305,19 @@ def test_a_loss_that_is_not_finite_is_noticed(corpus):
 
 
 def test_an_absent_device_is_one_clear_line():
-    for device in ("cuda", "warp"):
+    for device in ("cuda:99", "cuda", "mps", "warp"):
         if device == "cuda" and torch.cuda.is_available():
             continue
         with pytest.raises(UserError, match=f"device '{device}' is not here"):
             use(device)
+
+
+def test_a_gpu_is_taken_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [str(use(d)) for d in (None, "cuda:1", "cpu")] == ["cuda", "cuda:1", "cpu"]
+    with pytest.raises(UserError, match="device 'cuda:2' is not here"):
+        use("cuda:2")
 
 
 def test_a_gpu_rounds_no_factor_to_ten_bits():

@@ -48,6 +48,11 @@ SAME_SIZE = 0.1  # a small dense network may have so much more or fewer weights 
 SIZES = ("embedding_size", "filters", "hidden")  # what makes a small dense network small
 
 
+def pair_name(dataset: str, model: str) -> str:
+    """Dataset and model for people, e.g. "IMDb CNN"."""
+    return f"{title(dataset)} {label(model)}"
+
+
 @dataclass(frozen=True)
 class Fact:
     """How a question stands at a rung; the interval is of a difference of test accuracy."""
@@ -93,7 +98,7 @@ class Pair:
 
     @property
     def name(self) -> str:
-        return f"{title(self.dataset)} {label(self.model)}"
+        return pair_name(self.dataset, self.model)
 
     @property
     def is_former(self) -> bool:

@@ -18,6 +18,8 @@ from pathlib import Path
 from traceback import format_exc
 from typing import Any
 
+# Its own: until Python 3.11 asyncio's is another class than the built-in one.
+from distributed import TimeoutError as TimedOut
 from distributed import get_client, get_worker
 from distributed.client import FutureCancelledError
 
@@ -165,7 +167,7 @@ def published(dataset: str, name: str) -> Corpus:
     would prefer the worker that has it to one that is idle. Raises Missing.
     """
     for patience in (5, 15, 60, 240):  # seconds; it may be sent anew, or the network be slow
-        with suppress(KeyError, CancelledError, FutureCancelledError, TimeoutError):
+        with suppress(KeyError, CancelledError, FutureCancelledError, TimedOut):
             return get_client().get_dataset(name).result(timeout=patience)
     raise Missing("corpus", dataset)
 

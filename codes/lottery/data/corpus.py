@@ -15,7 +15,7 @@ from lottery.data.ids import SPLITS, build, rows_of
 from lottery.data.own import Own
 from lottery.data.sources import DATASETS, Dataset
 from lottery.files import Damaged, UserError
-from lottery.settings import Settings
+from lottery.settings import Settings, options
 
 UNKNOWN = 0.5  # share of unknown words in validation at which another tokeniser is worth a thought
 
@@ -109,10 +109,10 @@ def load(
     Raises:
         UserError: no such corpus, not found, or its files are not in order.
     """
-    if vocabulary_size < 3:
-        raise UserError(
-            f"vocabulary_size {vocabulary_size} leaves no room for a word; take 3 or more"
-        )
+    about = {"split_seed": split_seed, "vocabulary_size": vocabulary_size}
+    for field in options():
+        if field.name in about:
+            field.metadata["bounds"](field.name, about[field.name])
     if isinstance(dataset, Own):
         return _load_own(dataset, split_seed, vocabulary_size, say)
     official = known(dataset)

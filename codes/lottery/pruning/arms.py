@@ -24,7 +24,7 @@ class Origins:
     """All that a ticket may be made from."""
 
     first: Weights  # θ₀
-    mask: Mask | None = None  # the ladder's magnitude mask at this rung
+    mask: Mask | None = None  # the ladder's at this rung, by the run's score
     rewound: Weights | None = None  # θₖ; θ₀ when rewind_step is 0
     trained: Weights | None = None  # of the rung below; None: the score looks at θ₀ alone
     new_draw: Callable[[], Weights] | None = None  # another Xavier draw of every layer

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lottery.analysis import groups, protocols, selection
-from lottery.analysis.verdict import NOT_RUN, Pair
+from lottery.analysis.verdict import NOT_RUN, pair_name
 from lottery.report.published import CLAIMED, EARLIER, PUBLISHED
 from lottery.report.tables import FIVE, five, seeds_of
 from lottery.report.words import percent
@@ -47,7 +47,7 @@ def beside(records: Iterable[Record]) -> pd.DataFrame:
                 "Protocol": claim.protocol,
             },
         ]
-        names += 3 * [Pair(*pair).name]
+        names += 3 * [pair_name(*pair)]
     return pd.DataFrame(rows, index=names).rename_axis(columns="Pair")
 
 

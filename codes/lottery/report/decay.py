@@ -81,7 +81,7 @@ def both(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> pd.Data
                 row[f"Less own dense, {way}"] = cell(facts[way].get(step, verdict.Fact()))
             counts = [seeds_of(found[way].get(("lt", step))) for way in found]
             rows.append(row | {"Seeds": " and ".join(counts)})
-            names.append(verdict.Pair(*pair).name)
+            names.append(verdict.pair_name(*pair))
     return _of_pairs(rows, names)
 
 
@@ -109,7 +109,7 @@ def former(pairs: Sequence[tuple[str, str]]) -> list[str]:
             Settings(*pair, **ticket, **some.get(pair, {})) for some in (WITHOUT_DECAY, RECIPES)
         ]
         if apart := protocols.differences(*ways):
-            said.append(f"{verdict.Pair(*pair).name} {protocols.words(apart)}")
+            said.append(f"{verdict.pair_name(*pair)} {protocols.words(apart)}")
     return said
 
 

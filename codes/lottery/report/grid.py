@@ -59,19 +59,19 @@ NOT_FOUND = (
     "**Not found.** At {no} of the {run} rungs that were run the ticket is worse than its dense "
     "network by more than {margin}; {open} more are open."
 )
-FIRST = (
-    "**First values** beside new ones, in the ticket's places: better at {up} of {run} rungs, "
-    "worse at {down}, the same within {margin} at {same}, open at {open}."
+AT_RUNGS = (
+    "at {up} of {run} rungs, worse at {down}, the same within {margin} at {same}, open at {open}."
 )
-LEARNED = (
-    "**Learned places** beside random ones, with the first values: better at {up} of {run} rungs, "
-    "worse at {down}, the same within {margin} at {same}, open at {open}."
+FIRST = f"**First values** beside new ones, in the ticket's places: better {AT_RUNGS}"
+LEARNED = f"**Learned places** beside random ones, with the first values: better {AT_RUNGS}"
+OPEN_ONES = (
+    "Of the open ones {soon} would probably be decided by {few} seeds, {late} by more, and {never} "
+    "by no number of seeds on these test sets; {single} rest on one seed, which decides nothing, "
+    "and {unrun} were not run."
 )
 SURE = (
     "**How sure.** {decided} of {asked} headline decisions ({pairs} pairs × {rungs} rungs × ticket "
-    "and first values) are decided, with {seeds} seeds. Of the open ones {soon} would probably be "
-    "decided by {few} seeds, {late} by more, and {never} by no number of seeds on these test sets; "
-    "{single} rest on one seed, which decides nothing, and {unrun} were not run."
+    f"and first values) are decided, with {{seeds}} seeds. {OPEN_ONES}"
 )
 LIMITS = (
     "{corpora}; small models trained from nothing, one tokeniser, one vocabulary, one split: what"

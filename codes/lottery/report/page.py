@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lottery.analysis import selection, verdict
 from lottery.analysis.frame import frame
-from lottery.analysis.verdict import Pair
+from lottery.analysis.verdict import Pair, pair_name
 from lottery.data import DATASETS
 from lottery.data import title as corpus_title
 from lottery.files import UserError, write_whole
@@ -242,14 +242,14 @@ def pairs_of(records: Iterable[Record], datasets: Iterable[str]) -> list[Pair]:
 
 def _recipes(records: Sequence[Record], keys: Sequence[tuple[str, str]]) -> list[str]:
     """With and without weight decay, beside the strongest dense network, and why."""
-    names = [Pair(*key).name for key in keys]
+    names = [pair_name(*key) for key in keys]
     two, other = decay.both(records, keys), decay.strongest(records)
     blocks = ["## With and without weight decay"]
     if len(two):
         former, count = "; ".join(decay.former(keys)), len(decay.facts_without(records, keys))
         blocks += [markdown(two), ALL_OF_IT.format(each=former, intervals=count)]
     for said, has_two in ((NO_DECAY, True), (ONE_RECIPE, False)):
-        some = [Pair(*key).name for key in keys if decay.has_two(key) == has_two]
+        some = [pair_name(*key) for key in keys if decay.has_two(key) == has_two]
         if left := [name for name in some if name not in two.index]:
             blocks.append(said.format(names=", ".join(left)))
     blocks.append("## Strongest dense")

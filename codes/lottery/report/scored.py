@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from lottery.analysis import groups, protocols, selection, verdict
-from lottery.analysis.verdict import DOWN, OPEN, PLAIN, SAME, TICKET, UP, Pair
+from lottery.analysis.verdict import DOWN, OPEN, PLAIN, SAME, TICKET, UP, pair_name
 from lottery.pruning.scores import SCORES
 from lottery.report.evidence import difference
 from lottery.report.markdown import markdown
@@ -46,7 +46,7 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
                 "Seeds": str(len(tickets)),
             }
         )
-        names.append(Pair(*settings.pair).name)
+        names.append(pair_name(*settings.pair))
     return pd.DataFrame(rows, index=names).rename_axis(columns="Pair")
 
 

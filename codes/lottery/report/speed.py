@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lottery.analysis.verdict import Pair
+from lottery.analysis.verdict import pair_name
 from lottery.files import UserError
 from lottery.report.words import percent, short
 from lottery.runs.record import Record
@@ -96,5 +96,5 @@ def table(speed: Speed | None, records: Iterable[Record]) -> pd.DataFrame:
         for row, record in found
     ]
     return pd.DataFrame(
-        rows, index=[Pair(row.dataset, row.model).name for row, _ in found]
+        rows, index=[pair_name(row.dataset, row.model) for row, _ in found]
     ).rename_axis(columns="Pair")

@@ -13,7 +13,7 @@ from lottery.data import title
 from lottery.pruning.arms import ARMS
 from lottery.report.captions import Links, picture
 from lottery.report.evidence import needed
-from lottery.report.grid import Answer, cell, span, standing, states
+from lottery.report.grid import AT_RUNGS, OPEN_ONES, Answer, cell, span, standing, states
 from lottery.report.markdown import bulleted, markdown
 from lottery.report.sections import spent
 from lottery.report.words import lucky, margin, parts, percent
@@ -38,10 +38,7 @@ LEGEND = (
     "and =; ? is open, and last stands which rungs are decided, and how many seeds would probably "
     "decide the others. {arms}{lucky}"
 )
-BESIDE_OWN = (
-    "**Beside the own mask**, the foreign one is better at {up} of {run} rungs, worse at {down}, "
-    "the same within {margin} at {same}, open at {open}."
-)
+BESIDE_OWN = f"**Beside the own mask**, the foreign one is better {AT_RUNGS}"
 CONTROLS = (
     "**Beside its controls**, it is better than its rows shuffled at {up} of {run} rungs and worse "
     "at {down}; better than as many random places at {drawn_up} of {drawn_run} and worse at "
@@ -53,14 +50,11 @@ BESIDE_DENSE = (
 )
 BUT_WORDS = (
     "**But for the words**, with the foreign mask of filters and gates alone and the word vectors' "
-    "of its own ticket, a network is better than with its own mask at {up} of {run} rungs, worse "
-    "at {down}, the same within {margin} at {same}, open at {open}."
+    f"of its own ticket, a network is better than with its own mask {AT_RUNGS}"
 )
 SURE = (
-    "**How sure.** {decided} of {asked} comparisons are decided, with {seeds} seeds. Of the open "
-    "ones {soon} would probably be decided by {few} seeds, {late} by more, and {never} by no "
-    "number of seeds on these test sets; {single} rest on one seed, which decides nothing, and "
-    "{unrun} were not run."
+    "**How sure.** {decided} of {asked} comparisons are decided, with {seeds} seeds. "
+    f"{OPEN_ONES}"
 )
 LIMITS = (
     "{corpora} are {points} points: what travels between them need not travel elsewhere. Of a "

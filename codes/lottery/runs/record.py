@@ -95,7 +95,7 @@ class Record:
     @property
     def sparsity_without_embedding(self) -> float:
         """The same without the embedding, which holds most of the weights."""
-        return _share(count for name, count in self.layers.items() if "embedding" not in name)
+        return _share(count for name, count in self.layers.items() if name != EMBEDDING)
 
     @property
     def classes(self) -> list[str]:

@@ -24,6 +24,10 @@ COLUMNS = [
     "seconds",
 ]
 
+# The endings of a run's checkpoints.
+WEIGHTS, TESTED = "safetensors", "tested.safetensors"
+STATE, LOCK = "state.safetensors", "lock"
+
 
 @dataclass(frozen=True)
 class Store:
@@ -43,11 +47,11 @@ class Store:
         return self._path("runs", settings, "json")
 
     def weights_path(self, settings: Settings) -> Path:
-        return self._path("checkpoints", settings, "safetensors")
+        return self._path("checkpoints", settings, WEIGHTS)
 
     def tested_path(self, settings: Settings) -> Path:
         """The network that was tested, packed."""
-        return self._path("checkpoints", settings, "tested.safetensors")
+        return self._path("checkpoints", settings, TESTED)
 
     def rewound_path(self, dense: Settings, step: int) -> Path:
         """The weights of a dense run after so many steps."""
@@ -55,11 +59,11 @@ class Store:
 
     def state_path(self, settings: Settings) -> Path:
         """The last finished epoch of a run that has no record yet."""
-        return self._path("checkpoints", settings, "state.safetensors")
+        return self._path("checkpoints", settings, STATE)
 
     def lock_path(self, settings: Settings) -> Path:
         """What a process holds while it is at the run."""
-        return self._path("checkpoints", settings, "lock")
+        return self._path("checkpoints", settings, LOCK)
 
     def _path(self, kind: str, s: Settings, ending: str) -> Path:
         return self.root / kind / s.dataset / s.model / f"{s.run}.{ending}"

@@ -15,6 +15,9 @@ from lottery.training.epoch import evaluate
 # Another machine sums in another order; a logit that is nearly zero may then change sides.
 ROUNDING = 0.001
 
+SAME = "test accuracy {accuracy} of {examples:,} texts, as recorded, example by example"
+OTHER = "test accuracy {accuracy} of {examples:,} texts, {differ} examples other than recorded"
+
 
 @dataclass(frozen=True)
 class Check:
@@ -32,10 +35,9 @@ class Check:
     def __str__(self) -> str:
         if not self.same_data:
             return "the corpus here is not the one it was trained on"
-        told = "as recorded, example by example"
-        if self.differ:
-            told = f"{self.differ} examples other than recorded"
-        return f"test accuracy {percent(self.accuracy)} of {self.examples:,} texts, {told}"
+        said = OTHER if self.differ else SAME
+        accuracy = percent(self.accuracy)
+        return said.format(accuracy=accuracy, examples=self.examples, differ=self.differ)
 
 
 def check(

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from lottery import models
 from lottery.analysis import protocols, selection, verdict
-from lottery.data import Own, texts_of, title
+from lottery.data import Own, texts_of
 from lottery.experiment.plan import below
 from lottery.files import UserError
 from lottery.pruning import arms
@@ -127,7 +126,7 @@ def _facts(record: Record, records: list[Record]) -> dict[str, object]:
     """What the card says beside the record."""
     s = record.settings
     removed = [sum(column) for column in zip(*record.layers.values(), strict=True)]
-    name = f"{title(s.dataset)} {models.label(s.model)}"
+    name = verdict.pair_name(*s.pair)
     alike = [
         r for r in records
         if not r.failed and protocols.identity(r) == protocols.identity(record)

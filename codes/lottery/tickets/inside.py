@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lottery import models
-from lottery.data import Corpus, Split, title
+from lottery.analysis.verdict import pair_name
+from lottery.data import Corpus, Split
 from lottery.files import UserError
 from lottery.pruning.masks import EMBEDDING, counts, prunable
 from lottery.pruning.tickets import Weights
@@ -82,7 +83,7 @@ def missing(ticket: Ticket, corpus: Corpus | None = None) -> str:
     """Why its rungs, or with a `corpus` its disagreements, cannot be shown; empty if they can."""
     s = ticket.settings
     if ticket.contents.inside is None:
-        who = f"{title(s.dataset)} {models.label(s.model)}"
+        who = pair_name(*s.pair)
         return f"the ticket of {who} was exported without this: export it with `--inside`"
     if corpus is not None and not is_own(ticket, corpus):
         return f"these are test texts of {s.dataset}, and this is {corpus.dataset}"

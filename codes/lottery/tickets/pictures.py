@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lottery.report.figures.axes import grid
 from lottery.report.figures.picture import Picture
-from lottery.report.figures.styles import layer_name, pair_name
+from lottery.report.figures.styles import layer_name, panel_name
 from lottery.report.words import part
 from lottery.tickets import inside
 from lottery.tickets.ticket import Ticket
@@ -65,7 +65,8 @@ def mask(ticket: Ticket, number: int = 0) -> Picture:
     if is_cnn:
         panels[-1].set_xlabel("feature of the word")
     what = f"filter {number} of {layer_name(inside.shown(ticket.settings), ticket.settings)}"
-    figure.suptitle(f"{pair_name(ticket.settings)}: {what if is_cnn else 'recurrent input gate'}")
+    what = what if is_cnn else "recurrent input gate"
+    figure.suptitle(f"{panel_name(*ticket.settings.pair)}: {what}")
     return figure
 
 

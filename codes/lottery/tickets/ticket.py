@@ -18,6 +18,7 @@ from lottery.data.batches import Split, batches, by_length
 from lottery.files import UserError
 from lottery.models.base import Model
 from lottery.pruning.masks import Mask, counts
+from lottery.pruning.tickets import Ticket as Start
 from lottery.pruning.tickets import Weights
 from lottery.report.words import percent
 from lottery.runs.record import Record
@@ -77,10 +78,7 @@ class Ticket:
         if not begins_with_first(s):
             raise UserError(f"first values of {s.arm} are not θ₀, and this folder lacks them")
         drawn = models.draw(self._built(), s.stream("first weights"))
-        return {
-            name: weight * self.mask[name] if name in self.mask else weight
-            for name, weight in drawn.items()
-        }
+        return Start(drawn, self.mask).weights
 
     def model(self, sparse: bool = True) -> Model:
         """This project's fast module; `sparse` lets it leave out what the mask removes."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lottery.files import unwritable
 from lottery.report import page
-from lottery.runs.store import Store
+from lottery.runs.store import LOCK, STATE, TESTED, WEIGHTS, Store
 from lottery.upkeep.places import has_record, held, place_of
 
 # A table, a figure or the report is written in moments: its temporary file, once older than this
@@ -49,7 +49,7 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
     for path in sorted((store.root / "runs").glob("*/*/.*.tmp")):
         runs.setdefault(place_of(store, path), []).append(("temporary files", path))
     for place, found in runs.items():
-        with held(place.with_name(f"{place.name}.lock"), make=not dry_run) as free:
+        with held(place.with_name(f"{place.name}.{LOCK}"), make=not dry_run) as free:
             # Looked for now: before the lock was ours, a process may have finished the run.
             needless = NEEDLESS if has_record(store, place) else NEEDLESS_WITHOUT_RECORD
             for kind, path in found if free else ():
@@ -73,10 +73,10 @@ def _kind(path: Path) -> str:
         return "temporary files"
     if name.endswith(".damaged"):
         return "damaged files"
-    if name.endswith(".lock"):
+    if name.endswith(f".{LOCK}"):
         return "locks"
-    if name.endswith(".state.safetensors"):
+    if name.endswith(f".{STATE}"):
         return "states of finished runs"
-    if name.endswith(".tested.safetensors"):
+    if name.endswith(f".{TESTED}"):
         return "tested networks without a record"
-    return "checkpoints without a record" if name.endswith(".safetensors") else "other files"
+    return "checkpoints without a record" if name.endswith(f".{WEIGHTS}") else "other files"

@@ -10,9 +10,13 @@ from pathlib import Path
 from lottery import files
 from lottery.files import UserError
 from lottery.runs.record import Record
-from lottery.runs.store import Store
+from lottery.runs.store import LOCK, STATE, TESTED, WEIGHTS, Store
 from lottery.settings import Settings, title
 from lottery.upkeep.places import dataset_of, has_record, is_held, place_of
+
+LATER = "{word}: {name}, after epoch {epochs} of {of}, {left} left"
+FIRST = "{word}: {name}, before the end of its first epoch"
+UNREAD = "{word}: {name}, state cannot be read"
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,11 @@ def standings(store: Store) -> tuple[list[Standing], list[str]]:
     begun = {
         place_of(store, path)
         for path in store.checkpoints.glob("*/*/*.*")
-        if path.name.partition(".")[2] in ("state.safetensors", "lock")
+        if path.name.partition(".")[2] in (STATE, LOCK)
     }
     for place in sorted(place for place in begun if not has_record(store, place)):
-        running = is_held(place.with_name(f"{place.name}.lock"))
-        state = place.with_name(f"{place.name}.state.safetensors")
+        running = is_held(place.with_name(f"{place.name}.{LOCK}"))
+        state = place.with_name(f"{place.name}.{STATE}")
         unfinished = _unfinished(place, state, running)
         if unfinished is not None:
             of(dataset_of(place), place.parent.name).unfinished.append(unfinished)
@@ -106,12 +110,11 @@ def status(store: Store) -> list[str]:
     lines = aligned(rows)
     for s in found:
         for run in s.unfinished:
-            word = "running" if run.running else "stopped"
-            if run.epochs:
-                at = f"after epoch {run.epochs} of {run.of}, {clock(run.left)} left"
-            else:
-                at = "before the end of its first epoch" if run.running else "state cannot be read"
-            lines.append(f"{word}: {run.name}, {at}")
+            word, left = "running" if run.running else "stopped", clock(run.left)
+            words = LATER if run.epochs else FIRST if run.running else UNREAD
+            lines.append(
+                words.format(word=word, name=run.name, epochs=run.epochs, of=run.of, left=left)
+            )
         lines += [f"failed: {s.dataset} {title(r.settings)}, {r.failed}" for r in s.failed]
     if room := size(store):
         lines.append(room)
@@ -134,7 +137,7 @@ def size(store: Store) -> str:
     kinds = dict.fromkeys(("tested networks", "weights for further rungs", "other files"), 0)
     for path in store.checkpoints.glob("*/*/*"):
         kind = path.name.partition(".")[2]
-        name = {"tested.safetensors": "tested networks", "safetensors": "weights for further rungs"}
+        name = {TESTED: "tested networks", WEIGHTS: "weights for further rungs"}
         with suppress(FileNotFoundError):  # a run has ended meanwhile
             kinds[name.get(kind, "other files")] += path.stat().st_size
     if not any(kinds.values()):

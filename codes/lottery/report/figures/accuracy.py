@@ -19,7 +19,7 @@ from lottery.pruning import arms
 from lottery.report.figures import chosen
 from lottery.report.figures.axes import fit, grid, legend, remaining_axis
 from lottery.report.figures.picture import Picture
-from lottery.report.figures.styles import Look, arm_look, arm_name, pair_name, place
+from lottery.report.figures.styles import Look, arm_look, arm_name, panel_name, place
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
@@ -111,7 +111,7 @@ def _over_weights(series: Sequence[Series], band: bool) -> Picture | None:
                 _draw(axes, one, own, places, handles, band)
         remaining_axis(axes, min(50.0, *map(chosen.remaining, found)))
         grid(axes, "both")
-        axes.set_title(pair_name(found[0].settings))
+        axes.set_title(panel_name(*found[0].settings.pair))
     panels[0].set_ylabel("Test accuracy (%)")
     fit(panels, LEAST)
     legend(figure, handles)

@@ -10,10 +10,9 @@ from matplotlib.patches import Patch
 
 from lottery.analysis import verdict
 from lottery.analysis.verdict import Fact, Pair
-from lottery.models import label
 from lottery.report.figures.axes import grid, legend
 from lottery.report.figures.picture import Picture
-from lottery.report.figures.styles import STATES, Look, dataset_name
+from lottery.report.figures.styles import STATES, Look, panel_name
 from lottery.report.words import parts, points
 from lottery.runs.record import Record
 
@@ -36,10 +35,7 @@ def forest(records: Iterable[Record]) -> Picture | None:
 
     A rung is a row, from the most weights to the fewest; pairs without such a rung are left out.
     """
-    found = [
-        (f"{dataset_name(pair.dataset)}, {label(pair.model)}", _rows(pair))
-        for pair in verdict.pairs(records)
-    ]
+    found = [(panel_name(*pair.key), _rows(pair)) for pair in verdict.pairs(records)]
     return panels(found, "Test accuracy of the ticket less that of dense (points)", SAID, STATES)
 
 

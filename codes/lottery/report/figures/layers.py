@@ -13,7 +13,7 @@ from lottery.analysis.groups import Group
 from lottery.report.figures import chosen
 from lottery.report.figures.axes import grid, name_lines, remaining_axis
 from lottery.report.figures.picture import Picture
-from lottery.report.figures.styles import layer_name, pair_name, rung_look
+from lottery.report.figures.styles import layer_name, panel_name, rung_look
 from lottery.runs.record import Record
 
 
@@ -38,7 +38,7 @@ def density_curve(records: Iterable[Record]) -> Picture | None:
     panels = figure.subplots(1, len(ladders), sharey=True, squeeze=False)[0]
     for axes, ladder in zip(panels, ladders, strict=True):
         _densities(axes, ladder)
-        axes.set_title(f"{pair_name(ladder[0].settings)}, all layers together")
+        axes.set_title(f"{panel_name(*ladder[0].settings.pair)}, all layers together")
     panels[0].set_ylabel("Remaining in the layer (%, log)")
     for axes in panels:
         name_lines(axes, 0.07)

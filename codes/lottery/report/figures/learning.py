@@ -12,7 +12,7 @@ from lottery.analysis.groups import Group
 from lottery.report.figures import chosen
 from lottery.report.figures.axes import grid, name_lines
 from lottery.report.figures.picture import Picture
-from lottery.report.figures.styles import arm_look, pair_name
+from lottery.report.figures.styles import arm_look, panel_name
 from lottery.runs.record import Record
 
 PARTS = {"train": ("training", "random"), "valid": ("validation", "lt")}  # name, and whose look
@@ -35,7 +35,7 @@ def learning_curves(records: Iterable[Record], arm: str = "dense") -> Picture | 
     for column, group in zip(panels.T, shown, strict=True):
         for axes, (quantity, scale) in zip(column, (("loss", 1), ("accuracy", 100)), strict=True):
             _history(axes, group, quantity, scale)
-        column[0].set_title(pair_name(group.settings))
+        column[0].set_title(panel_name(*group.settings.pair))
         column[1].set_xlabel("Epoch (cross: lowest validation loss)")
     panels[0, 0].set_ylabel("Loss")
     panels[1, 0].set_ylabel("Accuracy (%)")

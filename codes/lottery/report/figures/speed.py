@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from lottery.analysis import intervals
 from lottery.report.figures.axes import fit, grid, legend
 from lottery.report.figures.picture import Picture
-from lottery.report.figures.styles import LOOK, pair_name
+from lottery.report.figures.styles import LOOK, panel_name
 from lottery.report.speed import WAYS, Speed, matched
 from lottery.runs.record import Record
 
@@ -54,7 +54,7 @@ def speed_curve(speed: Speed | None, records: Iterable[Record]) -> Picture | Non
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         fit([axes], LEAST)
-        axes.set_title(pair_name(own[0][1].settings), fontsize=10)
+        axes.set_title(panel_name(*own[0][1].settings.pair), fontsize=10)
         axes.set_xlabel("Milliseconds for one text (log)", fontsize=9)
         axes.set_ylabel("Test accuracy (%)", fontsize=9)
         grid(axes, "both")

@@ -88,14 +88,9 @@ def place(settings: Settings) -> tuple:
     return bool(variant), arms.index(settings.arm), settings.arm, protocols.words(variant)
 
 
-def dataset_name(dataset: str) -> str:
-    """A dataset as its pictures call it."""
-    return title(dataset)
-
-
-def pair_name(settings: Settings) -> str:
+def panel_name(dataset: str, model: str) -> str:
     """Dataset and model, e.g. "IMDb, CNN"."""
-    return f"{dataset_name(settings.dataset)}, {label(settings.model)}"
+    return f"{title(dataset)}, {label(model)}"
 
 
 def layer_name(tensor: str, settings: Settings) -> str:

@@ -15,7 +15,7 @@ from lottery.pruning.masks import EMBEDDING
 from lottery.report.figures import chosen
 from lottery.report.figures.axes import grid, legend
 from lottery.report.figures.picture import Picture
-from lottery.report.figures.styles import Look, arm_look, pair_name, rung_look
+from lottery.report.figures.styles import Look, arm_look, panel_name, rung_look
 from lottery.report.words import parts
 from lottery.runs.record import Record
 
@@ -78,14 +78,14 @@ def _panels(ways: dict[str, list[Group]], model: str) -> list[Panel]:
             for n, (name, group) in enumerate(zip(names, ladder, strict=True))
         ]
         if lines:
-            panels.append((f"{pair_name(ladder[0].settings)}\ntickets {way}", lines))
+            panels.append((f"{panel_name(*ladder[0].settings.pair)}\ntickets {way}", lines))
         dense += [
             (f"dense, {way}", DENSE[way], group, "vanished")
             for group in own
             if group.settings.arm == "dense"
         ]
     if dense:
-        panels.append((f"{pair_name(dense[0][2].settings)}\ndense: vanished weights", dense))
+        panels.append((f"{panel_name(*dense[0][2].settings.pair)}\ndense: vanished weights", dense))
     return panels
 
 
