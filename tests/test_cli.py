@@ -77,6 +77,7 @@ def one_line(result: tuple[int, str, str]) -> str:
         ("run imdb cnn --sparsity 0", "outside (0, 1)"),
         ("run imdb cnn --sparsity -0.5", "outside (0, 1)"),
         ("run imdb cnn --sparsity nan", "outside (0, 1)"),
+        ("export imdb cnx --sparsity 0.5 out", "unknown model 'cnx': there are cnn, lstm"),
         ("run imdb cnn --sparsity 0.75 0.5", "must rise"),
         ("run imdb cnn --sparsity 0.5 0.5", "must rise"),
         ("run imdb cnn --sparsity 0.999999999", "without any: choose a lower one"),
@@ -190,11 +191,19 @@ def test_run_and_report_from_the_shell(run, tmp_path):
     broken = paths[0].with_name("000000000000.json")
     broken.write_text("{")
     status, _, error = run("report", "--results", store)
-    assert status == 0
+    assert status == 1, "something was left out"
     assert "000000000000.json: is not valid JSON" in error
     assert broken.read_text() == "{"
-    assert "generated" in (store / "week9.md").read_text().splitlines()[0]
+    page = (store / "week9.md").read_text()
+    assert "generated" in page.splitlines()[0] and "could not be read" in page
     assert len((store / "demo-reviews.csv").read_text().splitlines()) == 3
+    for path in paths:
+        path.write_text("{")
+    status, out, error = run(*words, "--results", store)
+    assert status == 1 and out == "" and all(path.name in error for path in paths)
+    status, _, error = run("report", "--results", store)
+    assert status == 2 and "no record in it can be read" in error
+    assert (store / "week9.md").read_text() == page
 
 
 def test_data_describes_a_corpus(run):

@@ -20,7 +20,7 @@ from lottery.files import FULL, UserError, root, say, unwritable
 from lottery.outside import plugging
 from lottery.outside.blame import blamed
 from lottery.recipes import RECIPES
-from lottery.settings import OWN, Settings, options, told
+from lottery.settings import OWN, options, told
 from lottery.tickets import commands as tickets
 from lottery.upkeep import commands as upkeep
 from lottery.upkeep.commands import add_folder, folder
@@ -52,9 +52,9 @@ END = {"epilog": EXAMPLES, "formatter_class": argparse.RawDescriptionHelpFormatt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Gives the exit status: 0; 1 if `verify` finds a lie, or if `merge` or
-    `predict` leave something out; 2 for a mistake that the user can mend; 130 after Ctrl-C, 143
-    after SIGTERM, 141 when nobody reads any more."""
+    """Run one command. Gives the exit status: 0; 1 if `verify` finds a lie, or if something was
+    left out, as a record that cannot be read; 2 for a mistake that the user can mend; 130 after
+    Ctrl-C, 143 after SIGTERM, 141 when nobody reads any more."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with _terminable(), blamed():
@@ -143,8 +143,11 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
     data = commands.add_parser("data", help="say what a corpus holds and where it was found")
     data.add_argument("dataset", nargs="?", help="imdb, agnews, demo-reviews or demo-news")
     texts.add(data)
-    data.add_argument("--split-seed", type=int, default=Settings.split_seed)
-    data.add_argument("--vocabulary-size", type=int, default=Settings.vocabulary_size)
+    for name in ("split_seed", "vocabulary_size"):
+        field = next(field for field in options() if field.name == name)
+        said = f"{field.metadata['help']} (default: {field.default})"
+        option = f"--{name.replace('_', '-')}"
+        data.add_argument(option, type=int, default=field.default, metavar="N", help=said)
     data.set_defaults(command=_data)
 
 
@@ -281,7 +284,7 @@ def _data(parsed: argparse.Namespace) -> None:
     print(corpus.describe(corpus.load(own or parsed.dataset, **about, say=say)))
 
 
-def _run(parsed: argparse.Namespace) -> None:
+def _run(parsed: argparse.Namespace) -> int:
     from lottery.data import DATASETS
     from lottery.models import MODELS
     from lottery.runs.store import Store, table
@@ -324,18 +327,22 @@ def _run(parsed: argparse.Namespace) -> None:
     ]
     if parsed.dry_run:
         print("\n".join(outlook(studies, shard)))
-        return
+        return 0
     records = run_all(studies, shard=shard)
-    print(table(records).to_string(index=False, float_format="{:.4f}".format))
+    if records:
+        print(table(records).to_string(index=False, float_format="{:.4f}".format))
     if own and shard == ONLY:
         studies[0].report()
+    return 1 if any(study.shelf.unreadable for study in studies) else 0
 
 
-def _report(parsed: argparse.Namespace) -> None:
+def _report(parsed: argparse.Namespace) -> int:
     from lottery.report import page as report
     from lottery.runs.store import Store
 
-    print(report.write(Store(folder(parsed)), say=say))
+    store = Store(folder(parsed))
+    print(report.write(store, say=say))
+    return 1 if store.records()[1] else 0
 
 
 def _verify(parsed: argparse.Namespace) -> int:

@@ -370,7 +370,9 @@ def check_ladder(ladder: Iterable[float]) -> tuple[float, ...]:
     """`ladder` as a tuple of floats, or a UserError if it does not rise strictly within (0, 1)."""
     steps = tuple(ladder)
     for step in steps:
-        if isinstance(step, bool) or not isinstance(step, (int, float)) or not 0 < step < 1:
+        if isinstance(step, bool) or not isinstance(step, (int, float)):
+            raise UserError(f"sparsity {shown(step)} is not a number; write one, e.g. 0.5")
+        if not 0 < step < 1:
             raise UserError(
                 f"sparsity {shown(step)} is outside (0, 1): it is the share of weights removed, "
                 f"e.g. 0.5"

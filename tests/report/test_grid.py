@@ -142,7 +142,7 @@ def test_open_questions_are_told_by_what_would_close_them():
     soon = sum(f.state == OPEN and f.needed is not None and f.needed <= 10 for f in facts)
     never = sum(f.state == OPEN and f.needed is None for f in facts)
     assert soon + never >= 1
-    assert f"Of the open ones {soon} would probably be decided by 10 seeds" in said
+    assert f"Of the open ones {soon} would probably be decided by 20 seeds" in said
     assert f"and {never} by no number of seeds" in said
     assert said.endswith("0 rest on one seed, which decides nothing, and 3 were not run.")
     one = grid.bullets(*of(world({"lt": (0,)}, seeds=(4,))))[-1]

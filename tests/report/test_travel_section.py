@@ -86,7 +86,7 @@ def test_sentences_count_what_the_grid_holds(usual, foreign):
     assert "its own mask at 0 of 1 rungs, worse at 0, the same within 0.5 points at 1" in inner
     assert "of 12 comparisons are decided, with 5 seeds" in sure and "1 were not run" in sure
     said = limits(found)
-    assert said.startswith("IMDb and AG-news are 2 points") and "50.00 %" in said
+    assert said.startswith("IMDb and AG-news are 2 datasets") and "50.00 %" in said
     (name, *_), table = (found[0].name,), origins(found)
     assert set(table.index) == {name} and list(table["Words in both"]) == ["40 of 80"] * 2
     assert "outside the word vectors it keeps 50.00 % of what" in said

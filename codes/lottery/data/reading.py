@@ -140,16 +140,22 @@ class _Lines:
 
 
 @contextmanager
-def _records(path: Path, encoding: str, delimiter: str, bar: bool = False) -> Iterator[_Lines]:
+def long_fields() -> Iterator[None]:
+    """Within, a field of a CSV may have LONGEST characters; usually it has 131,072 at most."""
     before = csv.field_size_limit(LONGEST)
-    options = {"unit": "B", "unit_scale": True, "leave": False, "disable": None if bar else True}
     try:
-        with path.open("rb") as file, tqdm(
-            total=path.stat().st_size, desc=path.name, **options
-        ) as shown:  # fmt: skip
-            yield _Lines(path, encoding, delimiter, file, shown)
+        yield
     finally:
         csv.field_size_limit(before)
+
+
+@contextmanager
+def _records(path: Path, encoding: str, delimiter: str, bar: bool = False) -> Iterator[_Lines]:
+    options = {"unit": "B", "unit_scale": True, "leave": False, "disable": None if bar else True}
+    with long_fields(), path.open("rb") as file, tqdm(
+        total=path.stat().st_size, desc=path.name, **options
+    ) as shown:  # fmt: skip
+        yield _Lines(path, encoding, delimiter, file, shown)
 
 
 def _bad_line(path: Path, encoding: str) -> int:
@@ -207,7 +213,7 @@ def _check_kinds(place: str, text: str, label: str, schema) -> None:
     for name in (text, label):
         kind = schema.field(name).type
         kinds.append(kind.value_type if pa.types.is_dictionary(kind) else kind)
-    strings = (pa.string(), pa.large_string(), getattr(pa, "string_view", pa.string)(), pa.null())
+    strings = (pa.string(), pa.large_string(), pa.string_view(), pa.null())
     if kinds[0] not in strings:
         raise UserError(f"{place}: column {text!r} holds {kinds[0]}, not text; name another column")
     if pa.types.is_nested(kinds[1]) or pa.types.is_binary(kinds[1]):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lottery.data import generated
+from lottery.data.reading import long_fields
 from lottery.files import UserError, root
 
 Table = tuple[list[str], list[int]]  # texts and labels, row by row
@@ -248,7 +249,7 @@ def _columns(table, place: str) -> Table:
             )
     text, label = table.column("text"), table.column("label")
     kind = text.type.value_type if pa.types.is_dictionary(text.type) else text.type
-    if kind not in (pa.string(), pa.large_string(), getattr(pa, "string_view", pa.string)()):
+    if kind not in (pa.string(), pa.large_string(), pa.string_view()):
         raise UserError(f"{place}: column `text` holds {kind}, not text; write it as strings")
     if not pa.types.is_integer(label.type):
         raise UserError(
@@ -273,18 +274,18 @@ def _csv(raw: bytes, place: str, width: int) -> list[list[str]]:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(f"{place}: line {line:,} is not UTF-8; save the file as UTF-8") from None
-    csv.field_size_limit(2**31 - 1)  # a text may be long; the usual limit is 131,072 characters
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = []
     try:
-        for row in reader:
-            if row and len(row) != width:
-                raise UserError(
-                    f"{place}: line {reader.line_num:,} ends a row of {len(row)} fields instead of "
-                    f"{width}; quote commas and line ends, or copy it again"
-                )
-            if row:
-                rows.append(row)
+        with long_fields():
+            for row in reader:
+                if row and len(row) != width:
+                    raise UserError(
+                        f"{place}: line {reader.line_num:,} ends a row of {len(row)} fields "
+                        f"instead of {width}; quote commas and line ends, or copy it again"
+                    )
+                if row:
+                    rows.append(row)
     except csv.Error as error:
         raise UserError(
             f"{place}: bad CSV up to line {reader.line_num:,} ({error}); copy it again"

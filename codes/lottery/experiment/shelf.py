@@ -87,7 +87,7 @@ class DiskShelf:
     ) -> None:
         self.store, self.fingerprint, self.say = store, fingerprint, say
         self.again: Callable[[Settings, int], None] | None = None
-        self._unreadable: set[str] = set()
+        self.unreadable: set[str] = set()
         self._wanted: set[str] = set()  # runs with a record whose weights are gone
 
     def is_done(self, settings: Settings) -> bool:
@@ -97,8 +97,8 @@ class DiskShelf:
         try:
             return self.store.get(settings) is not None
         except UserError as error:
-            if settings.run not in self._unreadable:
-                self._unreadable.add(settings.run)
+            if settings.run not in self.unreadable:
+                self.unreadable.add(settings.run)
                 self.say(str(error))
             return True
 

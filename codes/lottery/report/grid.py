@@ -26,7 +26,7 @@ SYMBOLS = {
     verdict.DOWN: "↓",
     verdict.SAME: "=",
 }
-SOON = 10  # seeds that a pair may still get
+SOON = 20  # seeds that a pair may still get
 FORMER = " (without weight decay)"
 
 SOME = (

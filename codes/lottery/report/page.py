@@ -78,6 +78,8 @@ def write(store: Store, path: Path | None = None, say: Callable[[str], object] =
     records, unread = store.records()
     for line in unread:
         say(line)
+    if unread and not records:
+        raise UserError(f"{store.root}: no record in it can be read; the report stays as it is")
     datasets = [name for name, known in DATASETS.items() if known.generated == generated]
     datasets = [outside] if outside else datasets
     found = _of_this(store, records, datasets, generated, say)

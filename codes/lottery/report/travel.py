@@ -57,7 +57,7 @@ SURE = (
     f"{OPEN_ONES}"
 )
 LIMITS = (
-    "{corpora} are {points} points: what travels between them need not travel elsewhere. Of a "
+    "{corpora} are {count} datasets: what travels between them need not travel elsewhere. Of a "
     "vocabulary's words {shared} are in the other, too; the rows of the rest are kept at random, "
     "as many of their weights as the own ticket keeps, and are {drawn} of the weights kept. Where "
     "shapes differ, as in the output of other classes, the own ticket's mask stands. A foreign "
@@ -178,7 +178,7 @@ def limits(found: Sequence[Journey]) -> str:
     placed = [one for journey in found for each in journey.transfers.values() for one in each]
     return LIMITS.format(
         corpora=" and ".join(map(title, corpora)),
-        points=len(corpora),
+        count=len(corpora),
         shared=_ends(one.shared / one.words for one in placed),
         drawn=_ends(_part(one, "at_random") for one in placed),
         inner=_ends(one.inner / one.own_inner for one in placed),

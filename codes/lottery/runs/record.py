@@ -179,10 +179,12 @@ class Record:
         epochs = [epoch.epoch for epoch in self.history]
         if epochs != list(range(1, len(epochs) + 1)) or not 1 <= self.best_epoch <= len(epochs):
             return "'history' and 'best_epoch' do not fit together"
-        figures = [self.test_loss, self.test_accuracy, self.seconds]
-        figures += [value for epoch in self.history for value in asdict(epoch).values()]
-        if not all(isinstance(f, (int, float)) and math.isfinite(f) for f in figures):
-            return "a loss or an accuracy is not a finite number"
+        figures = {n: getattr(self, n) for n in ("test_loss", "test_accuracy", "seconds")}
+        for epoch in self.history:
+            figures |= {f"{n} of epoch {epoch.epoch}": v for n, v in asdict(epoch).items()}
+        for name, value in figures.items():
+            if not (isinstance(value, (int, float)) and math.isfinite(value)):
+                return f"{name} is not a finite number"
         if self.best.valid_loss > min(epoch.valid_loss for epoch in self.history):
             return "'best_epoch' is not the epoch of lowest validation loss"
         kept = self.kept

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from lottery import models
 from lottery.analysis import protocols, selection, verdict
 from lottery.data import Own, texts_of
 from lottery.experiment.plan import below
-from lottery.files import UserError
+from lottery.files import UserError, check_known
 from lottery.pruning import arms
 from lottery.pruning.masks import counts
 from lottery.pruning.tickets import Weights
@@ -37,6 +38,8 @@ def find(records: Iterable[Record], model: str, arm: str, sparsity: float, seed:
     """The run of today's recipe; UserError that names what there is."""
     if arm.startswith(TRANSFERRED):
         raise UserError(ELSEWHERE.format(arm=arm))
+    check_known("model", model, models.MODELS)
+    check_known("arm", arm, arms.ARMS)
     own = [
         r for r in selection.in_report(records)
         if not r.failed and (r.settings.model, r.settings.arm) == (model, arm)
@@ -51,8 +54,11 @@ def find(records: Iterable[Record], model: str, arm: str, sparsity: float, seed:
     same = [r for r in own if (r.settings.sparsity, r.settings.seed) == (sparsity, seed)]
     if same:
         return max(same, key=reach)
-    there = sorted({(r.settings.sparsity, r.settings.seed) for r in own})
-    known = ", ".join(f"{step:g} (seed {number})" for step, number in there) or "none"
+    steps, seeds = (sorted({getattr(r.settings, n) for r in own}) for n in ("sparsity", "seed"))
+    known = "none"
+    if own:
+        known = f"sparsities {', '.join(map('{:g}'.format, steps))}; "
+        known += f"seeds {', '.join(map(str, seeds))}"
     raise UserError(f"no {model} {arm} of sparsity {sparsity:g}, seed {seed}: there are {known}")
 
 
@@ -82,6 +88,8 @@ def export(
     s = record.settings
     if s.source:
         raise UserError(ELSEWHERE.format(arm=s.arm))
+    if inside and s.rung and below(s) is None:
+        raise UserError(f"score {s.score} looks at first values alone: no rung below to show")
     if s.code:
         raise UserError(f"{', '.join(s.code)}: only what is the package's own can be exported")
     own = {f.name: getattr(s, f.name) for f in options() if f.name not in OWN}  # not the recipe's

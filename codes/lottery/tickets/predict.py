@@ -8,11 +8,11 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from tqdm import tqdm
 
-from lottery.data.reading import DELIMITERS, LONGEST, check_form
+from lottery.data.reading import DELIMITERS, LONGEST, check_form, long_fields
 from lottery.data.tokens import is_unicode
 from lottery.files import UserError
 from lottery.tickets.ticket import Ticket
@@ -68,40 +68,37 @@ def column(
     Without `delimiter` the first of , ; tab | in which the header has the column. UserError if it
     has no such column or several, is no text, or has a quote that nobody closes.
     """
-    before = csv.field_size_limit(LONGEST)
     check_form(delimiter, encoding)
     decoded = io.TextIOWrapper(stream, encoding, "surrogateescape", newline="")
     try:
-        first = decoded.readline(LONGEST).removeprefix("\ufeff")
-        if first.startswith(("\udcff\udcfe", "\udcfe\udcff")):
-            raise UserError("standard input: is UTF-16; give --encoding utf-16")
-        if not first.strip():
-            wrong = "its first line is blank" if first else "is empty"
-            raise UserError(
-                f"standard input: {wrong}; give a CSV whose first line names its columns"
-            )
-        ways = (delimiter,) if delimiter else DELIMITERS
-        heads = {way: next(csv.reader([first], delimiter=way)) for way in ways}
-        way = next((way for way in ways if name in heads[way]), None)
-        if way is None:
-            there = ", ".join(max(heads.values(), key=len))
-            raise UserError(f"standard input: no column {name!r}; there are {there}")
-        if (several := heads[way].count(name)) > 1:
-            raise UserError(f"standard input: {several} columns {name!r}; name each once")
-        reader = csv.reader(decoded, delimiter=way, strict=True)
-        yield from _rows(reader, heads[way], name, encoding)
+        with long_fields():
+            first = decoded.readline(LONGEST).removeprefix("\ufeff")
+            if first.startswith(("\udcff\udcfe", "\udcfe\udcff")):
+                raise UserError("standard input: is UTF-16; give --encoding utf-16")
+            if not first.strip():
+                wrong = "its first line is blank" if first else "is empty"
+                raise UserError(
+                    f"standard input: {wrong}; give a CSV whose first line names its columns"
+                )
+            ways = (delimiter,) if delimiter else DELIMITERS
+            heads = {way: next(csv.reader([first], delimiter=way)) for way in ways}
+            way = next((way for way in ways if name in heads[way]), None)
+            if way is None:
+                there = ", ".join(max(heads.values(), key=len))
+                raise UserError(f"standard input: no column {name!r}; there are {there}")
+            if (several := heads[way].count(name)) > 1:
+                raise UserError(f"standard input: {several} columns {name!r}; name each once")
+            reader = csv.reader(decoded, delimiter=way, strict=True)
+            yield from _rows(reader, heads[way], name, encoding)
     except (csv.Error, UnicodeError) as error:
         raise UserError(
             f"standard input: no CSV in {encoding} ({error}); give its --encoding, e.g. utf-16"
         ) from None
     finally:
         decoded.detach()  # or it would close the stream
-        csv.field_size_limit(before)
 
 
-def _rows(
-    reader: Iterator[list[str]], heads: list[str], name: str, encoding: str
-) -> Iterator[Line]:
+def _rows(reader: Any, heads: list[str], name: str, encoding: str) -> Iterator[Line]:
     """The texts of the rows below the header, which is line 1."""
     place = heads.index(name)
     while True:
