@@ -23,6 +23,7 @@ from lottery.experiment.shelf import Busy, DiskShelf
 from lottery.files import UserError, root, shown
 from lottery.pruning.masks import Mask, prunable
 from lottery.pruning.tickets import Weights
+from lottery.runs.provenance import code, commit
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.settings import Settings, Whole, title
@@ -267,6 +268,7 @@ def run_all(
     Where it is trained is said by the first study; elsewhere, all studies are one graph. With a
     `shard`, of its share of the runs alone.
     """
+    commit(), code()  # read now: what runs, whatever is edited in the hours before they are asked
     planned = shared_out(studies, arms, shard)
     asked = [(study, [s for s in runs if not study.shelf.is_done(s)]) for study, runs in planned]
     asked = [(study, runs) for study, runs in asked if runs]

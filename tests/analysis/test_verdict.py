@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from helpers.synthetic import record, right, study, world
 from lottery import recipes
 from lottery.analysis import prizes, verdict
-from lottery.analysis.intervals import Interval, interval, seeds_needed
+from lottery.analysis.intervals import Interval, MeanSquares, expected, interval, seeds_needed
 from lottery.analysis.verdict import (
     AS_GOOD,
     DOWN,
@@ -202,11 +202,18 @@ def test_seeds_are_paired_and_counted():
     assert verdict.fact(TICKET, first, second[-1:]) == Fact()
 
 
+def test_seeds_that_agree_by_luck_are_not_expected_to_go_on():
+    assert expected(MeanSquares(0.125, 0.5, 0.25), 2, 8) == MeanSquares(0.25, 1.25, 0.25)
+    assert expected(MeanSquares(0.5, 0.125, 0.25), 2, 8) == MeanSquares(0.5, 0.25, 0.25)
+
+
 def test_failed_runs_and_other_protocols_do_not_count():
     records = world({"lt": (0, 0), "random": (-2, -2)})
     none = {"test_loss": None, "test_accuracy": None, "test_correct": "", "best_epoch": 0}
     failed = replace(record(arm="lt", ladder=(0.5,), seed=9), failed="the loss is nan", **none)
     others = world({"lt": (-9, -9)}, seeds=(0, 1), max_tokens=50)
+    half = np.arange(len(records[0].correct)) < 500
+    records.append(record(arm="dense", ladder=(), seed=9, correct=half))  # beside the failed one
     assert verdict.pairs([*records, failed, *others]) == verdict.pairs(records)
 
 

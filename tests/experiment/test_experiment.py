@@ -21,7 +21,7 @@ from lottery.runs import provenance
 from lottery.runs.checkpoints import unbundle
 from lottery.runs.record import LATER, Record, checksum
 from lottery.runs.store import COLUMNS, Store, table
-from lottery.settings import title
+from lottery.settings import Settings, title
 from lottery.study import Study
 from lottery.training import train as training
 from lottery.training.adam import Adam
@@ -239,6 +239,52 @@ def test_a_rung_trained_again_is_held_against_its_record(study):
     values["sha256"] = checksum(values)
     path.write_text(json.dumps(values))
     with pytest.raises(UserError, match=rf"{dense.run}.json: trained again, the run has test"):
+        study(arms=("lt", "finetune")).run()
+    assert json.loads(path.read_text()) == values
+
+
+def test_a_seed_names_a_world_of_its_own(study, monkeypatch):
+    tickets, train = {}, one.train
+
+    def watched(model, ticket, corpus, settings, *more):
+        tickets[settings.arm, settings.rung, settings.seed] = ticket
+        return train(model, ticket, corpus, settings, *more)
+
+    monkeypatch.setattr(one, "train", watched)
+    controls = ("random_mask", "shuffled")
+    study(ladder=(0.5, 0.75), arms=("lt", "random", *controls), seeds=(0, 1)).run()
+
+    def differ(one, other):
+        """Where both keep a weight, is it another one?"""
+        both = {n: (w != 0) & (other.weights[n] != 0) for n, w in one.weights.items()}
+        return any((one.weights[n][b] != other.weights[n][b]).any() for n, b in both.items())
+
+    for arm, rung in (("dense", 0), ("lt", 1), ("random", 1), ("random", 2)):
+        assert differ(tickets[arm, rung, 0], tickets[arm, rung, 1])
+    for seed in (0, 1):
+        assert differ(tickets["random", 1, seed], tickets["random", 2, seed]), "new at each rung"
+        assert not differ(tickets["lt", 1, seed], tickets["dense", 0, seed])
+        for arm in controls:
+            more, fewer = (tickets[arm, rung, seed].mask for rung in (1, 2))
+            assert all((fewer[n] <= more[n]).all() for n in more), "nested"
+    masks = [tickets["random_mask", 1, seed].mask for seed in (0, 1)]
+    assert any(not torch.equal(masks[0][n], masks[1][n]) for n in masks[0])
+    names = ("first weights", "new draw", "order", "dropout", "transferred", *controls)
+    streams = {Settings("imdb", "cnn", seed=seed).stream(name) for name in names for seed in (0, 1)}
+    assert len(streams) == 2 * len(names)
+
+
+def test_a_rung_is_not_trained_again_on_other_texts(study):
+    made = study(arms=("lt",))
+    made.run()
+    dense = made.settings("cnn", "dense", 0, 0)
+    made.store.weights_path(dense).unlink()
+    path = made.store.record_path(dense)
+    values = json.loads(path.read_text())
+    values["data"]["fingerprint"] = "1" * 64
+    values["sha256"] = checksum(values)
+    path.write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r"is of other data \(111111111111\) than those of now"):
         study(arms=("lt", "finetune")).run()
     assert json.loads(path.read_text()) == values
 

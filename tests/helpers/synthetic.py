@@ -87,7 +87,7 @@ def record(
 
 def _transfer(kept: dict[str, tuple[int, int]]) -> Transfer:
     """Half of the words are in both vocabularies, the output is the own ticket's, which keeps twice
-    as much."""
+    as much of the words."""
     words, output = kept["embedding.weight"], kept["output.weight"]
     half = words[0] // 2, words[1] // 2
     inner = [count for name, count in kept.items() if name[:6] not in ("embedd", "output")]
@@ -96,8 +96,8 @@ def _transfer(kept: dict[str, tuple[int, int]]) -> Transfer:
         "1" * 64,
         words=80,
         shared=40,
-        own=2 * sum(some for some, _ in kept.values()),
-        own_inner=2 * (sum(some for some, _ in kept.values()) - words[0]),
+        own=sum(some for some, _ in kept.values()) + words[0],
+        own_inner=sum(some for some, _ in kept.values()) - words[0],
         inner=sum(some for some, _ in kept.values()) - words[0],
         by_word=half,
         as_found=tuple(map(sum, zip(*inner, strict=True))),

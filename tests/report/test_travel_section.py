@@ -87,12 +87,37 @@ def test_sentences_count_what_the_grid_holds(usual, foreign):
     assert "of 12 comparisons are decided, with 5 seeds" in sure and "1 were not run" in sure
     said = limits(found)
     assert said.startswith("IMDb and AG-news are 2 datasets") and "50.00 %" in said
+    assert "outside the word vectors it keeps 100.00 % of what" in said
+    small = {s: [replace(t, inner=t.inner // 2) for t in f] for s, f in found[0].transfers.items()}
+    assert "it keeps 49.80 % to 50.00 % of" in limits([replace(found[0], transfers=small)])
     (name, *_), table = (found[0].name,), origins(found)
     assert set(table.index) == {name} and list(table["Words in both"]) == ["40 of 80"] * 2
-    assert "outside the word vectors it keeps 50.00 % of what" in said
-    sizes = {"Kept": ["2,500", "1,249"], "Own ticket": ["5,000", "2,498"]}
-    sizes |= {"Outside word vectors": ["500", "249"], "Own ticket there": ["1,000", "498"]}
+    sizes = {"Kept": ["2,500", "1,249"], "Own ticket": ["4,500", "2,249"]}
+    sizes |= {"Outside word vectors": ["500", "249"], "Own ticket there": ["500", "249"]}
     assert {name: list(table[name]) for name in sizes} == sizes
+
+
+def test_masks_of_tickets_made_again_elsewhere_are_not_compared(usual, foreign):
+    """One seed's controls stand on other tickets than its foreign mask; others' own differ."""
+    controls = ("transferred_shuffled", "transferred_random")
+
+    def changed(one):
+        s, transfer = one.settings, one.transfer
+        if s.arm in controls and (s.seed, s.rung) == (1, 2):
+            return replace(one, transfer=replace(transfer, as_found=(7, transfer.as_found[1])))
+        if s.arm == "transferred_inner" and s.seed == 2:
+            return replace(one, device="cuda (another)")
+        if s.arm == "transferred_inner" and s.seed == 3:
+            return replace(one, transfer=replace(transfer, own_inner=transfer.own_inner + 1))
+        return one
+
+    found = travel.journeys([*usual, *map(changed, foreign)])
+    seeds = {asked: fact.seeds for asked, fact in found[0].rungs[0].facts.items()}
+    assert seeds == {
+        travel.OWN: 5, travel.DENSE: 5, travel.VALUES: 5,
+        travel.SHUFFLED: 4, travel.RANDOM: 4, travel.INNER: 3,
+    }  # fmt: skip
+    assert found[0].apart == 4 and "4 pairs of runs of one seed" in bullets(found)[-1]
 
 
 def test_one_sentence_answers_in_the_section_the_readme_and_a_notebook(usual, foreign, tmp_path):

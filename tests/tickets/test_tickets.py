@@ -22,7 +22,9 @@ from hypothesis import strategies as st
 from helpers import synthetic
 from lottery import Study, Ticket, cli, models
 from lottery.data.tokens import SPLITTERS, encode, renumber, vocabulary
+from lottery.experiment import shelf
 from lottery.files import UserError
+from lottery.runs import provenance
 from lottery.runs.store import Store
 from lottery.tickets.check import check
 from lottery.tickets.export import export, find, sizes
@@ -99,6 +101,29 @@ def test_every_arm_can_be_taken_and_is_trained_again_if_gone(results, tmp_path, 
     if arm == "random":
         with pytest.raises(UserError, match="random are not θ₀"):
             ticket.first  # noqa: B018
+
+
+def test_a_network_that_another_machine_made_again_says_so(results, tmp_path, monkeypatch):
+    store = Store(tmp_path / "demo")
+    shutil.copytree(results.store.root, store.root)
+    record = find(store.records()[0], "cnn", "random", 0.75, 0)
+    store.tested_path(record.settings).unlink()
+    draw = models.draw
+    monkeypatch.setattr(models, "draw", lambda model, seed: draw(model, seed + 1))
+    monkeypatch.setattr(provenance, "commit", lambda: "another")
+    for name, width in (("ACCURACY_TOLERANCE", 1.0), ("LOSS_TOLERANCE", 9.0)):
+        monkeypatch.setattr(shelf, name, width)
+    said = []
+    ticket = export(store, record, tmp_path / "out", say=said.append)
+    found = check(ticket, say=lambda _: None)
+    assert (
+        found.differ > 0
+        and f"trained again, which on another machine gives a near one: {found}" in said[-1]
+    )
+    assert (
+        f"{found.differ} examples other than recorded"
+        in (tmp_path / "out" / "README.md").read_text()
+    )
 
 
 def test_all_forms_give_the_same_logits(folder, results):

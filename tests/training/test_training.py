@@ -247,6 +247,24 @@ def test_the_test_set_is_read_once_with_the_weights_of_the_best_epoch(corpus, mo
     assert all(torch.equal(best[n], outcome.best[n]) for n in best)
 
 
+def test_the_first_epoch_of_lowest_validation_loss_is_chosen(corpus, monkeypatch):
+    """Not the one of best accuracy, and of two with the same loss not the later."""
+    rows = [(0.5, 0.9), (0.3, 0.6), (0.3, 0.7), (0.4, 0.95), (0.2, 0.5)]  # the last: the test
+    weights = []
+
+    def evaluate(model, split):
+        weights.append(training.copied(model))
+        return *rows[len(weights) - 1], np.zeros(len(split), np.int64)
+
+    monkeypatch.setattr(training, "evaluate", evaluate)
+    settings = small("cnn", epochs=4)
+    model, first = built(settings)
+    outcome = training.train(model, Ticket(first), corpus, settings)
+    assert outcome.best_epoch == 2
+    assert all(torch.equal(outcome.best[n], weights[1][n]) for n in first)
+    assert all(torch.equal(weights[-1][n], weights[1][n]) for n in first), "what is tested"
+
+
 def test_the_protocol_is_adam_at_its_rate_and_batch(corpus, monkeypatch):
     made = []
     monkeypatch.setattr(training, "Adam", lambda *a, **k: made.append((a, k)) or Adam(*a, **k))
@@ -284,12 +302,16 @@ def test_models_learn(name, classes):
     assert outcome.history[-1].train_loss < outcome.history[0].train_loss / 2
 
 
-def test_advance_is_the_dense_run_stopped_early(corpus):
-    settings = small("cnn", batch_size=64)  # 4 steps an epoch
+@pytest.mark.parametrize("how", [{}, {"weight_decay": 1e-2, "schedule": "linear"}])
+def test_advance_is_the_dense_run_stopped_early(corpus, monkeypatch, how):
+    settings = small("cnn", batch_size=64, **how)  # 4 steps an epoch
     model, first = built(settings)
     early = training.advance(model, first, corpus, settings, 4)
-    outcome = training.train(model, Ticket(first), corpus, replace(settings, epochs=1))
-    assert all(torch.equal(early[n], outcome.weights[n]) for n in first)
+    seen, evaluate = [], training.evaluate
+    watched = lambda model, split: seen.append(training.copied(model)) or evaluate(model, split)  # noqa: E731
+    monkeypatch.setattr(training, "evaluate", watched)
+    training.train(model, Ticket(first), corpus, settings)
+    assert all(torch.equal(early[n], seen[0][n]) for n in first)
     later = training.advance(model, first, corpus, settings, 5)
     assert any(not torch.equal(early[n], later[n]) for n in first)
     none = training.advance(model, first, corpus, settings, 0)

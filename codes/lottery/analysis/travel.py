@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from lottery.analysis import protocols, selection, verdict
@@ -11,6 +11,7 @@ from lottery.analysis.verdict import Fact, Rung
 from lottery.data import DATASETS, title
 from lottery.models import label
 from lottery.outside.register import coded, is_here
+from lottery.pruning.masks import EMBEDDING
 from lottery.pruning.transfer import Transfer
 from lottery.runs.record import Record
 from lottery.settings import TRANSFERRED, Settings
@@ -41,6 +42,7 @@ class Journey:
     rungs: tuple[Rung, ...] = ()  # of the questions in ASKED
     # What travelled, by the rung's sparsity, of every seed
     transfers: dict[float, list[Transfer]] = field(default_factory=dict)
+    apart: int = 0  # pairs of runs whose masks are not of one ticket: they are not compared
 
     @property
     def name(self) -> str:
@@ -113,7 +115,7 @@ def _journey(
     by_settings: dict[Settings, Record],
 ) -> Journey:
     dataset, model, source, way = key
-    rungs, transfers = [], {}
+    rungs, transfers, apart = [], {}, 0
     for step in sorted({settings.sparsity for settings in own}):
         runs = [settings for settings in own if settings.sparsity == step]
 
@@ -121,13 +123,39 @@ def _journey(
             wanted = (_with(settings, arm) for settings in runs)
             return [by_settings[settings] for settings in wanted if settings in by_settings]
 
-        rungs.append(Rung(step, {asked: _fact(asked, of) for asked in ASKED}))
+        facts = {}
+        for asked in ASKED:
+            facts[asked], left_out = _fact(asked, of)
+            apart += left_out
+        rungs.append(Rung(step, facts))
         placed = next(filter(None, map(of, PLACED)), [])
         transfers[step] = [record.transfer for record in placed if record.transfer]
-    return Journey(source, dataset, model, way, tuple(rungs), transfers)
+    return Journey(source, dataset, model, way, tuple(rungs), transfers, apart)
 
 
-def _fact(asked: str, of) -> Fact:
-    """Two arms of a rung; beside dense it is asked whether one is as good."""
-    first, second = asked.split(" less ")
-    return verdict.fact(verdict.TICKET if asked == DENSE else asked, of(first), of(second))
+def _fact(asked: str, of: Callable[[str], list[Record]]) -> tuple[Fact, int]:
+    """Two arms of a rung, and how many seeds were left out; beside dense: is one as good?"""
+    first, second = map(of, asked.split(" less "))
+    others = {record.settings.seed: record for record in second}
+    fit = [
+        record
+        for record in first
+        if (other := others.get(record.settings.seed)) is None or _are_of_one(asked, record, other)
+    ]
+    question = verdict.TICKET if asked == DENSE else asked
+    return verdict.fact(question, fit, second), len(first) - len(fit)
+
+
+def _are_of_one(asked: str, one: Record, other: Record) -> bool:
+    """Are the masks of the same tickets, where a comparison asks for it?
+
+    Trained again on another machine, a ticket keeps its record and has another mask.
+    """
+    if asked in (OWN, DENSE) or one.transfer is None:
+        return True
+    if one.device != other.device:  # counts are the same where each layer keeps its share
+        return False
+    if asked != INNER:
+        return one.transfer == other.transfer
+    kept = sum(count for name, count in other.kept.items() if name != EMBEDDING)
+    return one.transfer.own_inner == kept

@@ -223,6 +223,12 @@ class DiskShelf:
 
     def _hold_against(self, before: Record, again: Record, path: Path) -> None:
         """UserError if a run trained again is too far from its record; said if it differs."""
+        prints = [record.data["fingerprint"] for record in (before, again)]
+        if prints[0] != prints[1]:
+            raise UserError(
+                f"{path}: is of other data ({prints[0][:12]}) than those of now "
+                f"({prints[1][:12]}); use those, or another results folder"
+            )
         if not is_near(before, again):
             raise UserError(
                 f"{path}: trained again, the run has {again.outcome}, but the record says "

@@ -56,6 +56,10 @@ SURE = (
     "**How sure.** {decided} of {asked} comparisons are decided, with {seeds} seeds. "
     f"{OPEN_ONES}"
 )
+APART = (
+    "**Left out**: {pairs} pairs of runs of one seed. Tickets of theirs were trained again on "
+    "another machine, so that their masks are not the same."
+)
 LIMITS = (
     "{corpora} are {count} datasets: what travels between them need not travel elsewhere. Of a "
     "vocabulary's words {shared} are in the other, too; the rows of the rest are kept at random, "
@@ -162,12 +166,14 @@ def bullets(found: Sequence[Journey]) -> list[str]:
     facts = _facts(found)
     seeds = span({fact.seeds for fact in facts if fact.seeds})
     inner = states(found, travel.INNER)
+    apart = sum(journey.apart for journey in found)
     return [
         BESIDE_OWN.format(**states(found, travel.OWN), margin=margin()),
         CONTROLS.format(**states(found, travel.SHUFFLED), **drawn, margin=margin()),
         BESIDE_DENSE.format(**states(found, travel.DENSE), margin=margin()),
         *([BUT_WORDS.format(**inner, margin=margin())] if inner["run"] else []),
         SURE.format(**standing(facts), seeds=seeds),
+        *([APART.format(pairs=apart)] if apart else []),
     ]
 
 

@@ -20,7 +20,7 @@ tags: [lottery-ticket, pruning, text-classification]
 
 A text classifier of which training kept {kept:,} of {weights:,} weights ({sparsity} pruned). {made}
 
-- Test accuracy {accuracy}; {dense}.
+- Test accuracy {accuracy}; {dense}.{again}
 - Classes: {classes}.
 - Seed {seed}; run `{run}`; every setting and figure is in `record.json`.
 
@@ -82,7 +82,7 @@ def card(contents: Contents, onnx: bool = False, small: bool = False) -> str:
     s, record = contents.settings, contents.record
     more = [(contents.first is not None, WITH_FIRST), (contents.inside is not None, WITH_INSIDE)]
     return CARD.format(
-        **contents.facts,
+        **{"again": "", **contents.facts},
         made=_made(s),
         sparsity=percent(record.sparsity),
         accuracy=percent(record.test_accuracy),

@@ -23,12 +23,17 @@ from lottery.tickets import folder as folders
 from lottery.tickets import inside
 from lottery.tickets import onnx as graphs
 from lottery.tickets.card import card
+from lottery.tickets.check import check
 from lottery.tickets.folder import Contents
 from lottery.tickets.ticket import Ticket, begins_with_first
 
 ELSEWHERE = (
     "arm {arm}: the mask is another dataset's; what can be exported was pruned on its own texts, "
     "e.g. --arm lt"
+)
+AGAIN = (
+    "Its weights were gone; this network was trained again, which on another machine gives a near "
+    "one: {found}"
 )
 DENSE = "its dense network of the same seed has {accuracy}"
 DIFFERENCE = "; over {seeds} seeds such tickets are {mean} points from dense ({low} to {high})"
@@ -95,6 +100,7 @@ def export(
     own = {f.name: getattr(s, f.name) for f in options() if f.name not in OWN}  # not the recipe's
     plan = texts_of(s.dataset, texts), [s.model], s.ladder or [0.5], ["lt"], [s.seed]
     study = Study(*plan, store=store, say=say, **own)
+    was_gone = not store.tested_path(s).exists()
     weights, mask = study.tested(s)
     corpus = study.corpus
     contents = Contents(
@@ -105,6 +111,10 @@ def export(
         mask=mask,
         facts=_facts(record, store.records(s.dataset)[0]),
     )
+    found = check(Ticket(contents), say, texts) if was_gone else None
+    if found and found.differ:
+        say(AGAIN.format(found=found))
+        contents.facts["again"] = f" {AGAIN.format(found=found)}."
     if first and begins_with_first(s):
         contents = replace(contents, first=Ticket(contents).first)
     if inside and s.rung:
