@@ -116,14 +116,8 @@ def test_a_network_that_another_machine_made_again_says_so(results, tmp_path, mo
     said = []
     ticket = export(store, record, tmp_path / "out", say=said.append)
     found = check(ticket, say=lambda _: None)
-    assert (
-        found.differ > 0
-        and f"trained again, which on another machine gives a near one: {found}" in said[-1]
-    )
-    assert (
-        f"{found.differ} examples other than recorded"
-        in (tmp_path / "out" / "README.md").read_text()
-    )
+    assert found.differ > 0 and said[-1].endswith(f"on another machine gives a near one: {found}")
+    assert said[-1] in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_all_forms_give_the_same_logits(folder, results):
