@@ -136,9 +136,15 @@ def test_out_of_bounds_is_one_clear_line(change, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("ladder", [[0], [1], [1.2], [-0.1], [float("nan")], ["a"], [True]])
+@pytest.mark.parametrize("ladder", [[0], [1], [1.2], [-0.1], [float("nan")]])
 def test_a_sparsity_outside_zero_to_one(ladder):
     with pytest.raises(UserError, match=r"outside \(0, 1\)"):
+        check_ladder(ladder)
+
+
+@pytest.mark.parametrize("ladder", [["a"], [True], [None]])
+def test_a_sparsity_that_is_no_number(ladder):
+    with pytest.raises(UserError, match=f"sparsity {ladder[0]!r} is not a number"):
         check_ladder(ladder)
 
 
