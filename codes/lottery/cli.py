@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import Field
 from functools import partial
@@ -48,6 +48,7 @@ EXAMPLES = """examples:
 """
 
 
+OF_TEXTS = ("split_seed", "vocabulary_size")  # settings of a corpus
 END = {"epilog": EXAMPLES, "formatter_class": argparse.RawDescriptionHelpFormatter}
 
 
@@ -143,11 +144,7 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
     data = commands.add_parser("data", help="say what a corpus holds and where it was found")
     data.add_argument("dataset", nargs="?", help="imdb, agnews, demo-reviews or demo-news")
     texts.add(data)
-    for name in ("split_seed", "vocabulary_size"):
-        field = next(field for field in options() if field.name == name)
-        said = f"{field.metadata['help']} (default: {field.default})"
-        option = f"--{name.replace('_', '-')}"
-        data.add_argument(option, type=int, default=field.default, metavar="N", help=said)
+    _add_options(data, [f for f in options() if f.name in OF_TEXTS])
     data.set_defaults(command=_data)
 
 
@@ -232,17 +229,21 @@ def _add_settings(run: argparse.ArgumentParser) -> None:
     more = run.add_argument_group(
         "settings", "every number that can change a result; some pairs have a recipe of their own"
     )
-    for field in options():
-        if field.name not in OWN:
-            several = isinstance(field.default, tuple)
-            more.add_argument(
-                f"--{field.name.replace('_', '-')}",
-                type=type((field.default or ("",))[0] if several else field.default),
-                default=argparse.SUPPRESS,
-                nargs="+" if several else None,
-                metavar="X",
-                help=_said(field),
-            )
+    _add_options(more, [f for f in options() if f.name not in OWN])
+
+
+def _add_options(to: argparse._ActionsContainer, chosen: Iterable[Field]) -> None:
+    """An option for each; one that is not given is not among the parsed."""
+    for field in chosen:
+        several = isinstance(field.default, tuple)
+        to.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=type((field.default or ("",))[0] if several else field.default),
+            default=argparse.SUPPRESS,
+            nargs="+" if several else None,
+            metavar="X",
+            help=_said(field),
+        )
 
 
 def _add_verify(commands: argparse._SubParsersAction) -> None:
@@ -280,7 +281,7 @@ def _data(parsed: argparse.Namespace) -> None:
     own = texts.corpus(parsed, say)
     if own is None and parsed.dataset is None:
         raise UserError("say which texts: a dataset, or --csv or --parquet with --text and --label")
-    about = {"split_seed": parsed.split_seed, "vocabulary_size": parsed.vocabulary_size}
+    about = {name: value for name, value in vars(parsed).items() if name in OF_TEXTS}
     print(corpus.describe(corpus.load(own or parsed.dataset, **about, say=say)))
 
 

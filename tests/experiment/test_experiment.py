@@ -228,17 +228,32 @@ def test_a_rung_whose_weights_are_gone_is_trained_again_and_its_record_stays(stu
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
-def test_a_rung_trained_again_is_held_against_its_record(study):
+def _other_loss(values):
+    values["test_loss"] += 0.2
+
+
+def _other_texts(values):
+    values["data"]["fingerprint"] = "1" * 64
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_other_loss, "trained again, the run has test"),
+        (_other_texts, r"is of other data \(111111111111\) than those of now"),
+    ],
+)
+def test_a_rung_trained_again_is_held_against_its_record(study, change, words):
     made = study(arms=("lt",))
     made.run()
     dense = made.settings("cnn", "dense", 0, 0)
     made.store.weights_path(dense).unlink()
     path = made.store.record_path(dense)
     values = json.loads(path.read_text())
-    values["test_loss"] += 0.2
+    change(values)
     values["sha256"] = checksum(values)
     path.write_text(json.dumps(values))
-    with pytest.raises(UserError, match=rf"{dense.run}.json: trained again, the run has test"):
+    with pytest.raises(UserError, match=rf"{dense.run}.json: {words}"):
         study(arms=("lt", "finetune")).run()
     assert json.loads(path.read_text()) == values
 
@@ -272,21 +287,6 @@ def test_a_seed_names_a_world_of_its_own(study, monkeypatch):
     names = ("first weights", "new draw", "order", "dropout", "transferred", *controls)
     streams = {Settings("imdb", "cnn", seed=seed).stream(name) for name in names for seed in (0, 1)}
     assert len(streams) == 2 * len(names)
-
-
-def test_a_rung_is_not_trained_again_on_other_texts(study):
-    made = study(arms=("lt",))
-    made.run()
-    dense = made.settings("cnn", "dense", 0, 0)
-    made.store.weights_path(dense).unlink()
-    path = made.store.record_path(dense)
-    values = json.loads(path.read_text())
-    values["data"]["fingerprint"] = "1" * 64
-    values["sha256"] = checksum(values)
-    path.write_text(json.dumps(values))
-    with pytest.raises(UserError, match=r"is of other data \(111111111111\) than those of now"):
-        study(arms=("lt", "finetune")).run()
-    assert json.loads(path.read_text()) == values
 
 
 def test_another_seeds_first_weights_do_not_pass_for_the_runs_own(study, monkeypatch):

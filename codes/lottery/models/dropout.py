@@ -24,10 +24,11 @@ def drop(values: Tensor, rate: float, generator: torch.Generator | None) -> Tens
 def word_vectors(
     embedding: Tensor, batch: Batch, rate: float, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
-    """Rows (words, E) of the `embedding`, and which of them each token has, int32 (T,).
+    """Vectors (words, E) of a batch's words, and which of them each token has, int32 (T,).
 
-    The same for whole words: one is dropped wherever it stands. Dropped ones share a row of zeros,
-    the last, so that it is computed with once. The embedding's gradient is sparse.
+    `embedding` (V, E). The same dropout for whole words: one is dropped wherever it stands. Dropped
+    ones share a row of zeros, the last, so that it is computed with once. The embedding's gradient
+    is sparse.
     """
     if generator is None or rate == 0:
         return functional.embedding(batch.words, embedding, sparse=True), batch.index
@@ -39,6 +40,6 @@ def word_vectors(
     return functional.pad(rows, (0, 0, 0, 1)), places.index_select(0, batch.index)
 
 
-def _keep(shape: torch.Size, rate: float, generator: torch.Generator, dtype) -> Tensor:
+def _keep(shape: torch.Size, rate: float, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
     """1 where something is kept, else 0; on the CPU: a GPU's stream is another."""
     return torch.empty(shape, dtype=dtype).bernoulli_(1 - rate, generator=generator)

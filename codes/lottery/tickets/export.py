@@ -85,7 +85,8 @@ def export(
 
     With its first values, unless they are not to be stored or are none of this arm's own. With
     what is shown of other networks (`inside`), the model as a graph (`onnx`); `small` packs files.
-    UserError if something is there, a graph cannot be made, or the mask is another dataset's.
+    UserError if something is there, a graph cannot be made, no rung is below to show, or the mask
+    is another dataset's.
     """
     folders.check_free(folder)
     if onnx:
@@ -111,10 +112,10 @@ def export(
         mask=mask,
         facts=_facts(record, store.records(s.dataset)[0]),
     )
-    found = check(Ticket(contents), say, texts) if was_gone else None
-    if found and found.differ:
-        say(AGAIN.format(found=found))
-        contents.facts["again"] = f" {AGAIN.format(found=found)}."
+    if was_gone and (found := check(Ticket(contents), say, texts)).differ:
+        again = AGAIN.format(found=found)
+        say(again)
+        contents = replace(contents, facts={**contents.facts, "again": f" {again}."})
     if first and begins_with_first(s):
         contents = replace(contents, first=Ticket(contents).first)
     if inside and s.rung:
