@@ -1,7 +1,8 @@
 # Each target makes what it needs in .venv and does nothing twice.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Bytecode of what is used is written when it is first imported; of all that is here, it takes a minute.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: help demo test week9 lab report bench lint clean
 

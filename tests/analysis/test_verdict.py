@@ -202,6 +202,18 @@ def test_seeds_are_paired_and_counted():
     assert verdict.fact(TICKET, first, second[-1:]) == Fact()
 
 
+@pytest.mark.parametrize(("question", "seeds"), [(FIRST_VALUES, 2), (FINETUNE, 2), (TICKET, 3)])
+def test_a_seed_whose_masks_are_known_to_differ_is_left_out_where_they_must_not(question, seeds):
+    first = [
+        replace(record(seed=seed, correct=right(0.9, seed, "a")), mask="m") for seed in range(3)
+    ]
+    second = [
+        replace(record(seed=seed, correct=right(0.9, seed, "b")), mask=mask)
+        for seed, mask in enumerate(("m", "", "another"))
+    ]
+    assert verdict.fact(question, first, second).seeds == seeds
+
+
 def test_seeds_that_agree_by_luck_are_not_expected_to_go_on():
     assert expected(MeanSquares(0.125, 0.5, 0.25), 2, 8) == MeanSquares(0.25, 1.25, 0.25)
     assert expected(MeanSquares(0.5, 0.125, 0.25), 2, 8) == MeanSquares(0.5, 0.25, 0.25)

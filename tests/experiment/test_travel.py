@@ -20,7 +20,7 @@ from lottery.experiment.shard import Shard
 from lottery.experiment.shelf import Busy
 from lottery.files import UserError
 from lottery.pruning.arms import ARMS
-from lottery.pruning.masks import EMBEDDING, full_mask
+from lottery.pruning.masks import EMBEDDING, digest, full_mask
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.study import Study
@@ -98,6 +98,23 @@ def test_records_say_what_came_from_where(there):
     assert runs["lt"].transfer is None
 
 
+def test_records_say_which_mask_they_had(there):
+    for rung in (1, 2):
+        runs = by_arm(there, rung)
+        (source,) = [
+            r
+            for r in there.store.records("demo-news")[0]
+            if (r.settings.arm, r.settings.rung) == ("lt", rung)
+        ]
+        for arm in TRAVELLING:
+            one = runs[arm]
+            assert one.mask == digest(there.tested(one.settings)[1])
+            assert (one.transfer.mask, one.transfer.own_mask) == (source.mask, runs["lt"].mask)
+        assert runs["transferred"].mask == runs["transferred_weights"].mask
+        assert runs["lt"].mask == digest(there.shelf.trained(runs["lt"].settings, "last")[1])
+        assert len({one.mask for one in runs.values()}) == len(runs) - 1
+
+
 def test_results_with_foreign_masks_are_in_order_and_are_not_exported(there, tmp_path):
     assert all("not written yet" in problem for problem in verify(there.store)[1])
     record = by_arm(there, 2)["transferred"]
@@ -129,6 +146,13 @@ def test_what_a_record_says_of_other_runs_is_held_against_them(there, tmp_path):
         copy.put(replace(one, transfer=replace(one.transfer, **{field: value})))
         (problem,) = [line for line in verify(copy)[1] if "'transfer'" in line]
         assert str(path) in problem and said in problem
+    assert not [note for note in verify(copy)[2] if "is another" in note]
+    own = replace(one.settings, arm="lt", source="").checked().run
+    for field, other in (("mask", one.transfer.run), ("own_mask", own)):
+        path.unlink()
+        copy.put(replace(one, transfer=replace(one.transfer, **{field: "3" * 64})))
+        (note,) = [note for note in verify(copy)[2] if "is another" in note]
+        assert note.startswith(f"run {one.run}: the mask of run {other}, ")
 
 
 @pytest.mark.parametrize("options", [{}, {"rewind_step": 2, "scope": "global"}])

@@ -1,4 +1,4 @@
-"""Compile the kernels into their cache, a model a process; else each worker of pytest would do all.
+"""Compile the kernels into their cache, in two processes; else each worker of pytest would do all.
 
 python tests/helpers/compiled.py
 """
@@ -14,16 +14,21 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 
 
-def compiled(model: str) -> None:
-    """The kernels of a training, whole and pruned, and of gradients in double precision."""
+def trained(model: str) -> None:
+    """The kernels of a training, whole and pruned."""
     from helpers.children import study
+
+    with tempfile.TemporaryDirectory() as folder:
+        study(folder, (0.5, 0.95), ("lt",), 1, models=(model,), weight_decay=1e-4).run()
+
+
+def sloped(model: str) -> None:
+    """The kernels of gradients in double precision."""
     from helpers.corpora import make_corpus
     from lottery import models
     from lottery.settings import Settings
     from lottery.training.slope import slope
 
-    with tempfile.TemporaryDirectory() as folder:
-        study(folder, (0.5, 0.95), ("lt",), 1, models=(model,), weight_decay=1e-4).run()
     corpus = make_corpus()
     network = models.build(
         Settings("demo-reviews", model, "dense", (), 0), len(corpus.vocabulary), 1
@@ -35,4 +40,7 @@ def compiled(model: str) -> None:
 if __name__ == "__main__":
     sys.path.insert(0, str(TESTS))  # a process begun by "spawn" is given it, too
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        list(pool.map(compiled, ["lstm", "cnn"]))
+        # The longest first: the other process does the rest meanwhile.
+        jobs = [(trained, "lstm"), (trained, "cnn"), (sloped, "cnn"), (sloped, "lstm")]
+        for done in [pool.submit(job, model) for job, model in jobs]:
+            done.result()

@@ -155,6 +155,18 @@ def test_controls_keep_each_layers_count_and_stay_nested(seed, ladder, control):
         below = made
 
 
+@given(
+    st.lists(st.booleans(), min_size=6, max_size=6), st.lists(st.booleans(), min_size=6, max_size=6)
+)
+def test_two_masks_have_one_digest_where_they_remove_the_same(one, other):
+    def mask(bits: list[bool]) -> masks.Mask:
+        return {"a.weight": torch.tensor(bits[:4]).view(2, 2), "b.weight": torch.tensor([bits[4:]])}
+
+    assert (masks.digest(mask(one)) == masks.digest(mask(other))) == (one == other)
+    named = {name: part for name, part in mask(one).items() if not part.all()}
+    assert masks.digest(named) == masks.digest(mask(one)), "as a tensor that is kept dense"
+
+
 def test_nothing_depends_on_the_order_of_the_tensors():
     """A checkpoint gives them back in another order than the model does."""
     trained, mask = weights(1), masks.full_mask(weights())

@@ -104,6 +104,8 @@ def test_rows_go_by_word_counts_are_exact_and_ladders_nested(own, other, seed, s
             as_found=(int(inner.sum()), inner.numel()),
             at_random=(kept[1], len(lacking) * WIDE),
             from_own=(int(output.sum()), output.numel()),
+            mask=masks.digest(theirs),
+            own_mask=masks.digest(mine),
         )
         assert transfer.kept == sum(of - gone for gone, of in masks.counts(mask).values())
         came = [word in other or word == "<pad>" for word in own]

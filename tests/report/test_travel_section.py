@@ -120,6 +120,27 @@ def test_masks_of_tickets_made_again_elsewhere_are_not_compared(usual, foreign):
     assert found[0].apart == 4 and "4 pairs of runs of one seed" in bullets(found)[-1]
 
 
+def test_masks_that_records_tell_apart_are_not_compared_and_equal_ones_are(usual, foreign):
+    """Where records hold their masks' digests, these decide, and no device."""
+    others = {(1, "transferred_random"): {"mask": "c"}, (2, "transferred_inner"): {"own_mask": "d"}}
+
+    def told(one):
+        s = one.settings
+        if s.arm == "lt":
+            return replace(one, mask="b", device="cuda (another)" if s.seed == 3 else one.device)
+        if one.transfer is None:
+            return one
+        masks = {"mask": "a", "own_mask": "b"} | others.get((s.seed, s.arm), {})
+        return replace(one, mask="m", transfer=replace(one.transfer, **masks))
+
+    found = travel.journeys(map(told, [*usual, *foreign]))
+    seeds = {asked: fact.seeds for asked, fact in found[0].rungs[0].facts.items()}
+    assert seeds == {
+        travel.OWN: 5, travel.DENSE: 5, travel.VALUES: 5,
+        travel.SHUFFLED: 5, travel.RANDOM: 4, travel.INNER: 4,
+    }  # fmt: skip
+
+
 def test_one_sentence_answers_in_the_section_the_readme_and_a_notebook(usual, foreign, tmp_path):
     shown, said = travel_answer([*usual, *foreign]), sentence([*usual, *foreign])
     assert shown._repr_markdown_().startswith(f"{said}\n\n| From → to ")

@@ -139,6 +139,18 @@ def test_a_lie_is_found(store, lie, capsys, monkeypatch):
     assert words in capsys.readouterr().out
 
 
+def test_a_mask_that_is_not_its_tickets_is_said(tmp_path):
+    made = study(tmp_path / "demo", ladder=(0.5,), arms=("lt", "random", "random_mask"))
+    made.run()
+    by_arm = {record.settings.arm: record for record in made.store.records()[0]}
+    path = made.store.record_path(by_arm["lt"].settings)
+    path.unlink()
+    made.store.put(replace(by_arm["lt"], mask="0" * 64))
+    (note,) = [note for note in verify(made.store)[2] if "is another" in note]
+    one, own = by_arm["random"].run, by_arm["lt"].run
+    assert note.startswith(f"run {one}: the mask of run {own}, on which it stands, is another")
+
+
 def test_counts_that_no_such_sparsity_gives(store):
     record = synthetic.record(arm="lt", ladder=(0.9,), epochs=3)
     layers = {name: (size // 2, size) for name, size in synthetic.LAYERS.items()}

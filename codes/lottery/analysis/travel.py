@@ -153,9 +153,14 @@ def _are_of_one(asked: str, one: Record, other: Record) -> bool:
     """
     if asked in (OWN, DENSE) or one.transfer is None:
         return True
+    mine, theirs = one.transfer, other.transfer
+    if asked == INNER and mine.own_mask and other.mask:
+        return mine.own_mask == other.mask
+    if asked != INNER and mine.mask and theirs.mask:
+        return mine == theirs
     if one.device != other.device:  # counts are the same where each layer keeps its share
         return False
     if asked != INNER:
-        return one.transfer == other.transfer
+        return mine.counted == theirs.counted
     kept = sum(count for name, count in other.kept.items() if name != EMBEDDING)
-    return one.transfer.own_inner == kept
+    return mine.own_inner == kept

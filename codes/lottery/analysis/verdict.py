@@ -43,6 +43,7 @@ LATE = "late"  # lt rewound late less the plain lt; of the plain ladder
 PLAIN = "plain"  # lt made another way less the plain lt; of that way's ladder
 AS_GOOD = (TICKET, STRONGEST, RANDOM, RANDOM_MASK)  # the others ask which is better
 HEADLINE = (TICKET, FIRST_VALUES)
+OF_ONE_MASK = (FIRST_VALUES, FINETUNE)  # between arms with the ladder's own mask
 
 SAME_SIZE = 0.1  # a small dense network may have so much more or fewer weights than the ticket
 SIZES = ("embedding_size", "filters", "hidden")  # what makes a small dense network small
@@ -131,9 +132,18 @@ def judged(question: str, low: float, high: float) -> str:
 
 
 def fact(question: str, first: Iterable[Record], second: Iterable[Record]) -> Fact:
-    """Two arms on the same texts, paired by seed; a seed that one lacks is left out."""
-    others = {record.settings.seed: record.correct for record in second}
-    both = [(r.correct, others[r.settings.seed]) for r in first if r.settings.seed in others]
+    """Two arms on the same texts, paired by seed.
+
+    Left out is a seed that one lacks, and one whose masks are known to differ where the question
+    is of one mask: a ticket trained again on another machine keeps its record and has another mask.
+    """
+    others = {record.settings.seed: record for record in second}
+    paired = [(r, others[r.settings.seed]) for r in first if r.settings.seed in others]
+    both = [
+        (one.correct, other.correct)
+        for one, other in paired
+        if question not in OF_ONE_MASK or one.mask == other.mask or not (one.mask and other.mask)
+    ]
     if not both:
         return Fact()
     ours, theirs = (np.array(side) for side in zip(*both, strict=True))

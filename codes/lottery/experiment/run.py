@@ -17,7 +17,7 @@ from lottery.files import UserError
 from lottery.models.base import Model
 from lottery.outside.register import check_code
 from lottery.pruning.inside import by_frequency, vanished
-from lottery.pruning.masks import counts, full_mask, prunable
+from lottery.pruning.masks import counts, digest, full_mask, prunable
 from lottery.pruning.tickets import Ticket, Weights
 from lottery.runs.checkpoints import bundle, named
 from lottery.runs.provenance import about, code, device_name
@@ -49,6 +49,7 @@ def train_ticket(
     mask = full_mask(ticket.weights) | (ticket.mask or {})
     corpus = cut(corpus, settings.max_tokens)
     facts = about(settings, counts(mask), corpus, device_name(device), worker)
+    facts |= {"mask": digest(mask), "transfer": ticket.transfer}
     of = {
         "settings": settings.to_json(),
         "ticket": files.digest(ticket.weights | named(ticket.mask or {})),
@@ -61,9 +62,7 @@ def train_ticket(
     try:
         outcome = train(model, ticket, corpus, settings, device, progress, resume)
     except Diverged as error:
-        return Record(
-            **facts, history=error.history, failed=str(error), transfer=ticket.transfer
-        ), {}
+        return Record(**facts, history=error.history, failed=str(error)), {}
     record = Record(
         **facts,
         history=outcome.history,
@@ -76,7 +75,6 @@ def train_ticket(
         words=tuple(by_frequency(outcome.weights, mask, corpus.train.tokens)),
         by_class=_by_class(outcome, corpus),
         sparse=list(model.sparse),
-        transfer=ticket.transfer,
     )
     return record, bundle(mask, outcome.weights, outcome.best)
 

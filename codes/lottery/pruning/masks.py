@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
+from lottery import files
 from lottery.files import UserError
 
 Mask = dict[str, Tensor]
@@ -38,6 +39,11 @@ def full_mask(weights: Mapping[str, Tensor]) -> Mask:
 def counts(mask: Mask) -> dict[str, tuple[int, int]]:
     """For each prunable tensor the weights removed and the weights there were."""
     return {n: (int((~part).sum()), part.numel()) for n, part in prunable(mask).items()}
+
+
+def digest(mask: Mask) -> str:
+    """SHA-256 of what is removed where; a tensor that stays whole is as one that is not named."""
+    return files.digest({name: part for name, part in mask.items() if not part.all()})
 
 
 def removed_by_layer(

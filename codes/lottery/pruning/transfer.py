@@ -8,14 +8,14 @@ of words that the other corpus lacks as many weights are kept as the own ticket 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lottery.files import UserError
-from lottery.pruning.masks import EMBEDDING, Mask, prunable, random_mask
+from lottery.pruning.masks import EMBEDDING, Mask, digest, prunable, random_mask
 
 NOWHERE = -1  # in place of a row: the word is not there
 Count = tuple[int, int]  # weights kept, of how many
@@ -39,6 +39,8 @@ class Transfer:
     as_found: Count = (0, 0)  # other tensors, as they are there
     at_random: Count = (0, 0)  # rows of the other words
     from_own: Count = (0, 0)  # from this dataset's own ticket, because shapes differ or by choice
+    mask: str = ""  # `masks.digest` of the other dataset's ticket; the first records lack both
+    own_mask: str = ""  # the same of this dataset's own ticket
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any] | None) -> Transfer | None:
@@ -50,6 +52,11 @@ class Transfer:
     @property
     def counts(self) -> tuple[Count, ...]:
         return self.by_word, self.as_found, self.at_random, self.from_own
+
+    @property
+    def counted(self) -> Transfer:
+        """Without the masks' digests."""
+        return replace(self, mask="", own_mask="")
 
     @property
     def kept(self) -> int:
@@ -125,6 +132,8 @@ def placed(foreign: Foreign, own: Mask, inner: bool = False) -> Placed:
         _inner(own),
         _inner(mask),
         **found,
+        mask=digest(foreign.mask),
+        own_mask=digest(own),
     )
     return Placed(mask, came, transfer)
 

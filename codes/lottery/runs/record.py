@@ -28,6 +28,7 @@ LATER = (
     "by_class",
     "sparse",
     "transfer",
+    "mask",
 )  # fields that the first records lack
 READ = ("settings", "layers", "history", "words", "transfer")  # fields that are no JSON values
 
@@ -65,6 +66,7 @@ class Record:
     # Tensors of which the kept weights alone were multiplied (`models.base.Model.sparse`)
     sparse: list[str] = field(default_factory=list)
     transfer: Transfer | None = None  # of a run with a mask from another dataset's ladder
+    mask: str = ""  # `pruning.masks.digest`: two runs with one of these have the same mask
 
     @property
     def run(self) -> str:

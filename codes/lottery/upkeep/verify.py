@@ -16,6 +16,10 @@ from lottery.runs.record import Record
 from lottery.runs.store import Store
 
 NEEDED_VERSIONS = ("python", "torch", "numpy")
+OTHER_MASK = (
+    "run {}: the mask of run {}, on which it stands, is another by that run's record: it was "
+    "trained again on another machine, and the report leaves the two out where masks must agree"
+)
 
 
 def verify(store: Store) -> tuple[int, list[str], list[str]]:
@@ -36,7 +40,8 @@ def verify(store: Store) -> tuple[int, list[str], list[str]]:
     for record in records:
         path = store.record_path(record.settings)
         problems += [f"{path}: {problem}" for problem in _untold(record, by_run)]
-    notes = []
+    apart = [OTHER_MASK.format(*two) for record in records for two in _apart(record, by_run)]
+    notes = sorted(apart)
     for dataset in sorted({record.settings.dataset for record in records}):
         prints = {
             str(r.data["fingerprint"])[:12]: r for r in records if r.settings.dataset == dataset
@@ -62,6 +67,20 @@ def _untold(record: Record, by_run: Mapping[str, Record]) -> list[str]:
     if own and sum(own.kept.values()) != record.transfer.own:
         found.append(f"'transfer' counts other weights than its own ticket, run {own.run}, keeps")
     return found
+
+
+def _apart(record: Record, by_run: Mapping[str, Record]) -> list[tuple[str, str]]:
+    """This run and one whose mask it took, where that is known to be another now."""
+    if record.settings.arm not in ("random", "finetune") and record.transfer is None:
+        return []
+    own = replace(record.settings, arm="lt", source="").checked().run
+    took = {own: record.mask}
+    if record.transfer is not None:
+        took = {own: record.transfer.own_mask, record.transfer.run: record.transfer.mask}
+    there = {run: by_run[run].mask for run in took if run in by_run}
+    return [
+        (record.run, run) for run, mask in there.items() if mask and took[run] not in ("", mask)
+    ]
 
 
 def _lies(record: Record) -> list[str]:
