@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -218,6 +219,23 @@ def test_help_has_an_example(run):
         status, out, _ = run(*words, "--help")
         assert status == 0
         assert "lottery run imdb cnn lstm --sparsity 0.5 0.75" in out
+
+
+COMMANDS = ("data", "run", "report", "bench", "export", "predict", "merge", "status", "clean")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "verify"])
+def test_every_command_has_examples_that_can_be_typed(run, command):
+    """Its own among them, and each is understood by the command that it names."""
+    assert command in run("--help")[1]
+    shown = [
+        line.strip() for line in run(command, "--help")[1].partition("\nexample")[2].split("\n")
+    ]
+    examples = [line for line in shown if line.startswith("lottery ")]
+    assert [line for line in examples if line.startswith(f"lottery {command}")]
+    for line in examples:
+        words, *_ = re.split(" < |  +", line.removeprefix("lottery "))
+        assert cli._parser().parse_args(words.split()).command, line
 
 
 def test_every_number_has_an_option(run):

@@ -49,7 +49,6 @@ EXAMPLES = """examples:
 
 
 OF_TEXTS = ("split_seed", "vocabulary_size")  # settings of a corpus
-END = {"epilog": EXAMPLES, "formatter_class": argparse.RawDescriptionHelpFormatter}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,19 +116,31 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    new = partial(_Parser, allow_abbrev=False)  # `plug` looks for the whole word
-    parser = new(prog="lottery", description="Do lottery tickets exist in text classifiers?", **END)
+    # `plug` looks for the whole word; examples keep their lines
+    form = argparse.RawDescriptionHelpFormatter
+    new = partial(_Parser, allow_abbrev=False, formatter_class=form)
+    asked = "Do lottery tickets exist in text classifiers?"
+    parser = new(prog="lottery", description=asked, epilog=EXAMPLES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=new)
 
     _add_data(commands)
     _add_run(commands)
 
-    report = commands.add_parser("report", help="records to week9.md, tables and figures")
+    report = commands.add_parser(
+        "report",
+        help="records to week9.md, tables and figures",
+        epilog="examples:\n  lottery report\n  lottery report --demo\n"
+        "  lottery report --results results/reviews",
+    )
     add_folder(report)
     plugging.add(report)
     report.set_defaults(command=_report)
 
-    bench = commands.add_parser("bench", help="time training against the ways of the tutorials")
+    bench = commands.add_parser(
+        "bench",
+        help="time training against the ways of the tutorials",
+        epilog="example:\n  lottery bench --json measured.json",
+    )
     bench.add_argument("--json", type=Path, metavar="FILE", help="write every number there, too")
     bench.set_defaults(command=_bench)
 
@@ -141,7 +152,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_data(commands: argparse._SubParsersAction) -> None:
-    data = commands.add_parser("data", help="say what a corpus holds and where it was found")
+    data = commands.add_parser(
+        "data",
+        help="say what a corpus holds and where it was found",
+        epilog="examples:\n  lottery data imdb\n"
+        "  lottery data --csv reviews.csv --text body --label stars",
+    )
     data.add_argument("dataset", nargs="?", help="imdb, agnews, demo-reviews or demo-news")
     texts.add(data)
     _add_options(data, [f for f in options() if f.name in OF_TEXTS])
@@ -153,7 +169,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
         "run",
         help="train what is missing of a ladder",
         description="Train, prune and train again. Runs that have a record are not run again.",
-        **END,
+        epilog=EXAMPLES,
     )
     run.add_argument(
         "what",
@@ -247,7 +263,12 @@ def _add_options(to: argparse._ActionsContainer, chosen: Iterable[Field]) -> Non
 
 
 def _add_verify(commands: argparse._SubParsersAction) -> None:
-    verify = commands.add_parser("verify", help="whether records, tables and report agree")
+    verify = commands.add_parser(
+        "verify",
+        help="whether records, tables and report agree",
+        epilog="examples:\n  lottery verify\n  lottery verify --results results/reviews\n"
+        "  lottery verify my-ticket              whether it scores what its record says",
+    )
     add_folder(verify)
     plugging.add(verify)
     verify.add_argument(

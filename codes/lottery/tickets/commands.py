@@ -18,7 +18,6 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog="examples:\n  lottery export imdb cnn --sparsity 0.875 --seed 0 my-ticket\n"
         "  lottery export reviews cnn my-ticket --sparsity 0.5 --csv reviews.csv --text body "
         "--label stars",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     export.add_argument(
         "dataset", help="imdb, agnews, demo-reviews, demo-news, or the name of your own texts"
@@ -50,10 +49,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     predict = commands.add_parser(
         "predict",
         help="texts on standard input to labels and probabilities",
-        description="One text a line, or with --column a CSV; a CSV row for each on standard "
+        description="One text a line, or with --column a CSV; a CSV row for each on standard\n"
         "output. A line that cannot be read keeps its row, is named, and makes the status 1.",
         epilog="example:\n  lottery predict results/tickets/imdb-cnn --column review < films.csv",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     predict.add_argument("folder", type=Path, metavar="DIR", help="a ticket's folder")
     predict.add_argument("--column", metavar="NAME", help="the input is a CSV: this column's texts")

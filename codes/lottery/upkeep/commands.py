@@ -15,19 +15,27 @@ def add(commands: argparse._SubParsersAction) -> None:
     merge = commands.add_parser(
         "merge",
         help="results folders that were filled apart, to one",
-        description="Copy the records of other results folders, with their weights. Of a run that "
+        description="Copy the records of other results folders, with their weights. Of a run that\n"
         "both have, the records are compared, and the one that is there is kept.",
+        epilog="examples:\n  lottery merge /mnt/night1/results /mnt/night2/results\n"
+        "  lottery merge /mnt/shares/* --results results/imdb-twice",
     )
     merge.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="where they come from")
     merge.add_argument("--results", type=Path, help="where they go (default: results/)")
     merge.set_defaults(command=_merge)
 
-    status = commands.add_parser("status", help="what is done, running, stopped and failed")
+    status = commands.add_parser(
+        "status",
+        help="what is done, running, stopped and failed",
+        epilog="examples:\n  lottery status\n  lottery status --results results/reviews",
+    )
     add_folder(status)
     status.set_defaults(command=_status)
 
     clean = commands.add_parser(
-        "clean", help="remove what no record needs, and say how much it was"
+        "clean",
+        help="remove what no record needs, and say how much it was",
+        epilog="examples:\n  lottery clean --dry-run\n  lottery clean --demo",
     )
     add_folder(clean)
     clean.add_argument("--dry-run", action="store_true", help="only say it")
