@@ -193,7 +193,7 @@ def test_a_record_says_everything(study):
     assert record.correct.mean() == record.test_accuracy
     assert values["data"]["fingerprint"] == made.corpus.fingerprint
     assert values["data"]["rows"] == {"train": 200, "valid": 100, "test": 100}
-    assert {"python", "torch", "numpy", "numba"} <= set(values["versions"])
+    assert {"python", "cpu", "torch", "numpy", "numba"} <= set(values["versions"])
     assert values["seconds"] > 0
     assert values["device"].startswith("cpu")
     assert values["commit"]
@@ -289,7 +289,10 @@ def test_a_seed_names_a_world_of_its_own(study, monkeypatch):
     assert len(streams) == 2 * len(names)
 
 
-def test_another_seeds_first_weights_do_not_pass_for_the_runs_own(study, monkeypatch):
+@pytest.mark.parametrize(
+    ("fact", "there"), [("commit", "d" * 40), ("versions", {"cpu": "another"})]
+)
+def test_another_seeds_first_weights_do_not_pass_for_the_runs_own(study, monkeypatch, fact, there):
     """On one machine and by one commit it must be the run to the bit; from elsewhere it is said."""
     monkeypatch.setattr(provenance, "commit", lambda: "c" * 40)
     made = study(arms=("lt",))
@@ -302,7 +305,9 @@ def test_another_seeds_first_weights_do_not_pass_for_the_runs_own(study, monkeyp
     monkeypatch.setattr(shelves, "LOSS_TOLERANCE", 9.0)
     with pytest.raises(UserError, match="trained again, the run has test"):
         study(arms=("lt", "finetune")).run()
-    monkeypatch.setattr(provenance, "commit", lambda: "d" * 40)
+    here = getattr(provenance, fact)()
+    there = here | there if fact == "versions" else there
+    monkeypatch.setattr(provenance, fact, lambda: there)
     said = []
     study(arms=("lt", "finetune"), say=said.append).run()
     assert any(

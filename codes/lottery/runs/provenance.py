@@ -10,6 +10,7 @@ from importlib import metadata
 
 import numba
 import torch
+from llvmlite import binding
 
 from lottery.data import Corpus
 from lottery.files import PACKAGE, UserError
@@ -55,9 +56,10 @@ def device_name(device: torch.device) -> str:
 
 @cache
 def versions() -> dict[str, str]:
-    """Of this project and of what its figures stand on."""
+    """Of this project and of what its figures stand on; `cpu`: what kernels are compiled for."""
     names = ("lottery", "torch", "numpy", "numba", "llvmlite")
-    return {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
+    about = {"python": platform.python_version(), "cpu": binding.get_host_cpu_name()}
+    return about | {name: metadata.version(name) for name in names}
 
 
 @cache  # of the code that this process has loaded, whatever is edited meanwhile
