@@ -115,6 +115,13 @@ def test_records_say_which_mask_they_had(there):
         assert len({one.mask for one in runs.values()}) == len(runs) - 1
 
 
+@pytest.mark.parametrize("arm", TRAVELLING)
+def test_masks_of_a_ladder_are_nested_after_the_journey(there, arm):
+    more, fewer = (there.tested(by_arm(there, rung)[arm].settings)[1] for rung in (1, 2))
+    assert all((fewer[name] <= part).all() for name, part in more.items())
+    assert any((fewer[name] != part).any() for name, part in more.items())
+
+
 def test_results_with_foreign_masks_are_in_order_and_are_not_exported(there, tmp_path):
     assert all("not written yet" in problem for problem in verify(there.store)[1])
     record = by_arm(there, 2)["transferred"]
