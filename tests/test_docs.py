@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from dataclasses import replace
 from importlib import util
-from itertools import chain
+from itertools import chain, product
 from statistics import fmean
 
 import pytest
@@ -150,3 +151,72 @@ def test_the_readme_counts_what_both_notebooks_train(tmp_path):
         for said in (str(ladder), f"seeds = {seeds}", '\\"seeds\\": [5, 6, 7]', str(abroad)):
             assert said.replace("'", '\\"') in book, said
     assert f"from nothing, is {len(missing)} trainings of ten" in (root() / "README.md").read_text()
+
+
+MEASURED = {512: "xeon-512.json", 256: "epyc-zen3-256.json"}  # by the vectors' bits
+TEXTS = {"imdb": "IMDb", "agnews": "AG-news"}
+WAYS = {"cnn": ("tutorial",), "lstm": ("packed", "padded")}
+
+
+@pytest.fixture(params=MEASURED)
+def bench(request):
+    return json.loads((root() / "benchmarks" / "measured" / MEASURED[request.param]).read_text())
+
+
+def test_times_beside_the_tutorials_are_those_that_were_measured(bench):
+    page = (root() / "docs" / "speed.md").read_text(encoding="utf-8")
+
+    def beside(key: str, way: str) -> str:
+        low, high = (bench[f"{key}.ratio_{way}_q{q}"] for q in (25, 75))
+        times = f"{bench[f'{key}.ms_{way}']:,.1f} | {bench[f'{key}.ms_ours']:.1f}"
+        return f"{times} | {bench[f'{key}.ratio_{way}']:.1f} ({low:.1f} to {high:.1f})"
+
+    for model, text in product(WAYS, TEXTS):
+        for way in WAYS[model]:
+            plain, decay = (beside(f"{model}.{text}{end}", way) for end in ("", ".decay"))
+            assert f"| {model.upper()}, {TEXTS[text]} | {way} | {plain} | {decay} |" in page
+
+
+def test_tickets_times_are_those_that_were_measured(bench):
+    page = (root() / "docs" / "speed.md").read_text(encoding="utf-8")
+    steps = ("0.5", "0.75", "0.875", "0.9375", "0.984")
+    for model, text in product(WAYS, TEXTS):
+        name = f"{model.upper()}, {TEXTS[text]}"
+        for work in ("step", "inference"):
+            times, ratios = (f"sparse.{model}.{text}.{work}_{kind}" for kind in ("ms", "ratio"))
+            cells = [f"{bench[f'{times}.{s}']:.1f} ({bench[f'{ratios}.{s}']:.2f})" for s in steps]
+            row = " | ".join([f"| {name}, {work}", f"{bench[f'{times}.0']:.1f}", *cells])
+            assert f"{row} |" in page
+        sizes = (1, 2, 4, 15, 16, 17, 64, 256)
+        cells = [f"{bench[f'{ratios}.0.875.batch_{size}']:.2f}" for size in sizes]
+        assert f"{name} | {' | '.join(cells)} |" in page
+
+
+def test_the_parts_of_a_step_are_those_that_were_measured():
+    page = (root() / "docs" / "speed.md").read_text(encoding="utf-8")
+    bench = json.loads((root() / "benchmarks" / "measured" / MEASURED[512]).read_text())
+    keys = [f"{model}.{text}" for text in TEXTS for model in WAYS]
+    for name, field, form in (
+        ("forward, ms", "ms_forward", ".1f"),
+        ("loss and backward, ms", "ms_backward", ".1f"),
+        ("Adam, ms", "ms_adam", ".1f"),
+        ("batching and counting, ms", "ms_rest", ".1f"),
+        ("GFLOP of matrix products", "gflop", ".2f"),
+        ("texts a second, evaluation", "eval_texts_per_second", ",.0f"),
+        *(
+            (f"ns a token, batch {n}", f"ns_per_token.batch_{n}", ",.0f")
+            for n in (16, 64, 256, 512)
+        ),
+    ):
+        cells = " | ".join(format(bench[f"{key}.{field}"], form) for key in keys)
+        assert f"| {name} | {cells} |" in page
+
+
+def test_the_readmes_times_are_those_that_were_measured():
+    page = (root() / "README.md").read_text(encoding="utf-8")
+    folder = root() / "benchmarks" / "measured"
+    both = [json.loads((folder / MEASURED[bits]).read_text()) for bits in (256, 512)]
+    for model, way in chain.from_iterable(product([model], ways) for model, ways in WAYS.items()):
+        found = [one[f"{model}.{text}.ratio_{way}"] for text in TEXTS for one in both]
+        shown = [f"{ratio:.0f}" if ratio >= 20 else f"{ratio:.1f}" for ratio in found]
+        assert f"| {' | '.join(shown)} |" in page, (model, way)

@@ -211,7 +211,7 @@ def test_one_seed_has_its_p():
     ]
     (row,) = report.differences(one).to_dict("records")
     assert row["less dense"] == "0.00 (−0.05 to +0.05; 1), p 1.000"
-    assert row["Seeds to decide"] == "–; –"
+    assert row["Seeds to decide"] == "at least 2; –"
 
 
 def test_each_difference_tells_its_own_seeds():

@@ -132,11 +132,14 @@ def difference(fact: Fact) -> str:
 
 
 def needed(fact: Fact) -> str:
-    """Seeds that would decide it: "decided", "about 7", "never" if none would, "–" if not known."""
+    """Seeds that would decide it: "decided", "about 7", "never" if none would, "–" if not run.
+
+    One seed says nothing of others, so that of their number only the least is known.
+    """
     if fact.is_decided:
         return "decided"
     if fact.seeds < 2:
-        return "–"
+        return "at least 2" if fact.seeds else "–"
     return f"about {fact.needed:,}" if fact.needed else "never"
 
 
