@@ -40,8 +40,7 @@ def verify(store: Store) -> tuple[int, list[str], list[str]]:
     for record in records:
         path = store.record_path(record.settings)
         problems += [f"{path}: {problem}" for problem in _untold(record, by_run)]
-    apart = [OTHER_MASK.format(*two) for record in records for two in _apart(record, by_run)]
-    notes = sorted(apart)
+    notes = sorted(OTHER_MASK.format(*two) for one in records for two in _apart(one, by_run))
     for dataset in sorted({record.settings.dataset for record in records}):
         prints = {
             str(r.data["fingerprint"])[:12]: r for r in records if r.settings.dataset == dataset
