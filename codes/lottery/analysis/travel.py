@@ -23,6 +23,7 @@ DENSE = "transferred less dense"
 VALUES = "transferred_weights less transferred"
 INNER = "transferred_inner less lt"
 ASKED = (OWN, SHUFFLED, RANDOM, DENSE, VALUES, INNER)
+OF_ONE_TICKET = (SHUFFLED, RANDOM, VALUES, INNER)  # both masks are made of the same two tickets
 # Arms whose records say where what they keep came from: the first that was run is asked. All but
 # the last have the same mask.
 PLACED = (
@@ -42,7 +43,11 @@ class Journey:
     rungs: tuple[Rung, ...] = ()  # of the questions in ASKED
     # What travelled, by the rung's sparsity, of every seed
     transfers: dict[float, list[Transfer]] = field(default_factory=dict)
-    apart: int = 0  # pairs of runs whose masks are not of one ticket: they are not compared
+
+    @property
+    def apart(self) -> int:
+        """Pairs of runs that are not compared, because their masks are not of one ticket."""
+        return sum(fact.apart for rung in self.rungs for fact in rung.facts.values())
 
     @property
     def name(self) -> str:
@@ -115,7 +120,7 @@ def _journey(
     by_settings: dict[Settings, Record],
 ) -> Journey:
     dataset, model, source, way = key
-    rungs, transfers, apart = [], {}, 0
+    rungs, transfers = [], {}
     for step in sorted({settings.sparsity for settings in own}):
         runs = [settings for settings in own if settings.sparsity == step]
 
@@ -123,27 +128,16 @@ def _journey(
             wanted = (_with(settings, arm) for settings in runs)
             return [by_settings[settings] for settings in wanted if settings in by_settings]
 
-        facts = {}
-        for asked in ASKED:
-            facts[asked], left_out = _fact(asked, of)
-            apart += left_out
-        rungs.append(Rung(step, facts))
+        rungs.append(Rung(step, {asked: _fact(asked, of) for asked in ASKED}))
         placed = next(filter(None, map(of, PLACED)), [])
         transfers[step] = [record.transfer for record in placed if record.transfer]
-    return Journey(source, dataset, model, way, tuple(rungs), transfers, apart)
+    return Journey(source, dataset, model, way, tuple(rungs), transfers)
 
 
-def _fact(asked: str, of: Callable[[str], list[Record]]) -> tuple[Fact, int]:
-    """Two arms of a rung, and how many seeds were left out; beside dense: is one as good?"""
+def _fact(asked: str, of: Callable[[str], list[Record]]) -> Fact:
+    """Two arms of a rung; beside dense: is one as good?"""
     first, second = map(of, asked.split(" less "))
-    others = {record.settings.seed: record for record in second}
-    fit = [
-        record
-        for record in first
-        if (other := others.get(record.settings.seed)) is None or _are_of_one(asked, record, other)
-    ]
-    question = verdict.TICKET if asked == DENSE else asked
-    return verdict.fact(question, fit, second), len(first) - len(fit)
+    return verdict.fact(verdict.TICKET if asked == DENSE else asked, first, second, _are_of_one)
 
 
 def _are_of_one(asked: str, one: Record, other: Record) -> bool:
@@ -151,7 +145,7 @@ def _are_of_one(asked: str, one: Record, other: Record) -> bool:
 
     Trained again on another machine, a ticket keeps its record and has another mask.
     """
-    if asked in (OWN, DENSE) or one.transfer is None:
+    if asked not in OF_ONE_TICKET or one.transfer is None:
         return True
     mine, theirs = one.transfer, other.transfer
     if asked == INNER and mine.own_mask and other.mask:

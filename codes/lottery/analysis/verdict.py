@@ -63,6 +63,7 @@ class Fact:
     seeds: int = 0
     needed: int | None = None  # seeds that would probably decide it; None: no number that is known
     p: float | None = None  # of McNemar's test, for a single seed
+    apart: int = 0  # seeds left out, because their masks are known to differ
 
     @property
     def is_decided(self) -> bool:
@@ -131,31 +132,38 @@ def judged(question: str, low: float, high: float) -> str:
     return SAME if low >= -MARGIN and high <= MARGIN else OPEN
 
 
-def fact(question: str, first: Iterable[Record], second: Iterable[Record]) -> Fact:
+def of_one_mask(question: str, one: Record, other: Record) -> bool:
+    """Are the masks the same, or not known, where a question is of one mask?"""
+    return question not in OF_ONE_MASK or one.mask == other.mask or not (one.mask and other.mask)
+
+
+def fact(
+    question: str,
+    first: Iterable[Record],
+    second: Iterable[Record],
+    fit: Callable[[str, Record, Record], bool] = of_one_mask,
+) -> Fact:
     """Two arms on the same texts, paired by seed.
 
-    Left out is a seed that one lacks, and one whose masks are known to differ where the question
-    is of one mask: a ticket trained again on another machine keeps its record and has another mask.
+    Left out is a seed that one lacks, and one whose masks do not `fit` the question: a ticket
+    trained again on another machine keeps its record and has another mask.
     """
     others = {record.settings.seed: record for record in second}
     paired = [(r, others[r.settings.seed]) for r in first if r.settings.seed in others]
-    both = [
-        (one.correct, other.correct)
-        for one, other in paired
-        if question not in OF_ONE_MASK or one.mask == other.mask or not (one.mask and other.mask)
-    ]
+    both = [(r.correct, other.correct) for r, other in paired if fit(question, r, other)]
+    apart = len(paired) - len(both)
     if not both:
-        return Fact()
+        return Fact(apart=apart)
     ours, theirs = (np.array(side) for side in zip(*both, strict=True))
     values = ours.astype(np.int8) - theirs
     given = interval(values)
     if given.seeds == 1:
-        return Fact(OPEN, given, 1, p=mcnemar(ours[0], theirs[0]))
+        return Fact(OPEN, given, 1, p=mcnemar(ours[0], theirs[0]), apart=apart)
     state = judged(question, given.low, given.high)
     needed = given.seeds
     if state == OPEN:
         needed = seeds_needed(values, lambda low, high: judged(question, low, high) != OPEN)
-    return Fact(state, given, given.seeds, needed)
+    return Fact(state, given, given.seeds, needed, apart=apart)
 
 
 def pairs(records: Iterable[Record], recipes: Recipes | None = None) -> list[Pair]:
