@@ -363,8 +363,9 @@ def _report(parsed: argparse.Namespace) -> int:
     from lottery.runs.store import Store
 
     store = Store(folder(parsed))
-    print(report.write(store, say=say))
-    return 1 if store.records()[1] else 0
+    read = store.records()
+    print(report.write(store, say=say, read=read))
+    return 1 if read[1] else 0
 
 
 def _verify(parsed: argparse.Namespace) -> int:

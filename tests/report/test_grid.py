@@ -192,19 +192,13 @@ def test_a_notebook_shows_the_answer_as_markdown():
     assert grid.answer([]) == grid.NOTHING
 
 
-def test_the_readme_gets_the_answer_between_its_marks(tmp_path):
+def test_the_readme_gets_the_answer_between_its_marks():
     found, _ = of(both())
-    readme = tmp_path / "README.md"
-    grid.into(readme, found)
-    assert not readme.exists()
-    for text in ("nothing", f"{grid.BEGIN} only", f"{grid.END}{grid.BEGIN}"):
-        readme.write_text(text)
-        grid.into(readme, found)
-        assert readme.read_text() == text
-    readme.write_text(f"# Title\n{grid.BEGIN}\nold\n{grid.END}\nend\n")
+    for text in ("", "nothing", f"{grid.BEGIN} only", f"{grid.END}{grid.BEGIN}"):
+        assert grid.into(text, found) == text
+    text = f"# Title\n{grid.BEGIN}\nold\n{grid.END}\nend\n"
     for _ in range(2):
-        grid.into(readme, found)
-        text = readme.read_text(encoding="utf-8")
+        text = grid.into(text, found)
         assert text == f"# Title\n{grid.BEGIN}\n{grid.top(found)}\n{grid.END}\nend\n"
 
 

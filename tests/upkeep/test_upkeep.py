@@ -128,7 +128,7 @@ LIES = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_is_found(store, lie, capsys, monkeypatch):
-    monkeypatch.setattr(verifying, "_written", lambda store: ([], []))  # of records alone
+    monkeypatch.setattr(verifying, "_written", lambda *_: ([], []))  # of records alone
     values, words = LIES[lie]
     path = change(store, **values)
     count, problems, _ = verify(store)
@@ -221,6 +221,15 @@ def test_a_figure_of_other_records_is_found(store, tmp_path):
     old.write_text(drawn.replace(CREATOR, "matplotlib 0.9"))
     said = f"{old}: drawn by another matplotlib than {CREATOR}, and not compared"
     assert verify(store)[1:] == ([], [said])
+
+
+def test_a_figure_that_the_records_do_not_give_is_said_and_goes(store):
+    old = store.root / "figures" / "travel.png"
+    old.write_bytes(b"an older one")
+    problem = f"{old}: the records give no such figure; `lottery report` removes it"
+    assert verify(store)[1] == [problem]
+    report.write(store, say=[].append)
+    assert not old.exists() and verify(store)[1] == []
 
 
 def test_verify_changes_nothing(store):

@@ -6,14 +6,12 @@ Words stand in templates; what fills them is counted from the facts of `analysis
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from lottery.analysis import verdict
 from lottery.analysis.travel import Journey
 from lottery.analysis.verdict import Fact, Pair, Rung
-from lottery.files import write_whole
 from lottery.report.markdown import bulleted, markdown
 from lottery.report.words import dagger, lucky, margin, part, parts, percent, points
 from lottery.runs.record import Record
@@ -259,14 +257,12 @@ def standing(facts: Sequence[Fact]) -> dict[str, int]:
     }
 
 
-def into(readme: Path, found: Sequence[Pair], also: str = "") -> None:
-    """Put the answer, and what is said with it, between the two marks of a file that has them."""
-    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+def into(text: str, found: Sequence[Pair], also: str = "") -> str:
+    """A text with the answer, and what is said with it, between its two marks, if it has them."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
-    if end:
-        said = "\n\n".join(filter(None, (top(found), also)))
-        write_whole(readme, f"{before}{begin}\n{said}\n{end}{after}")
+    said = "\n\n".join(filter(None, (top(found), also)))
+    return f"{before}{begin}\n{said}\n{end}{after}" if end else text
 
 
 def _steps(found: Iterable[Pair]) -> list[float]:

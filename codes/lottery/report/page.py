@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 from lottery.analysis import selection, verdict
@@ -65,39 +65,84 @@ METHOD = (
 )
 
 
-def write(store: Store, path: Path | None = None, say: Callable[[str], object] = print) -> Path:
+@dataclass(frozen=True)
+class Report:
+    """The report of a store and every file beside it, not yet written."""
+
+    path: Path
+    records: int
+    files: dict[Path, bytes | None]  # None: there is nothing to show, and an older one goes
+
+
+def write(
+    store: Store,
+    path: Path | None = None,
+    say: Callable[[str], object] = print,
+    read: tuple[list[Record], list[str]] | None = None,
+) -> Path:
     """Write the report, the tables and the figures of a store; give the report's path.
+
+    `read`: what `store.records` gives, where that is known. Nothing is written before all is made.
+    """
+    records, unread = read or store.records()
+    for line in unread:
+        say(line)
+    report = made(store, records, len(unread), path, say)
+    for place, content in report.files.items():
+        if content is None:
+            place.unlink(missing_ok=True)
+        else:
+            write_whole(place, content)
+    say(f"{_relative(report.path, Path.cwd())}: written from {report.records} records")
+    return report.path
+
+
+def made(
+    store: Store,
+    records: Sequence[Record],
+    unread: int = 0,
+    path: Path | None = None,
+    say: Callable[[str], object] = print,
+) -> Report:
+    """The report of a store's records, at `path` or where it usually lies. Nothing is written.
 
     A store named `demo` holds generated corpora, one with runs of a corpus from outside that alone,
     any other real ones. Records of another kind are named and left out; UserError if there are no
     others. Of the folder `results` the README beside it is given the answer, too.
     """
+    if unread and not records:
+        raise UserError(f"{store.root}: no record in it can be read; the report stays as it is")
     root = store.root.resolve()  # "." has no name
     outside, generated = own_of(store), root.name == "demo"
     path = Path(path) if path else path_of(store)
-    records, unread = store.records()
-    for line in unread:
-        say(line)
-    if unread and not records:
-        raise UserError(f"{store.root}: no record in it can be read; the report stays as it is")
     datasets = [name for name, known in DATASETS.items() if known.generated == generated]
     datasets = [outside] if outside else datasets
     found = _of_this(store, records, datasets, generated, say)
     belonging = [record for record in found if not record.failed]
     stopped = [record for record in found if record.failed]
+    files: dict[Path, bytes | None] = {}
     for dataset in datasets:
         own = [record for record in belonging if record.settings.dataset == dataset]
-        write_whole(root / f"{dataset}.csv", frame(own).to_csv(index=False, lineterminator="\n"))
+        table = frame(own).to_csv(index=False, lineterminator="\n")
+        files[root / f"{dataset}.csv"] = table.encode()
     measured = speed.read(store)
-    pictures = _pictures(root, path.parent, datasets, belonging, measured)
+    drawn = _pictures(datasets, belonging, measured)
+    links: Links = {}
+    for (dataset, kind), figure in drawn.items():
+        place = root / "figures" / f"{'-'.join(filter(None, (dataset, kind)))}.png"
+        shown, lines = figures.both(figure) if figure else (None, None)
+        files |= {place: shown, place.with_suffix(".svg"): lines}
+        if figure:
+            links[dataset, kind] = _relative(place, path.parent)
     # Of a real store the links hold wherever the report is read in the repository's page.
     home = _relative(root.parent.parent, path.parent) if outside or generated else ""
-    write_whole(path, page(belonging, datasets, pictures, home, len(unread), stopped, measured))
-    if root.name == RESULTS and not outside:
+    files[path] = page(belonging, datasets, links, home, unread, stopped, measured).encode()
+    readme = root.parent / "README.md"
+    if root.name == RESULTS and not outside and readme.is_file():
         also = travel.sentence(belonging)
-        grid.into(root.parent / "README.md", pairs_of(belonging, datasets), also)
-    say(f"{_relative(path, Path.cwd())}: written from {len(belonging)} records")
-    return path
+        before = readme.read_text(encoding="utf-8")
+        files[readme] = grid.into(before, pairs_of(belonging, datasets), also).encode()
+    return Report(path, len(belonging), files)
 
 
 def _of_this(
@@ -129,24 +174,15 @@ def _of_this(
 
 
 def _pictures(
-    root: Path,
-    folder: Path,
-    datasets: Iterable[str],
-    records: Sequence[Record],
-    measured: speed.Speed | None,
-) -> Links:
-    """Draw every picture that the records give into root/figures; links to them from `folder`."""
-    wanted = [("", kind, draw, records) for kind, draw in figures.ACROSS.items()]
-    wanted.append(("", "speed", partial(speed_curve, measured), records))
+    datasets: Iterable[str], records: Sequence[Record], measured: speed.Speed | None
+) -> dict[tuple[str, str], figures.Picture | None]:
+    """Every picture by dataset and kind; None where the records give none."""
+    drawn = {("", kind): draw(records) for kind, draw in figures.ACROSS.items()}
+    drawn["", "speed"] = speed_curve(measured, records)
     for dataset in datasets:
         own = [record for record in records if record.settings.dataset == dataset]
-        wanted += [(dataset, kind, draw, own) for kind, draw in figures.PICTURES.items()]
-    links: Links = {}
-    for dataset, kind, draw, own in wanted:
-        place = root / "figures" / f"{'-'.join(filter(None, (dataset, kind)))}.png"
-        if figures.save(draw(own), place):
-            links[dataset, kind] = _relative(place, folder)
-    return links
+        drawn |= {(dataset, kind): draw(own) for kind, draw in figures.PICTURES.items()}
+    return drawn
 
 
 def path_of(store: Store) -> Path:

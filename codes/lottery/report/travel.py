@@ -28,10 +28,10 @@ HEADS = {
     travel.INNER: "foreign but for words less own mask",
 }
 ANSWER = (
-    "**Do tickets travel? At {up} of {run} rungs**: with the other dataset's mask ({journeys}) a "
-    "network is better than with that mask's rows shuffled at {up} of {run} rungs and worse at "
-    "{down}, and it is worse than with its own ticket's mask at {own_down} of {own_run}; {decided} "
-    "of {asked} comparisons are decided."
+    "**Do tickets travel? At {up} of {run} rungs** a network does better with the other dataset's "
+    "mask than with that mask's rows shuffled, and at {down} worse; at {own_down} of {own_run} it "
+    "does worse than with its own ticket's mask. {decided} of {asked} comparisons are decided "
+    "({journeys})."
 )
 LEGEND = (
     "Marks, differences and intervals as in the answer's grid: ✓ and ✗ beside dense, else ↑, ↓ "

@@ -122,10 +122,11 @@ class Store:
                 good.append(self.read(path))
             except UserError as error:
                 bad.append(str(error))
-        return sorted(good, key=_order), bad
+        return sorted(good, key=in_order), bad
 
 
-def _order(record: Record) -> tuple:
+def in_order(record: Record) -> tuple:
+    """By what records stand in their fixed order."""
     s = record.settings
     return s.dataset, s.model, s.rung, s.arm, s.ladder, s.seed, s.run
 

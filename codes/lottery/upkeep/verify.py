@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from lottery.files import UserError
 from lottery.report import page
 from lottery.report.figures.picture import CREATOR, is_of, is_same, is_whole
 from lottery.runs.record import Record
-from lottery.runs.store import Store
+from lottery.runs.store import Store, in_order
 
 NEEDED_VERSIONS = ("python", "torch", "numpy")
 OTHER_MASK = (
@@ -50,7 +48,7 @@ def verify(store: Store) -> tuple[int, list[str], list[str]]:
                 f"{dataset}: records of {len(prints)} different data "
                 f"({', '.join(sorted(prints))}); the report keeps them apart"
             )
-    written, about = _written(store)
+    written, about = _written(store, sorted(records, key=in_order))
     return len(store.paths()), problems + written, notes + about
 
 
@@ -116,42 +114,29 @@ def _lies(record: Record) -> list[str]:
     return found
 
 
-def _written(store: Store) -> tuple[list[str], list[str]]:
+def _written(store: Store, records: Sequence[Record]) -> tuple[list[str], list[str]]:
     """Are tables, figures and report what the records give? Problems, and what is to be known."""
-    root, path = store.root.resolve(), page.path_of(store)
-    with tempfile.TemporaryDirectory() as folder:
-        # The same report, made from copies, in a folder of the same name and depth.
-        copy = Store(Path(folder) / "a" / root.resolve().name)
-        if (root / "runs").is_dir():
-            shutil.copytree(root / "runs", copy.root / "runs")
-        if (root / "speed.json").is_file():
-            copy.root.mkdir(parents=True, exist_ok=True)
-            shutil.copy(root / "speed.json", copy.root)
-        readme = root.resolve().parent / "README.md"
-        if readme.is_file() and root.name == page.RESULTS:
-            shutil.copy(readme, copy.root.parent)
-        try:
-            again = page.write(copy, say=lambda line: None)
-        except UserError:  # as of generated texts in a folder of real ones
-            return [], [f"{path}: not written, for no record here belongs into a report"]
-        made = {file.relative_to(copy.root): file for file in sorted(copy.root.glob("*.csv"))}
-        outputs = [(path, again), *((root / name, file) for name, file in made.items())]
-        remedy = "`lottery report` writes it"
-        if (copy.root.parent / "README.md").is_file():
-            outputs.append((readme, copy.root.parent / "README.md"))
-        if not any(there.exists() for there, _ in outputs if there != readme):
-            return [], [f"{path}: not written yet; {remedy}"]
-        problems = []
-        for there, wanted in outputs:
-            if not there.exists():
-                problems.append(f"{there}: is missing; {remedy}")
-            elif there.read_bytes() != wanted.read_bytes():
-                problems.append(f"{there}: is not what the records give; {remedy}")
-        notes = []
-        for drawn in sorted(copy.root.glob("figures/*.svg")):
-            wrong, note = _drawn(root / "figures" / drawn.name, drawn.read_bytes())
+    path, unread = page.path_of(store), len(store.paths()) - len(records)
+    try:
+        report = page.made(store, records, unread, say=lambda line: None)
+    except UserError:  # as of generated texts in a folder of real ones
+        return [], [f"{path}: not written, for no record here belongs into a report"]
+    remedy = "`lottery report` writes it"
+    texts = [file for file in report.files if file.suffix in (".csv", ".md")]
+    if not any(file.exists() for file in texts if file.name != "README.md"):
+        return [], [f"{path}: not written yet; {remedy}"]
+    problems, notes = [], []
+    for file, content in report.files.items():
+        if file in texts and not file.exists():
+            problems.append(f"{file}: is missing; {remedy}")
+        elif file in texts and file.read_bytes() != content:
+            problems.append(f"{file}: is not what the records give; {remedy}")
+        elif file.suffix == ".svg" and content:
+            wrong, note = _drawn(file, content)
             problems += [f"{line}; {remedy}" for line in wrong]
             notes += note
+        elif content is None and file.exists():
+            problems.append(f"{file}: the records give no such figure; `lottery report` removes it")
     return problems, notes
 
 

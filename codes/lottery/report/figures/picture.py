@@ -1,4 +1,4 @@
-"""A figure as bytes and as files: PNG for the page, SVG beside it, the same bytes every time."""
+"""A figure as bytes: PNG for the page, SVG beside it, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import io
 import math
 import re
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
-
-from lottery.files import write_whole
 
 WIDTH, DPI = 9.0, 150  # inches, shown at 100 dots an inch: 900 pixels, saved half as wide again
 # Names in an SVG are hashes; with a salt of our own they are the same every time.
@@ -44,21 +41,11 @@ def svg(figure: Figure) -> bytes:
     return _bytes(figure, "svg", metadata={"Date": None, "Creator": CREATOR})
 
 
-def save(figure: Figure | None, path: Path) -> bool:
-    """Write the figure as PNG to `path` and as SVG beside it, each whole or not at all.
-
-    Without a figure nothing is written, and an older picture goes. Tells whether there is one.
-    """
-    drawn = Path(path).with_suffix(".svg")
-    if figure is None:
-        Path(path).unlink(missing_ok=True)
-        drawn.unlink(missing_ok=True)
-        return False
+def both(figure: Figure) -> tuple[bytes, bytes]:
+    """The figure as PNG, and as the SVG that lies beside it."""
     written = svg(figure)
     figure.set_layout_engine("none")  # where the SVG has its parts, the PNG has them, too
-    write_whole(path, png(figure, written))
-    write_whole(drawn, written)
-    return True
+    return png(figure, written), written
 
 
 def is_same(drawn: bytes, wanted: bytes) -> bool | None:
