@@ -164,9 +164,11 @@ def test_a_broken_data_file_is_one_clear_line(run, tmp_path, monkeypatch, conten
 @pytest.mark.parametrize("command", ["report", "status", "verify", "clean"])
 def test_a_results_folder_that_is_not_there_is_no_empty_one(run, tmp_path, command):
     (tmp_path / "week9.md").write_text("a report")
-    status, _, error = run(command, "--results", tmp_path / "reslts")
-    assert (status, error.count("\n")) == (2, 1)
-    assert "reslts: is no folder" in error
+    (tmp_path / "another").mkdir()
+    for name in ("reslts", "another"):
+        status, _, error = run(command, "--results", tmp_path / name)
+        assert (status, error.count("\n")) == (2, 1)
+        assert f"{name}: is no results folder; name one with runs/" in error
     assert (tmp_path / "week9.md").read_text() == "a report"
 
 

@@ -44,10 +44,11 @@ def test_a_folder_is_read_and_its_failed_and_unreadable_runs_are_left_out(tmp_pa
 
 
 def test_a_folder_that_is_not_there_is_no_empty_one(tmp_path):
-    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "runs").mkdir(parents=True)
     assert list(load(tmp_path / "results").columns) == frame.COLUMNS
-    with pytest.raises(UserError, match="reslts': is no folder; name one that holds runs/"):
-        load(tmp_path / "reslts")
+    for name in ("reslts", "results/runs"):
+        with pytest.raises(UserError, match=f"{name}': is no results folder; name one with runs/"):
+            load(tmp_path / name)
 
 
 def test_a_row_for_each_epoch():

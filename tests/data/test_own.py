@@ -120,6 +120,16 @@ def test_one_class_only(put):
     assert said == "texts.csv: one class only ('good'); name a column of 2 to 1,000"
 
 
+def test_a_test_set_of_one_class_is_refused(put, tmp_path):
+    test = tmp_path / "test.csv"
+    test.write_text(written([(f"{text} more", label) for text, label in ROWS if label == "good"]))
+    said = line(put(written()), test=test)
+    assert said == (
+        "test.csv: one class only ('good'), which tells nothing; give test texts of two classes or "
+        "more"
+    )
+
+
 def test_a_class_with_one_row_stays_and_is_said(put):
     said: list[str] = []
     found = read(put(written([*ROWS, ("alone", "odd")])), say=said.append)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from helpers.synthetic import record, world
@@ -96,8 +98,8 @@ def test_a_rung_that_a_pair_lacks_is_not_run():
     records = world({"lt": (0, 0)}) + world({"lt": (0,)}, model="lstm")
     frame = grid.grid(verdict.pairs(records))
     assert frame.loc["IMDb LSTM", "1/4"] == "not run"
-    assert "2 of 8 headline" not in "".join(grid.bullets(*of(records)))
-    assert "3 of 8 headline decisions (2 pairs × 2 rungs" in "".join(grid.bullets(*of(records)))
+    said = "".join(grid.bullets(*of(records)))
+    assert "3 of 8 headline decisions are decided (pairs: 2; rungs: 2;" in said
 
 
 def test_numbers_of_seeds_that_differ_are_both_told():
@@ -111,6 +113,38 @@ def test_the_seeds_of_the_why_are_its_own():
     assert row["Seeds"] == "5"
     assert row["First values less new"].endswith(", seeds: 5</sub>")
     assert row["Learned places less random"].endswith(", seeds: 3</sub>")
+
+
+def test_a_why_that_was_not_run_there_says_where_it_was():
+    elsewhere = [r for r in world(GOOD) if r.settings.arm != "random_mask" or r.settings.rung > 2]
+    (row,) = grid.grid(verdict.pairs(elsewhere)).to_dict("records")
+    assert row["1/4"].startswith("✓")
+    assert row["Learned places less random"] == "not at 1/4; = at 1/8"
+    never = [r for r in world(GOOD) if r.settings.arm != "random_mask"]
+    (row,) = grid.grid(verdict.pairs(never)).to_dict("records")
+    assert row["Learned places less random"] == "not run"
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_nothing_is_as_good_as_a_network_that_learned_nothing(seeds):
+    records = world({"lt": (0, 0), "random": (0, 0)}, dense=0.5, seeds=seeds)
+    (pair,) = verdict.pairs(records)
+    assert not pair.has_learned and pair.sparsest is None
+    assert {rung[q].state for rung in pair.rungs for q in verdict.AS_GOOD} <= {OPEN, "not run"}
+    said = grid.top([pair])
+    assert "IMDb CNN: the dense network (50.00 %) is not shown to do better than always" in said
+    assert "commonest class (50.00 %)" in said and "✓" not in said.split("\n\n")[2]
+    assert grid.headline([pair]).startswith("**No winning ticket is shown")
+    (better,) = verdict.pairs(world({"lt": (0, 0)}, dense=0.6, seeds=seeds))
+    assert better.has_learned and "not shown to do better" not in grid.top([better])
+
+
+def test_the_commonest_class_is_that_of_the_test_texts():
+    labels = {"train": [70, 30], "valid": [7, 3], "test": [4, 96]}
+    one = record()
+    of_own = replace(one, data=one.data | {"classes": ["ok", "bad"], "labels": labels})
+    assert verdict.floor(of_own) == 0.96
+    assert verdict.floor(record("agnews")) == 0.25
 
 
 # The bullets
@@ -129,9 +163,10 @@ def test_the_bullets_count_what_the_facts_say():
                             "open at 0.")  # fmt: skip
     assert "better at 1 of 2 rungs" in said[3]
     assert said[4].startswith(
-        "**How sure.** 12 of 12 headline decisions (2 pairs × 3 rungs × ticket and first values) "
-        "are decided, with 5 seeds."
+        "**How sure.** 12 of 12 headline decisions are decided (pairs: 2; rungs: 3; ticket and "
+        "first values at each), seeds: 5."
     )
+    assert said[4].endswith("seeds: 5."), "of what is open nothing is said where nothing is"
     assert grid.bullets(*of(world({"lt": (-2,)})))[0] == grid.FOUND_NONE.format(margin="0.5 points")
 
 
@@ -143,7 +178,7 @@ def test_open_questions_are_told_by_what_would_close_them():
     never = sum(f.state == OPEN and f.needed is None for f in facts)
     assert soon + never >= 1
     assert f"Of the open ones {soon} would probably be decided by 20 seeds" in said
-    assert f"and {never} by no number of seeds" in said
+    assert f"and {never} by no number while their means stay as they are" in said
     assert said.endswith("0 rest on one seed, which decides nothing, and 3 were not run.")
     one = grid.bullets(*of(world({"lt": (0,)}, seeds=(4,))))[-1]
     assert "0 of 2 headline" in one

@@ -15,6 +15,7 @@ from lottery.analysis import selection
 from lottery.analysis.frame import COLUMNS, SETTINGS
 from lottery.analysis.intervals import Interval
 from lottery.analysis.verdict import YES, Fact
+from lottery.files import UserError
 from lottery.pruning.inside import Words
 from lottery.recipes import RECIPES
 from lottery.report import beside, decay, evidence, grid, page, tables
@@ -387,14 +388,21 @@ def test_generated_and_real_corpora_never_meet(tmp_path):
 # What is not there
 
 
-def test_without_records_every_cell_says_so(tmp_path):
-    text = written(Store(tmp_path / "results"))
+def test_without_a_record_nothing_is_written(tmp_path):
+    old = tmp_path / "week9.md"
+    old.write_text("a report")
+    with pytest.raises(UserError, match="results: holds no record; train first, or name a"):
+        written(Store(tmp_path / "results"))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [old]
+    assert old.read_text() == "a report"
+
+
+def test_without_records_every_cell_says_so():
+    text = page.page([], ["imdb", "agnews"], {})
     for dataset in ("IMDb", "AG-news"):
         for heading in ("Before Pruning", "After Pruning (random init)", "After Pruning (lt init)"):
             for row in rows(text, f"#### {heading}", dataset):
                 assert set(list(row.values())[1:]) == {"not run", "0"}
-    assert not list((tmp_path / "results").rglob("*.png"))
-    assert (tmp_path / "results" / "imdb.csv").read_text() == ",".join(COLUMNS) + "\n"
 
 
 @pytest.mark.parametrize("missing", ["dense", "lt", "random"])
@@ -576,6 +584,9 @@ def test_beside_the_earlier_report_at_the_nearest_sparsity():
     assert (last["Ticket Test Acc."], last["at sparsity"]) == ("91.89 %", "48.80 %")
     assert "GloVe" in last["Protocol"]
     assert (frame[frame["Report"] == "this"]["Test Acc."] == "not run").sum() == 3
+    assert list(frame[frame["Report"] == "this"]["Seeds"]) == ["0", "0", "0", "1"]
+    more = beside.beside([*records, record("agnews", "lstm", seed=1)])
+    assert more.loc["AG-news LSTM"]["Seeds"].iloc[0] == "2 and 1", "dense and tickets"
 
 
 # Recipes
@@ -612,6 +623,14 @@ def test_both_recipes_stand_side_by_side(two_recipes, monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, ("imdb", "lstm"), {"weight_decay": 0.0})
     text = page.page([*former, *today], ["imdb"], {})
     assert "IMDb LSTM: the recipe is still the one without weight decay." in text
+
+
+def test_dense_stands_there_for_the_seeds_of_the_tickets(two_recipes):
+    former, today = world({"lt": (0,)}, **FORMER), world({"lt": (0,)}, dense=0.91, **TODAY)
+    more = world({}, dense=0.8, seeds=(5, 6, 7), **FORMER)
+    (row,) = decay.both([*former, *more, *today], [PAIR]).to_dict("records")
+    assert row == decay.both([*former, *today], [PAIR]).to_dict("records")[0]
+    assert (row["Dense, without"], row["Seeds"]) == ("90.00 %", "5 and 5")
 
 
 def test_a_ladder_of_other_steps_to_the_same_sparsity_stays_out(two_recipes):

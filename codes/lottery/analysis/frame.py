@@ -45,8 +45,8 @@ def load(
         correct: one more column, a bool array (test rows,) a run: which texts were classified well?
     """
     folder = root() / results
-    if not folder.is_dir():
-        raise UserError(f"results {str(results)!r}: is no folder; name one that holds runs/")
+    if not (folder / "runs").is_dir():
+        raise UserError(f"results {str(results)!r}: is no results folder; name one with runs/")
     records, unreadable = Store(folder).records()
     for line in unreadable:
         warnings.warn(line, stacklevel=2)

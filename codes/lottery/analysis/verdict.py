@@ -92,6 +92,7 @@ class Pair:
     dense: Interval | None = None  # its test accuracy
     way: str = ""  # how these tickets are not the recipe's plain ones
     settings: Settings | None = None  # those of the highest rung, first seed; None: not run
+    floor: float = 0.0  # test accuracy of who always says the commonest class
     generated: bool = False
 
     @property
@@ -101,6 +102,12 @@ class Pair:
     @property
     def name(self) -> str:
         return pair_name(self.dataset, self.model)
+
+    @property
+    def has_learned(self) -> bool:
+        """Is the dense network shown to know more than the commonest class? If not, nothing here
+        is as good as it."""
+        return self.dense is None or self.dense.low > self.floor
 
     @property
     def is_former(self) -> bool:
@@ -230,11 +237,10 @@ def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
             PLAIN: (runs, plain),
         }
         ends = [record.best_epoch == len(record.history) for record in arms["dense"]]
-        return Rung(
-            runs[0].settings.sparsity,
-            {question: fact(question, *two) for question, two in compared.items()},
-            not any(ends) if ends else None,
-        )
+        facts = {question: fact(question, *two) for question, two in compared.items()}
+        if not base.has_learned:
+            facts = {question: _beside_nothing(known) for question, known in facts.items()}
+        return Rung(runs[0].settings.sparsity, facts, not any(ends) if ends else None)
 
     first = own[0].settings
     base = Pair(
@@ -243,6 +249,7 @@ def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
         dense=interval(np.array([r.correct for r in dense])) if dense else None,
         settings=first,
         generated=bool(own[0].data["generated"]),
+        floor=floor(own[0]),
     )
     by_way = defaultdict(list)
     for group in tickets:
@@ -257,6 +264,19 @@ def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
             rungs = tuple(rung(group.records) for group in chain)
             made.append(replace(base, rungs=rungs, way=", ".join(words), settings=top))
     return sorted(made, key=lambda pair: (pair.way != "", pair.way)) or [base]
+
+
+def floor(record: Record) -> float:
+    """Test accuracy of a network that always says the commonest class of the test texts."""
+    if record.classes:
+        texts = record.data["labels"]["test"]
+        return max(texts) / sum(texts)
+    return 1 / len(DATASETS[record.settings.dataset].classes)  # as many texts in each, or nearly
+
+
+def _beside_nothing(known: Fact) -> Fact:
+    """As good as a network that has learned nothing is no answer."""
+    return replace(known, state=OPEN, needed=None) if known.state == YES else known
 
 
 def _late(tickets: Sequence[groups.Group]) -> int:

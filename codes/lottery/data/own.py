@@ -239,6 +239,11 @@ def look(
         raise UserError(
             f"{parts['test'].place}: {_few(strange)} occurs in the test set alone; train on it, too"
         )
+    if len(counts.get("test", every)) < 2:
+        raise UserError(
+            f"{parts['test'].place}: one class only ({_few(counts['test'])}), which tells nothing; "
+            f"give test texts of two classes or more"
+        )
     total = counts["all" if "all" in counts else "train"]
     if single := [one for one in every if sum(of[one] for of in counts.values()) == 1]:
         if len(single) > max(FEW, len(every) / 2):  # identifiers, or numbers to be predicted

@@ -29,6 +29,8 @@ def beside(records: Iterable[Record]) -> pd.DataFrame:
         dense = next((g for g in own if g.settings.arm == "dense"), None)
         tickets = [g for g in own if g.settings.arm == "lt"]
         near = min(tickets, key=lambda g: abs(g.settings.sparsity - claim.sparsity), default=None)
+        counts = dict.fromkeys(seeds_of(group) for group in (dense, near) if group)
+        seeds = " and ".join(counts) or "0"  # of the dense networks and of the tickets
         none = {"Ticket Test Acc.": "–", "at sparsity": "–"}
         ours = {
             "Ticket Test Acc.": percent(near.mean("test_accuracy")) if near else NOT_RUN,
@@ -37,7 +39,7 @@ def beside(records: Iterable[Record]) -> pd.DataFrame:
         theirs = {"Ticket Test Acc.": claim.accuracy, "at sparsity": percent(claim.sparsity)}
         earlier = dict(zip(FIVE, figures, strict=True))
         rows += [
-            {"Report": "this", **five(dense), **ours, "Seeds": seeds_of(dense), "Protocol": OURS},
+            {"Report": "this", **five(dense), **ours, "Seeds": seeds, "Protocol": OURS},
             {"Report": "earlier", **earlier, **none, "Seeds": "–", "Protocol": THEIRS},
             {
                 "Report": "its authors' last",

@@ -75,11 +75,13 @@ def both(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> pd.Data
         heads = parts(sorted({step for some in facts.values() for step in some}))
         for step, head in heads.items():
             row = {"Kept": head}
-            for arm, key in (("Dense", ("dense", 0.0)), ("lt", ("lt", step))):
-                row |= {f"{arm}, {way}": _accuracy(found[way].get(key)) for way in found}
+            tickets = {way: found[way].get(("lt", step)) for way in found}
+            dense = {way: found[way].get(("dense", 0.0)) for way in found}
+            row |= {f"Dense, {w}": _accuracy(_of_seeds(dense[w], tickets[w])) for w in found}
+            row |= {f"lt, {way}": _accuracy(tickets[way]) for way in found}
             for way in found:
                 row[f"Less own dense, {way}"] = cell(facts[way].get(step, verdict.Fact()))
-            counts = [seeds_of(found[way].get(("lt", step))) for way in found]
+            counts = [seeds_of(tickets[way]) for way in found]
             rows.append(row | {"Seeds": " and ".join(counts)})
             names.append(verdict.pair_name(*pair))
     return _of_pairs(rows, names)
@@ -197,6 +199,15 @@ def _vanished(records: Iterable[Record]) -> str:
 
 def _share(value: float | None) -> str:
     return NOT_COUNTED if value is None else short(round(value, 3))
+
+
+def _of_seeds(dense: Group | None, tickets: Group | None) -> Group | None:
+    """The dense networks of the tickets' seeds; all, where there are no tickets."""
+    if dense is None or tickets is None:
+        return dense
+    seeds = {record.settings.seed for record in tickets.records}
+    own = tuple(record for record in dense.records if record.settings.seed in seeds)
+    return Group(own) if own else None
 
 
 def _accuracy(group: Group | None) -> str:

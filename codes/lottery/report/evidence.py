@@ -13,14 +13,25 @@ from lottery.pruning import arms
 from lottery.report.captions import Links, picture
 from lottery.report.markdown import markdown, table
 from lottery.report.tables import framed, of_one_dataset
-from lottery.report.words import dagger, lucky, p_value, percent, points, power, short
+from lottery.report.words import (
+    NEVER,
+    dagger,
+    lucky,
+    never,
+    p_value,
+    percent,
+    points,
+    power,
+    short,
+)
 from lottery.runs.record import Record
 
 DIFFERENCES = (
     "Test accuracy in points, means over the common seeds; in brackets 95 % intervals and the "
     "number of seeds; p is McNemar's of a single seed, whose interval is that of the test examples "
     "only. A small dense network has as many weights as the ticket. Seeds to decide: whether the "
-    "ticket is as good as dense; and whether its first values are better than new ones.{lucky}"
+    "ticket is as good as dense; and whether its first values are better than new ones.{never}"
+    "{lucky}"
 )
 STRICT = (
     "The five conditions of Ma et al. 2021 (arXiv 2107.00166), section 2.2: all five are a jackpot "
@@ -55,10 +66,12 @@ def section(dataset: str, records: list[Record], pictures: Links) -> list[str]:
     if not len(compared):
         return []
     lengths = sorted({costs.text_length(record) for record in selection.in_report(records)})
+    shown = markdown(compared)
     blocks = [
         f"## Evidence: {title(dataset)}",
-        *table("### Differences", compared),
-        DIFFERENCES.format(lucky=lucky(markdown(compared))),
+        "### Differences",
+        shown,
+        DIFFERENCES.format(never=never(shown), lucky=lucky(shown)),
         *table("### Strict conditions", conditions(records)),
         _strict(plain_ladders(records)),
         *table("### Size and speed on paper", savings(records)),
@@ -140,7 +153,7 @@ def needed(fact: Fact) -> str:
         return "decided"
     if fact.seeds < 2:
         return "at least 2" if fact.seeds else "–"
-    return f"about {fact.needed:,}" if fact.needed else "never"
+    return f"about {fact.needed:,}" if fact.needed else NEVER
 
 
 def conditions(records: Iterable[Record]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ Words stand in templates; what fills them is counted from the facts of `analysis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -40,8 +40,12 @@ LEGEND = (
     "Test accuracy in points, means over the seeds with <sub>95 % intervals</sub>. ✓ as good as "
     "dense: the interval lies above −{margin}; ✗ worse: below −{margin}. ↑ better, ↓ worse: above, "
     "below zero; = the same within {margin}. ? open; with one seed always. Seeds are the tickets'. "
-    "The two differences before them are those at the sparsest ✓, of the seeds that have both; – "
-    "without one."
+    "The two columns before Seeds are at the sparsest ✓, of the seeds that have both; – without "
+    "one."
+)
+UNLEARNED = (
+    "{name}: the dense network ({dense}) is not shown to do better than always saying the "
+    "commonest class ({floor}). To be as good as that is nothing: no ✓ before it learns more."
 )
 STRONGER = (
     "Beside another recipe's dense network, stronger on validation than the ticket's own: {each}."
@@ -50,6 +54,8 @@ STRONGER_AT = "{name} ✓ down to {part}"
 STRONGER_NONE = "{name} no ✓"
 STRONGER_OPEN = "{name} open, with one seed"
 AT = ", at {place}, seeds: {seeds}"
+NOT_AT = "not at {place}; {each}"
+ELSEWHERE = "{mark} at {place}"
 FOUND = "**Found.** A ticket as good as its dense network within {margin}: {where} of the weights."
 FOUND_NONE = "**Found.** No ticket is shown to be as good as its dense network within {margin}."
 FOUND_LATE = "With late rewinding also: {where}."
@@ -63,26 +69,29 @@ AT_RUNGS = (
 FIRST = f"**First values** beside new ones, in the ticket's places: better {AT_RUNGS}"
 LEARNED = f"**Learned places** beside random ones, with the first values: better {AT_RUNGS}"
 OPEN_ONES = (
-    "Of the open ones {soon} would probably be decided by {few} seeds, {late} by more, and {never} "
-    "by no number of seeds on these test sets; {single} rest on one seed, which decides nothing, "
-    "and {unrun} were not run."
+    " Of the open ones {soon} would probably be decided by {few} seeds, {late} by more, and "
+    "{never} by no number while their means stay as they are; {single} rest on one seed, which "
+    "decides nothing, and {unrun} were not run."
 )
 SURE = (
-    "**How sure.** {decided} of {asked} headline decisions ({pairs} pairs × {rungs} rungs × ticket "
-    f"and first values) are decided, with {{seeds}} seeds. {OPEN_ONES}"
+    "**How sure.** {decided} of {asked} headline decisions are decided (pairs: {pairs}; rungs: "
+    "{rungs}; ticket and first values at each), seeds: {seeds}.{others}"
 )
 LIMITS = (
     "{corpora}; small models trained from nothing, one tokeniser, one vocabulary, one split: what"
     " holds here need not hold for larger or pretrained networks or for other texts. Most weights"
-    " are the embedding's, so a sparsity is mostly one of word vectors. {recipes} {seeds} seeds a"
-    " pair say little of how seeds differ, and most intervals are wide for it. The margin of "
+    " are the embedding's, so a sparsity is mostly one of word vectors. {recipes} Seeds are "
+    "few ({seeds} a pair) and say little of how seeds differ: most intervals are wide for it. The "
+    "margin of "
     "{margin} is a convention, and another one gives other marks. The ladders hold {intervals} "
     "intervals of several seeds, other tables, where there are any, say how many more, each 95 % "
     "by itself and not adjusted for their number: about one in twenty misses by chance, and of "
     "questions that got seeds until they were decided more (docs/method.md, Seeds that are "
-    "added). {lucky} of the {decided} decided questions rest on seeds that agree better than "
-    "their test texts allow, and such intervals hold the truth less often. Seeds needed are "
-    "extrapolated from as few seeds, and are rough."
+    "added).{by_luck} Seeds needed are extrapolated from as few seeds, and are rough."
+)
+BY_LUCK = (
+    " {lucky} of the {decided} decided questions rest on seeds that agree better than their test "
+    "texts allow, and such intervals hold the truth less often."
 )
 CHOSEN = (
     "Recipes were chosen on validation with one seed, for IMDb's LSTM and in close cases its CNN "
@@ -119,7 +128,12 @@ def top(found: Sequence[Pair]) -> str:
         return NOTHING
     table = markdown(grid(found))
     legend = LEGEND.format(margin=margin()) + lucky(table)
-    return "\n\n".join([headline(found), table, legend, *_stronger(found)])
+    unlearned = [
+        UNLEARNED.format(name=p.name, dense=percent(p.dense.mean), floor=percent(p.floor))
+        for p in found
+        if not p.has_learned
+    ]
+    return "\n\n".join([headline(found), *unlearned, table, legend, *_stronger(found)])
 
 
 def _stronger(found: Iterable[Pair]) -> list[str]:
@@ -168,7 +182,7 @@ def grid(found: Sequence[Pair]) -> pd.DataFrame:
             ("Learned places less random", verdict.PLACES),
         ):
             rung = pair.sparsest
-            row[head] = _why(rung[question], heads[rung.sparsity]) if rung else "–"
+            row[head] = _why(pair, question, heads) if rung else "–"
         rows.append(row | {"Seeds": span(_seeds([pair], [verdict.TICKET]))})
     ways = [f" ({pair.way})" if pair.way else "" for pair in found]
     names = [f"{p.name}{FORMER * p.is_former}{way}" for p, way in zip(found, ways, strict=True)]
@@ -184,8 +198,15 @@ def cell(fact: Fact, end: str = "") -> str:
     return f"{SYMBOLS[fact.state]} {points(given.mean)} <sub>{around}</sub>"
 
 
-def _why(fact: Fact, place: str) -> str:
-    """A cell whose rung and seeds are not those of its column and row."""
+def _why(pair: Pair, question: str, heads: Mapping[float, str]) -> str:
+    """A cell of the sparsest good ticket; where that was not run, the marks of where it was."""
+    fact, place = pair.sparsest[question], heads[pair.sparsest.sparsity]
+    each = [
+        ELSEWHERE.format(mark=SYMBOLS[rung[question].state], place=heads[rung.sparsity])
+        for rung in pair.where(question, *SYMBOLS)
+    ]
+    if fact.state == verdict.NOT_RUN and each:
+        return NOT_AT.format(place=place, each=", ".join(each))
     return cell(fact, AT.format(place=place, seeds=fact.seeds))
 
 
@@ -203,7 +224,7 @@ def bullets(found: Sequence[Pair], ladders: Iterable[Pair]) -> list[str]:
         standings = states(found, question)
         if standings["run"]:
             lines.append(template.format(**standings, margin=margin()))
-    return [*lines, SURE.format(**counts)]
+    return [*lines, SURE.format(**counts, others=open_ones(counts))]
 
 
 def limits(
@@ -217,13 +238,14 @@ def limits(
     `chosen`: was a recipe chosen for them?
     """
     facts = [fact for ladder in ladders for rung in ladder.rungs for fact in _different(rung)]
-    lucky = [fact for fact in _headline(found) if fact.is_decided and fact.interval.is_lucky]
+    decided, counts = [fact for fact in _headline(found) if fact.is_decided], counted(found)
+    lucky = sum(fact.interval.is_lucky for fact in decided)
     return LIMITS.format(
         recipes=CHOSEN if chosen else UNCHOSEN,
-        **counted(found),
+        **counts,
         corpora=" and ".join(corpora),
         intervals=sum(fact.seeds > 1 for fact in facts),
-        lucky=len(lucky),
+        by_luck=BY_LUCK.format(lucky=lucky, decided=len(decided)) if decided else "",
     )
 
 
@@ -240,6 +262,11 @@ def counted(found: Sequence[Pair]) -> dict[str, object]:
         "seeds": span(_seeds(found, verdict.HEADLINE)),
         "margin": margin(),
     }
+
+
+def open_ones(counts: Mapping[str, object]) -> str:
+    """What would decide the rest, to stand behind other words; "" if all are decided."""
+    return OPEN_ONES.format(**counts) if counts["decided"] != counts["asked"] else ""
 
 
 def standing(facts: Sequence[Fact]) -> dict[str, int]:

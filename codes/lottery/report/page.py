@@ -40,9 +40,9 @@ NO_OTHER = (
     "that the answer has it."
 )
 ALL_OF_IT = (
-    "The recipes differ in more than weight decay, and a difference is of all of it together. The "
-    "former ones have: {each}. Their tickets less their dense networks are {intervals} more "
-    "intervals."
+    "Dense networks are those of the tickets' seeds. The recipes differ in more than weight decay, "
+    "and a difference is of all of it together. The former ones have: {each}. Their tickets less "
+    "their dense networks are {intervals} more intervals."
 )
 NO_DECAY = "{names}: " + verdict.NOT_RUN + " with both recipes."
 ONE_RECIPE = "{names}: the recipe is still the one without weight decay."
@@ -52,9 +52,11 @@ EARLIER_WORDS = (
 )
 RESULTS = "results"  # the folder whose report the repository shows
 REMEDY = {
-    False: "results on generated texts belong into a folder named demo",
-    True: "results on real texts belong into a folder of another name than demo",
+    False: "results on generated texts belong into a folder named demo: rename {root} so",
+    True: "results on real texts belong into a folder of another name than demo: rename {root}",
 }
+NO_RECORD = "{root}: holds no record; train first, or name a results folder, which holds runs/"
+UNREAD = "{root}: no record in it can be read; the report stays as it is"
 METHOD = (
     "Two arms are compared on the same seeds and the same test examples. The interval of their "
     "mean difference takes seeds and examples as two crossed samples and adds both variances "
@@ -107,11 +109,11 @@ def made(
     """The report of a store's records, at `path` or where it usually lies. Nothing is written.
 
     A store named `demo` holds generated corpora, one with runs of a corpus from outside that alone,
-    any other real ones. Records of another kind are named and left out; UserError if there are no
-    others. Of the folder `results` the README beside it is given the answer, too.
+    any other real ones. Records of another kind are named and left out; UserError where none is
+    left. Of the folder `results` the README beside it is given the answer, too.
     """
-    if unread and not records:
-        raise UserError(f"{store.root}: no record in it can be read; the report stays as it is")
+    if not records:
+        raise UserError((NO_RECORD if not unread else UNREAD).format(root=store.root))
     root = store.root.resolve()  # "." has no name
     outside, generated = own_of(store), root.name == "demo"
     path = Path(path) if path else path_of(store)
@@ -168,7 +170,8 @@ def _of_this(
             say(f"{place}: on {kind} {name}, which is not in this report")
     if others and not found:
         raise UserError(
-            f"{store.root}: holds no record of {' or '.join(datasets)}; {REMEDY[generated]}"
+            f"{store.root}: holds no record of {' or '.join(datasets)}; "
+            + REMEDY[generated].format(root=store.root)
         )
     return found
 

@@ -13,10 +13,10 @@ from lottery.data import title
 from lottery.pruning.arms import ARMS
 from lottery.report.captions import Links, picture
 from lottery.report.evidence import needed
-from lottery.report.grid import AT_RUNGS, OPEN_ONES, Answer, cell, span, standing, states
+from lottery.report.grid import AT_RUNGS, Answer, cell, open_ones, span, standing, states
 from lottery.report.markdown import bulleted, markdown
 from lottery.report.sections import spent
-from lottery.report.words import lucky, margin, parts, percent
+from lottery.report.words import lucky, margin, never, parts, percent
 from lottery.runs.record import Record
 
 HEADS = {
@@ -36,7 +36,7 @@ ANSWER = (
 LEGEND = (
     "Marks, differences and intervals as in the answer's grid: ✓ and ✗ beside dense, else ↑, ↓ "
     "and =; ? is open, and last stands which rungs are decided, and how many seeds would probably "
-    "decide the others. {arms}{lucky}"
+    "decide the others. {arms}{never}{lucky}"
 )
 BESIDE_OWN = f"**Beside the own mask**, the foreign one is better {AT_RUNGS}"
 CONTROLS = (
@@ -52,10 +52,7 @@ BUT_WORDS = (
     "**But for the words**, with the foreign mask of filters and gates alone and the word vectors' "
     f"of its own ticket, a network is better than with its own mask {AT_RUNGS}"
 )
-SURE = (
-    "**How sure.** {decided} of {asked} comparisons are decided, with {seeds} seeds. "
-    f"{OPEN_ONES}"
-)
+SURE = "**How sure.** {decided} of {asked} comparisons are decided, with {seeds} seeds.{others}"
 APART = (
     "**Left out**: {pairs} pairs of runs of one seed. Tickets of theirs were trained again on "
     "another machine, so that their masks are not the same."
@@ -105,7 +102,7 @@ def travel_answer(records: Iterable[Record]) -> Answer:
     used = {record.settings.arm for record in travel.foreign(records)}
     arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values() if arm.name in used)
     table = markdown(frame)
-    legend = LEGEND.format(arms=arms, lucky=lucky(table))
+    legend = LEGEND.format(arms=arms, never=never(table), lucky=lucky(table))
     return Answer("\n\n".join([sentence(records), table, legend]))
 
 
@@ -163,7 +160,7 @@ def section(records: Iterable[Record], pictures: Links) -> list[str]:
 def bullets(found: Sequence[Journey]) -> list[str]:
     """What was found beside the own mask, the controls and dense, and how sure."""
     drawn = {f"drawn_{state}": n for state, n in states(found, travel.RANDOM).items()}
-    facts = _facts(found)
+    facts, counts = _facts(found), standing(_facts(found))
     seeds = span({fact.seeds for fact in facts if fact.seeds})
     inner = states(found, travel.INNER)
     apart = sum(journey.apart for journey in found)
@@ -172,7 +169,7 @@ def bullets(found: Sequence[Journey]) -> list[str]:
         CONTROLS.format(**states(found, travel.SHUFFLED), **drawn, margin=margin()),
         BESIDE_DENSE.format(**states(found, travel.DENSE), margin=margin()),
         *([BUT_WORDS.format(**inner, margin=margin())] if inner["run"] else []),
-        SURE.format(**standing(facts), seeds=seeds),
+        SURE.format(**counts, seeds=seeds, others=open_ones(counts)),
         *([APART.format(pairs=apart)] if apart else []),
     ]
 

@@ -76,6 +76,18 @@ def lucky(table: str) -> str:
     return f" {LUCKY}" if dagger(True) in table else ""
 
 
+NEVER = "never"  # of seeds that would decide a question
+NEVER_MEANS = (
+    "*never*: around this mean no number of seeds would, for the test examples alone leave it "
+    "open; with more seeds the mean itself may move."
+)
+
+
+def never(table: str) -> str:
+    """What the word means, to stand behind other words, if a table has it."""
+    return f" {NEVER_MEANS}" if NEVER in table else ""
+
+
 def margin() -> str:
     """The margin, as in "worse by more than 0.5 points"."""
     from lottery.analysis.verdict import MARGIN  # SciPy takes its time

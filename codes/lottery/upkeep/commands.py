@@ -54,8 +54,9 @@ def folder(parsed: argparse.Namespace) -> Path:
     """The results folder asked for; a mistyped one is no empty one."""
     if parsed.results and parsed.demo:
         raise UserError(f"--results {parsed.results} and --demo are two folders; leave out one")
-    if parsed.results and not parsed.results.is_dir():
-        raise UserError(f"--results {parsed.results}: is no folder; name one that holds runs/")
+    kept = ("runs", "checkpoints")  # before the first record there are weights
+    if parsed.results and not any((parsed.results / name).is_dir() for name in kept):
+        raise UserError(f"--results {parsed.results}: is no results folder; name one with runs/")
     return parsed.results or root() / "results" / ("demo" if parsed.demo else "")
 
 
