@@ -7,8 +7,8 @@ import re
 from collections import defaultdict
 from dataclasses import replace
 from importlib import util
-from itertools import chain, product
-from statistics import fmean
+from itertools import chain, groupby, pairwise, product
+from statistics import fmean, quantiles
 
 import pytest
 
@@ -54,6 +54,83 @@ def test_what_the_first_seeds_said_is_said(dataset, model, seeds, sparsest, late
     assert max(step for step in few if few[step] == verdict.YES) == sparsest
     for step in later:
         assert (few[step], all_of[step]) == (verdict.OPEN, verdict.YES)
+
+
+def of_the_first(dataset, model, question, step, seeds):
+    """How a question stands at a rung with the first so many seeds alone."""
+    records = Store(root() / "results").records(dataset)[0]
+    own = [r for r in records if r.settings.model == model and r.settings.seed < seeds]
+    return next(r for r in verdict.pairs(own)[0].rungs if r.sparsity == step)[question]
+
+
+def test_a_mark_that_moved_with_more_seeds_is_told():
+    """docs/method.md, Seeds that are added and How many seeds would tell."""
+    for step, seeds in ((0.5, 10), (0.875, 8)):
+        before, after = (
+            of_the_first("imdb", "cnn", verdict.FIRST_VALUES, step, count) for count in (5, seeds)
+        )
+        assert (before.state, after.state) == (verdict.SAME, verdict.UP)
+    states = [
+        of_the_first("imdb", "lstm", verdict.FIRST_VALUES, 0.75, count).state
+        for count in range(5, 14)
+    ]
+    assert sum(one != other for one, other in pairwise(states)) == 4
+    assert states[-1] == verdict.SAME
+    for model, step, few, more, state in (
+        (("agnews", "cnn"), 0.969, 4, 11, verdict.YES),
+        (("imdb", "cnn"), 0.984, 3, 8, verdict.NO),
+    ):
+        one, other = (of_the_first(*model, verdict.TICKET, step, n) for n in (few, more))
+        assert (one.state, one.needed, other.state) == (verdict.OPEN, None, state)
+
+
+DEVICES = ("512-bit", "256-bit", "H100", "H200")
+
+
+def made(records) -> str:
+    """The cells of docs/study.md's table: seeds by device, "0 to 4, 10 to 12"."""
+    cells = []
+    for device in DEVICES:
+        found = sorted({r.settings.seed for r in records if device in r.device})
+        runs = groupby(enumerate(found), lambda placed: placed[1] - placed[0])
+        each = [[seed for _, seed in own] for _, own in runs]
+        ends = [f"{o[0]} to {o[-1]}" if len(o) > 2 else ", ".join(map(str, o)) for o in each]
+        cells.append(", ".join(ends) or "–")
+    return " | ".join(cells)
+
+
+def test_the_machines_are_those_of_the_records():
+    page = (root() / "docs" / "study.md").read_text(encoding="utf-8")
+    records = [r for r in Store(root() / "results").records()[0] if not r.settings.source]
+    for pair in RECIPES:
+        own = [r for r in records if r.settings.protocol == protocols.protocol(pair)]
+        rows = {arm: made([r for r in own if r.settings.arm == arm]) for arm in ("dense", "lt")}
+        name = verdict.pair_name(*pair)
+        if rows["dense"] == rows["lt"]:
+            assert f"| {name} | {rows['lt']} |" in page
+        else:
+            assert f"| {name}, dense | {rows['dense']} |" in page
+            assert f"| {name}, lt init | {rows['lt']} |" in page
+        if pair in STRONGEST_DENSE:
+            wanted = protocols.protocol(pair, STRONGEST_DENSE)
+            strong = [r for r in records if r.settings.protocol == wanted]
+            assert f"| {name}, strongest dense | {made(strong)} |" in page
+
+
+def test_the_minutes_of_a_run_are_those_of_the_records():
+    page = " ".join((root() / "docs" / "study.md").read_text(encoding="utf-8").split())
+    said = re.search(
+        r"a CNN's run took (\S+) minutes, nine of ten at most (\S+); an LSTM's on a CPU (\S+) and "
+        r"(\S+), on a GPU (\S+) and (\S+),",
+        page,
+    )
+    records = Store(root() / "results").records()[0]
+    for number, (model, device) in enumerate((("cnn", "cpu"), ("lstm", "cpu"), ("lstm", "cuda"))):
+        own = [r for r in records if r.settings.model == model and r.device.startswith(device)]
+        found = quantiles([r.seconds / 60 for r in own], n=10)
+        middle, most = (float(said[2 * number + place]) for place in (1, 2))
+        assert middle == pytest.approx(found[4], rel=0.15)
+        assert most == pytest.approx(found[8], rel=0.15)
 
 
 def test_the_recipes_figures_are_those_of_their_records():

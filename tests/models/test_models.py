@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from lottery import models
 from lottery.data.batches import Batch
 from lottery.files import UserError
-from lottery.models.dropout import drop, word_vectors
+from lottery.models.dropout import drop
+from lottery.models.embedding import word_vectors
 from lottery.pruning.masks import prunable
 from lottery.settings import Settings
 

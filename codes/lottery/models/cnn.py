@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from lottery.data.batches import Batch
 from lottery.kernels.convolution import conv_max
 from lottery.models.base import Model
-from lottery.models.dropout import drop, word_vectors
+from lottery.models.dropout import drop
+from lottery.models.embedding import word_vectors
 from lottery.settings import Settings
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from lottery.data.batches import Batch
 from lottery.kernels import recurrence, recurrence_cuda
 from lottery.models.base import Model
-from lottery.models.dropout import drop, word_vectors
+from lottery.models.dropout import drop
+from lottery.models.embedding import word_vectors
 from lottery.settings import Settings
 
 
