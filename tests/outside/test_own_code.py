@@ -25,6 +25,7 @@ from lottery.pruning.scores import SCORES
 from lottery.report import page as report
 from lottery.runs.store import Store
 from lottery.settings import Settings
+from lottery.study import Study
 from lottery.upkeep.verify import verify
 
 OWN = {"models": ("bag",), "arms": ("lt", "signs"), "score": "mine"}
@@ -246,6 +247,39 @@ def test_a_model_that_cannot_be_rewound_is_one_clear_line(shell, tmp_path, old, 
     shell(MODEL.replace(old, new))
     with pytest.raises(UserError, match=f"model 'bag' {says}"):
         study(tmp_path, (0.5,), models=("bag",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("embedding_size, outputs)", "embedding_size, 1)", r"\(7, 1\) for 7 texts, not \(7, 4\)"),
+        ("embedding_size, outputs)", "embedding_size, 7)", r"\(7, 7\) .* end it with nn.Linear"),
+        ("embedding_size, outputs)", "embedding_size, 2)", r"\(7, 2\) for 7 texts"),
+        (":-1])))", ":-1]))).T", r"\(4, 7\) for"),
+        (":-1])))", ":-1]))), noise", "tuple for .* return that tensor alone"),
+        ("return self.output", "self.output", "NoneType for"),
+    ],
+)
+def test_a_model_that_gives_no_logits_is_refused_before_it_trains(shell, tmp_path, old, new, says):
+    assert old in MODEL
+    shell(MODEL.replace(old, new))
+    made = Study("demo-news", ["bag"], store=tmp_path, device="cpu", epochs=1, embedding_size=8)
+    with pytest.raises(UserError, match=f"model 'bag' gives {says}"):
+        made.run()
+    assert not made.store.paths()
+
+
+def test_the_trial_of_a_model_leaves_no_trace(shell, tmp_path):
+    shell(MODEL.replace("return self", "self.met = getattr(self, 'met', 0) + 1; return self"))
+    made = study(tmp_path, models=("bag",))
+    before = torch.get_rng_state()
+    built = models.build(made.plan()[0], len(made.corpus.vocabulary), made.corpus.outputs)
+    after = torch.get_rng_state()
+    torch.set_rng_state(before)
+    tried = one.build(made.plan()[0], made.corpus)
+    assert torch.equal(torch.get_rng_state(), after) and not hasattr(tried, "met")
+    for name, weight in built.state_dict().items():
+        assert torch.equal(weight, tried.state_dict()[name])
 
 
 @pytest.mark.parametrize(

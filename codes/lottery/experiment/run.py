@@ -12,10 +12,11 @@ import torch
 
 from lottery import files, models
 from lottery.data import Corpus
+from lottery.data.batches import batches, by_length
 from lottery.experiment.plan import removed, shapes
 from lottery.files import UserError
 from lottery.models.base import Model
-from lottery.outside.register import check_code
+from lottery.outside.register import OUTSIDE, check_code
 from lottery.pruning.inside import by_frequency, vanished
 from lottery.pruning.masks import counts, digest, full_mask, prunable
 from lottery.pruning.tickets import Ticket, Weights
@@ -27,6 +28,7 @@ from lottery.training.epoch import Progress
 from lottery.training.resume import ResumeState
 from lottery.training.train import Diverged, Outcome, advance, steps_an_epoch, train
 
+TRIED = 7  # texts that a model from outside is tried on
 TOO_BIG = ("not enough memory", "out of memory", "can't allocate memory")  # PyTorch's words
 
 
@@ -116,10 +118,13 @@ def check_step(settings: Settings, corpus: Corpus) -> None:
 def build(settings: Settings, corpus: Corpus) -> Model:
     """The run's model, weights still arbitrary.
 
-    UserError if its code is no longer that here, or it does not fit into memory.
+    UserError if its code is no longer that here, it gives other than logits, or it does not fit
+    into memory.
     """
     check_code(settings)
     try:
+        if ("model", settings.model) in OUTSIDE:
+            _try(settings, corpus)
         return models.build(settings, len(corpus.vocabulary), corpus.outputs)
     except (MemoryError, RuntimeError) as error:
         said = str(error).lower()
@@ -129,6 +134,14 @@ def build(settings: Settings, corpus: Corpus) -> Model:
             f"{title(settings)}: a network of these sizes does not fit into memory; take smaller "
             f"ones, e.g. embedding_size, filters or hidden"
         ) from None
+
+
+def _try(settings: Settings, corpus: Corpus) -> None:
+    """Check the logits of another such model, so that the run's own has seen no text."""
+    split = corpus.train.take(by_length(corpus.train)[:TRIED]).cut(settings.max_tokens)
+    with torch.random.fork_rng([]):  # nothing is drawn from a notebook's stream
+        model = models.build(settings, len(corpus.vocabulary), corpus.outputs)
+        models.check_logits(settings.model, model, next(batches(split, TRIED)), corpus.outputs)
 
 
 @lru_cache(maxsize=2)

@@ -3,6 +3,6 @@
 What stands here may be used elsewhere.
 """
 
-from lottery.models.registry import MODELS, build, check_form, draw, label
+from lottery.models.registry import MODELS, build, check_form, check_logits, draw, label
 
-__all__ = ["MODELS", "build", "check_form", "draw", "label"]
+__all__ = ["MODELS", "build", "check_form", "check_logits", "draw", "label"]

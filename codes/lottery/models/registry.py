@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from lottery.data.batches import Batch
 from lottery.files import UserError, check_known
 from lottery.models.base import Model
 from lottery.models.cnn import CNN
@@ -33,6 +34,21 @@ def check_form(name: str, model: nn.Module, words: int) -> None:
         raise UserError(
             f"model {name!r} keeps {more[0]}, which is no parameter of its own: layers with "
             f"buffers (as batch norm) or shared weights cannot be rewound"
+        )
+
+
+@torch.no_grad()
+def check_logits(name: str, model: nn.Module, batch: Batch, outputs: int) -> None:
+    """UserError unless `model`, which may be left changed, gives (B, outputs) logits for a batch.
+
+    One column would be taken for a binary answer, and more than there are classes for logits.
+    """
+    logits = model.eval()(batch)
+    given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if given != (len(batch), outputs):
+        raise UserError(
+            f"model {name!r} gives {given} for {len(batch)} texts, not {(len(batch), outputs)}: "
+            f"end it with nn.Linear(..., outputs), and return that tensor alone"
         )
 
 
