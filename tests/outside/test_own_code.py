@@ -282,6 +282,14 @@ def test_the_trial_of_a_model_leaves_no_trace(shell, tmp_path):
         assert torch.equal(weight, tried.state_dict()[name])
 
 
+NET = """
+@lottery.model
+class X(lottery.Model):
+    def __init__({}): ...
+    def forward({}): ...
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -292,12 +300,26 @@ def test_the_trial_of_a_model_leaves_no_trace(shell, tmp_path):
         ("@lottery.model\nclass X: ...", "model 'x' is no class of networks"),
         ("@lottery.model\nclass Imdb(lottery.Model): ...", "'imdb' is the name of a dataset"),
         ("@lottery.model\nclass Cnn(lottery.Model): ...", "model 'cnn' is the package's own"),
+        ("@lottery.score\ndef s(weights, mask): ...",
+         "score 's' has s(weights, mask): write def s(context)"),
+        ("@lottery.score\ndef s(*, context): ...", "has s(*, context): write def s(context)"),
+        ("@lottery.arm\ndef a(): ...", "arm 'a' has a(): write def a(origins)"),
+        ("@lottery.model\nclass X(lottery.Model): pass",
+         "model 'x' has no forward: write def forward(self, batch, noise=None)"),
+        (NET.format("self, settings, words, outputs", "self, batch"),
+         "model 'x' has forward(self, batch): write def forward(self, batch, noise=None)"),
+        (NET.format("self, settings, words, outputs", "self, batch, noise"),
+         "model 'x' has forward(self, batch, noise): write def"),
+        (NET.format("self, settings", "self, batch, noise=None"),
+         "has __init__(self, settings): write def __init__(self, settings, words, outputs)"),
+        (NET.format("self", "self, batch, noise=None").replace("__init__", "make"),
+         "model 'x' has no __init__: write def __init__(self, settings, words, outputs)"),
         ("x = 1", "registers nothing"),
         ("x = 1\n1 / 0", "line 3: ZeroDivisionError: division by zero"),
         ("def f(:", "line 2: invalid syntax"),
         ("from nowhere import x", "line 2: ModuleNotFoundError"),
     ],
-)
+)  # fmt: skip
 def test_a_bad_plugin_is_one_clear_line(tmp_path, capsys, text, says):
     path = tmp_path / "own.py"
     path.write_text(f"import lottery\n{text}\n")

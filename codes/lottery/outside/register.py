@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -30,6 +31,7 @@ def score(make: Callable | None = None, *, means: str = "", of_first: bool = Fal
 
     def keep(make: Callable) -> Callable:
         name = _name("score", make)
+        _check_takes(f"score {name!r}", make, f"{name}(context)", 1)
         return _keep("score", name, make, Score(name, make, means or "from outside", of_first))
 
     return keep if make is None else keep(make)
@@ -53,6 +55,7 @@ def arm(
 
     def keep(make: Callable) -> Callable:
         name = _name("arm", make)
+        _check_takes(f"arm {name!r}", make, f"{name}(origins)", 1)
         if against is not None and against not in ARMS:
             raise UserError(f"arm {name!r} is against {against!r}: there are {', '.join(ARMS)}")
         words = label or name.replace("_", " ")
@@ -75,6 +78,9 @@ def model(made: type[Model] | None = None, *, label: str = ""):
             raise UserError(f"model {name!r} is no class of networks: write class X(lottery.Model)")
         if name in DATASETS:
             raise UserError(f"model {name!r} is the name of a dataset: take another")
+        of = f"model {name!r}"
+        _check_takes(of, _own(made, "forward"), "forward(self, batch, noise=None)", 2, 3)
+        _check_takes(of, _own(made, "__init__"), "__init__(self, settings, words, outputs)", 4)
         made.label = label or made.label or made.__name__
         return _keep("model", name, made, made)
 
@@ -89,6 +95,27 @@ def _name(kind: str, thing: Any) -> str:
     if name in REGISTRIES[kind] and (kind, name) not in OUTSIDE:
         raise UserError(f"{kind} {name!r} is the package's own: take another name")
     return name
+
+
+def _own(made: type[Model], method: str) -> Callable | None:
+    """A method that is written for this class of networks, or for one that it stands on."""
+    found = getattr(made, method)
+    return None if found is getattr(Model, method) else found
+
+
+def _check_takes(of: str, make: Callable | None, wanted: str, *counts: int) -> None:
+    """UserError unless it can be called with each of these numbers of arguments."""
+    own = None
+    try:
+        own = inspect.signature(make)
+        for count in counts:
+            own.bind(*range(count))
+    except ValueError:  # a builtin, which has no source either
+        return
+    except TypeError:
+        name = wanted.partition("(")[0]
+        has = f"{name}{own}" if own else f"no {name}"
+        raise UserError(f"{of} has {' '.join(has.split())}: write def {wanted}") from None
 
 
 def _keep(kind: str, name: str, thing: Callable, entry: Any) -> Callable:
