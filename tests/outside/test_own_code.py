@@ -316,6 +316,9 @@ class X(lottery.Model):
          "model 'x' has no __init__: write def __init__(self, settings, words, outputs)"),
         ("x = 1", "registers nothing"),
         ("x = 1\n1 / 0", "line 3: ZeroDivisionError: division by zero"),
+        ("raise ValueError('two\\nlines')", "line 2: ValueError: two lines"),
+        ("raise KeyError", "line 2: KeyError"),
+        ("import sys\nsys.exit(3)", "line 3: SystemExit: 3"),
         ("def f(:", "line 2: invalid syntax"),
         ("from nowhere import x", "line 2: ModuleNotFoundError"),
     ],
@@ -334,6 +337,8 @@ def test_a_bad_plugin_is_one_clear_line(tmp_path, capsys, text, says):
     ("text", "calm", "raising", "chosen"),
     [
         (SCORE, "squash(w.abs() - 1e-3)", "w[len(w)]", ("cnn", "--score", "mine")),
+        (SCORE, "squash(w.abs() - 1e-3)", "w.view('a')", ("cnn", "--score", "mine")),
+        (SCORE, "squash(w.abs() - 1e-3)", "exit('Error: no')", ("cnn", "--score", "mine")),
         (ARM, "Ticket(first, origins.mask)", "first['nowhere']", ("cnn", "--arm", "signs")),
         (MODEL, "self.drop(self.embedding(batch.ids, ", "self.drop(self.embedding(batch.ids, 3, ",
          ("bag",)),
@@ -367,6 +372,12 @@ def test_a_plugin_that_is_not_there_is_one_clear_line(tmp_path, capsys):
             path.write_bytes(content_)
         assert cli.main(["report", f"--plugin={path}"]) == 2
         assert str(path) in capsys.readouterr().err
+
+
+def test_an_option_is_no_file_of_a_plugin(capsys):
+    assert cli.main(["run", "demo-reviews", "--plugin", "--epochs", "1"]) == 2
+    said = capsys.readouterr().err
+    assert said == "lottery: --plugin --epochs: is an option; write --plugin FILE\n"
 
 
 def test_help_names_what_is_plugged_in(tmp_path, capsys):

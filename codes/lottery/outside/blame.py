@@ -18,13 +18,18 @@ def blamed() -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # argparse's is of no such code
         if place := _place(error):
-            raise UserError(f"{place}: {type(error).__name__}: {error}") from error
+            raise UserError(f"{place}: {said(error)}") from error
         raise
 
 
-def _place(error: Exception) -> str | None:
+def said(error: BaseException) -> str:
+    """The kind and the words of an error, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+
+
+def _place(error: BaseException) -> str | None:
     """File, line and its words, if the last to speak before PyTorch was no code of this package."""
     register = sys.modules.get("lottery.outside.register")  # slow to import, and then not needed
     if register is None:

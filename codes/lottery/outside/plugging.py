@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 
+from lottery.files import UserError
+
 # As `pruning.scores` has them, which PyTorch would have to be imported for.
 BUILT_IN = ("magnitude", "movement", "magnitude_increase", "taylor", "snip", "grasp", "random")
 
@@ -16,6 +18,8 @@ def plug(arguments: Sequence[str]) -> None:
     files = [file for option, file in pairwise(arguments) if option == "--plugin"]
     files += [word.partition("=")[2] for word in arguments if word.startswith("--plugin=")]
     for file in files:
+        if file.startswith("-"):
+            raise UserError(f"--plugin {file}: is an option; write --plugin FILE")
         from lottery.outside.plugin import load
 
         load(file)

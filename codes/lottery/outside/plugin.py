@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 
 from lottery.files import UserError
+from lottery.outside.blame import said
 from lottery.outside.register import OUTSIDE
 from lottery.outside.source import run
 
@@ -26,12 +27,11 @@ def load(path: Path | str) -> list[tuple[str, str]]:
         raise
     except SyntaxError as error:
         raise UserError(f"--plugin {path}, line {error.lineno}: {error.msg}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         line = [f.lineno for f in frames if f.filename == str(path.resolve())]
-        raise UserError(
-            f"--plugin {path}, line {line[-1] if line else '?'}: {type(error).__name__}: {error}"
-        ) from None
+        number = line[-1] if line else "?"
+        raise UserError(f"--plugin {path}, line {number}: {said(error)}") from None
     found = [key for key, thing in OUTSIDE.items() if before.get(key) is not thing]
     if not found:
         raise UserError(
