@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -44,6 +46,17 @@ def test_runs_on_other_texts_are_not_given_these(tmp_path, name):
 def test_mistakes_in_lists_are_one_line(tmp_path, change, says):
     with pytest.raises(UserError, match=says):
         study(tmp_path, **change)
+
+
+def test_a_frame_is_told_how_its_columns_are_named():
+    frame = pd.DataFrame({"body": ["good", "bad"], "stars": [1, 0]})
+    named = r"data.from_frame\(frame, text=..., label=..., name=...\)"
+    with pytest.raises(UserError, match=f"^a DataFrame needs its columns named: give {named}$"):
+        Study(frame, ["cnn"])
+    with pytest.raises(
+        UserError, match=r"^unknown dataset array\(\[\[0., 0.\],  .*: there are imdb"
+    ):
+        Study(np.zeros((2, 2)))
 
 
 def test_a_results_folder_may_be_a_path_or_its_name(tmp_path):

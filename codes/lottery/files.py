@@ -40,9 +40,9 @@ def say(line: str) -> None:
 
 
 def shown(value: object) -> str:
-    """A value that a person gave, for a line that refuses it: whole or its beginning."""
+    """A value that a person gave, for the line that refuses it: whole or its beginning."""
     try:
-        text = repr(value)
+        text = " ".join(repr(value).splitlines())
     except ValueError:  # Python writes no number of more than 4,300 digits
         return "of thousands of digits"
     return text if len(text) <= 80 else f"{text[:79]}…"

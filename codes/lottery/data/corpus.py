@@ -14,7 +14,7 @@ from lottery.data.batches import Split
 from lottery.data.ids import SPLITS, build, rows_of
 from lottery.data.own import Own
 from lottery.data.sources import DATASETS, Dataset
-from lottery.files import Damaged, UserError
+from lottery.files import Damaged, UserError, shown
 from lottery.settings import Settings, options
 
 UNKNOWN = 0.5  # share of unknown words in validation at which another tokeniser is worth a thought
@@ -83,10 +83,15 @@ def known(dataset: str | Own) -> Dataset:
     """What is known of a corpus before it is divided; UserError if there is none of the name."""
     if isinstance(dataset, Own):
         return dataset.known
+    if hasattr(dataset, "columns") or hasattr(dataset, "column_names"):
+        raise UserError(
+            f"a {type(dataset).__name__} needs its columns named: give "
+            f"data.from_frame(frame, text=..., label=..., name=...)"
+        )
     if not isinstance(dataset, str) or dataset not in DATASETS:
         raise UserError(
-            f"unknown dataset {dataset!r}: there are {', '.join(DATASETS)}; of your own texts give "
-            f"what data.from_frame makes, or --csv FILE"
+            f"unknown dataset {shown(dataset)}: there are {', '.join(DATASETS)}; of your own "
+            f"texts give what data.from_frame makes, or --csv FILE"
         )
     return DATASETS[dataset]
 
