@@ -50,6 +50,15 @@ def rows(text: str, heading: str, dataset: str = "IMDb") -> list[dict[str, str]]
 # The shape
 
 
+def test_a_mistyped_arm_is_not_read_as_one_that_was_not_run():
+    records = [*study(), record(arm="theirs", ladder=(0.5,))]  # of a plug-in that is not here
+    for show in (report.after, report.learning_curves):
+        with pytest.raises(UserError, match="unknown arm 'randm': there are dense, lt, random"):
+            show(records, "randm")
+        assert show(records, "theirs") is not None
+    assert "not run" in set(report.after(records, "finetune").loc["CNN"])
+
+
 def test_the_report_has_the_shape_its_reader_knows(tmp_path):
     text = written(filled(tmp_path / "results", [*study("imdb"), *study("agnews")]))
     top, rest = text.split("\n## IMDb\n")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lottery.analysis.protocols import fingerprint, variant, words
+from lottery.files import check_known
 from lottery.models import MODELS
 from lottery.pruning.arms import ARMS
 from lottery.runs.record import Record
@@ -65,7 +66,12 @@ def groups(records: Iterable[Record]) -> list[Group]:
 
 
 def first_rung(found: Iterable[Group], model: str, arm: str) -> Group | None:
-    """The group that stands for a model and arm: plain options first, then lowest sparsity."""
+    """The group that stands for a model and arm: plain options first, then lowest sparsity.
+
+    UserError for an arm that there is not.
+    """
+    found = list(found)
+    check_known("arm", arm, dict.fromkeys([*ARMS, *(g.settings.arm for g in found)]))
     candidates = [g for g in found if (g.settings.model, g.settings.arm) == (model, arm)]
     return min(
         candidates,
