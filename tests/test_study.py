@@ -63,6 +63,10 @@ def test_a_results_folder_may_be_a_path_or_its_name(tmp_path):
     for folder in (tmp_path, str(tmp_path)):
         made = Study("demo-reviews", ["cnn"], store=folder)
         assert made.store == Store(tmp_path)
+    with pytest.raises(
+        UserError, match=r"^store 3 is no folder: give its path as a str or a Path$"
+    ):
+        Study("demo-reviews", ["cnn"], store=3)
 
 
 def test_weights_that_another_process_makes_again_are_not_waited_for(tmp_path):

@@ -56,6 +56,13 @@ def check_known(kind: str, name: Any, known: Iterable[str]) -> Any:
     return name
 
 
+def as_path(name: str, value: Any) -> Path:
+    """A folder that a person gave, or a UserError if it is no path."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise UserError(f"{name} {shown(value)} is no folder: give its path as a str or a Path")
+    return Path(value)
+
+
 def unwritable(path: Path, error: OSError) -> UserError:
     """What to tell a person whose `path` cannot be written."""
     remedy = "make room, then run the same again" if error.errno in FULL else "allow it"

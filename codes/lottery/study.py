@@ -92,7 +92,7 @@ class Study:
             self.device = use(device, threads)
         self.say = say
         store = results_of(dataset) if store is None else store
-        store = store if isinstance(store, Store) else Store(Path(store))
+        store = store if isinstance(store, Store) else Store(store)
         self.abroad: dict[str, Corpus] = {}  # other datasets, whose tickets give masks
         self.shelf = DiskShelf(store, lambda settings: self.corpora(settings).fingerprint, say)
 

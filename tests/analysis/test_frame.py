@@ -49,6 +49,8 @@ def test_a_folder_that_is_not_there_is_no_empty_one(tmp_path):
     for name in ("reslts", "results/runs"):
         with pytest.raises(UserError, match=f"{name}': is no results folder; name one with runs/"):
             load(tmp_path / name)
+    with pytest.raises(UserError, match="results 3 is no folder: give its path as a str or a Path"):
+        load(3)
 
 
 def test_a_row_for_each_epoch():

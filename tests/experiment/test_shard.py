@@ -45,7 +45,9 @@ def test_shares_are_all_runs_once_and_chains_are_whole(seeds, models, datasets, 
         assert own == [s for s in every if s in own]  # in their order
 
 
-@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "1/0", "a/b", "1/4/2", "-1/4", "1.5/2", ""])
+@pytest.mark.parametrize(
+    "text", ["0/4", "5/4", "1", "1/0", "a/b", "1/4/2", "-1/4", "1.5/2", "", 2, None]
+)
 def test_what_is_no_share(text):
     with pytest.raises(UserError, match="is not i/n with i from 1 to n"):
         Shard.read(text)

@@ -50,6 +50,17 @@ def rows(text: str, heading: str, dataset: str = "IMDb") -> list[dict[str, str]]
 # The shape
 
 
+@pytest.mark.parametrize("name", report.__all__)
+def test_a_notebook_shows_records_alone(name):
+    show = getattr(report, name)
+    more = ["lt"] * (name == "after")
+    for given in (pd.DataFrame({"run": ["a"]}), None, [*study(), "cnn"]):
+        says = f"^report.{name} takes a list of records, .* not this {type(given).__name__}$"
+        with pytest.raises(UserError, match=says):
+            show(given, *more)
+    show(iter(study()), *more)
+
+
 def test_a_mistyped_arm_is_not_read_as_one_that_was_not_run():
     records = [*study(), record(arm="theirs", ladder=(0.5,))]  # of a plug-in that is not here
     for show in (report.after, report.learning_curves):

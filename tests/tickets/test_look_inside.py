@@ -130,6 +130,12 @@ def test_one_logit_is_half_of_each_class(ticket):
     )
 
 
+@pytest.mark.parametrize("number", [100, -1, "two"])
+def test_a_filter_that_there_is_not_is_one_line(ticket, number):
+    with pytest.raises(UserError, match=f"^number {number!r} is no filter .*: there are 0 to 5$"):
+        pictures.mask(ticket, number)
+
+
 def test_pictures_show_what_is_there(study, ticket):
     weights = {"w": torch.arange(-3.0, 3.0).view(2, 3)}
     mask = prune({"w": weights["w"].abs()}, full_mask(weights), (0.5,))["w"]

@@ -196,6 +196,8 @@ def test_a_file_that_is_gone_or_cut_is_named(folder, tmp_path, name):
         Ticket.load(copy)
     with pytest.raises(UserError, match="is no folder"):
         Ticket.load(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="ticket None is no folder: give its path"):
+        Ticket.load(None)
 
 
 def test_another_version_is_refused(folder, tmp_path):

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from lottery.analysis import groups, protocols, selection
-from lottery.files import UserError, root
+from lottery.files import UserError, as_path, root
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.settings import Settings
@@ -44,7 +44,7 @@ def load(
         epochs: a row for each run and epoch instead, with that epoch's figures and seconds.
         correct: one more column, a bool array (test rows,) a run: which texts were classified well?
     """
-    folder = root() / results
+    folder = root() / as_path("results", results)
     if not (folder / "runs").is_dir():
         raise UserError(f"results {str(results)!r}: is no results folder; name one with runs/")
     records, unreadable = Store(folder).records()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lottery.files import UserError
+from lottery.files import UserError, shown
 from lottery.settings import Settings
 
 T = TypeVar("T")
@@ -31,10 +31,10 @@ class Shard:
         """That of "2/8"; UserError if there is no such share."""
         if isinstance(text, Shard):
             return text
-        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+        found = isinstance(text, str) and re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
         number, count = map(int, found.groups()) if found else (0, 0)
         if not 1 <= number <= count:
-            raise UserError(f"shard {text!r} is not i/n with i from 1 to n, e.g. 1/4")
+            raise UserError(f"shard {shown(text)} is not i/n with i from 1 to n, e.g. 1/4")
         return cls(number, count)
 
     def __str__(self) -> str:

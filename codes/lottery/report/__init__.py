@@ -5,8 +5,12 @@ What stands here is what a notebook shows of its records.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import wraps
 from importlib import import_module
 from typing import Any
+
+from lottery.files import UserError
 
 # Imported when asked for: who only wants the words of a number need not wait for matplotlib.
 _FROM = {
@@ -31,4 +35,21 @@ __all__ = list(_FROM)
 def __getattr__(name: str) -> Any:
     if name not in _FROM:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_FROM[name]}"), name)
+    return _of_records(getattr(import_module(f"{__name__}.{_FROM[name]}"), name))
+
+
+def _of_records(show: Callable) -> Callable:
+    """`show`, which refuses what is no list of records."""
+    from lottery.runs.record import Record
+
+    @wraps(show)
+    def guarded(records, *more, **named):
+        found = list(records) if isinstance(records, Iterable) else [records]
+        if not all(isinstance(one, Record) for one in found):
+            raise UserError(
+                f"report.{show.__name__} takes a list of records, as study.records() gives it, not "
+                f"this {type(records).__name__}"
+            )
+        return show(found, *more, **named)
+
+    return guarded

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lottery.files import UserError, write_whole
+from lottery.files import UserError, as_path, write_whole
 from lottery.runs.record import Record, checksum
 from lottery.settings import Settings
 
@@ -36,7 +36,7 @@ class Store:
     root: Path
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "root", Path(self.root))  # a string will do
+        object.__setattr__(self, "root", as_path("store", self.root))  # a string will do
 
     @property
     def checkpoints(self) -> Path:

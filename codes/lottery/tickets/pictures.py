@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from lottery.files import UserError
 from lottery.report.figures.axes import grid
 from lottery.report.figures.picture import Picture
 from lottery.report.figures.styles import layer_name, panel_name
@@ -48,6 +49,9 @@ def mask(ticket: Ticket, number: int = 0) -> Picture:
     steps = list(rungs)
     chosen = sorted({round(i * (len(steps) - 1) / (RUNGS - 1)) for i in range(RUNGS)})
     is_cnn = ticket.settings.model == "cnn"
+    filters = range(len(rungs[steps[0]]))
+    if is_cnn and number not in filters:
+        raise UserError(f"number {number!r} is no filter shown here: there are 0 to {filters[-1]}")
     figure = Picture(4.8 if is_cnn else 3.7)
     shape = (len(chosen), 1) if is_cnn else (1, len(chosen))
     panels = figure.subplots(*shape, squeeze=False).ravel()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lottery import models
 from lottery.data import Corpus, outputs, tokens
 from lottery.data.batches import Split, batches, by_length
-from lottery.files import UserError
+from lottery.files import UserError, as_path
 from lottery.models.base import Model
 from lottery.pruning.masks import Mask, counts
 from lottery.pruning.tickets import Ticket as Start
@@ -44,7 +44,7 @@ class Ticket:
     @classmethod
     def load(cls, folder: Path | str) -> Ticket:
         """The ticket in a folder; UserError names the file that is not in order."""
-        return cls(folders.read(Path(folder)))
+        return cls(folders.read(as_path("ticket", folder)))
 
     @property
     def settings(self) -> Settings:
