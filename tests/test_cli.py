@@ -96,6 +96,13 @@ def one_line(result: tuple[int, str, str]) -> str:
         ("run imdb cnn --threads 0", "threads 0"),
         ("run imdb cnn --device warp", "device 'warp' is not here"),
         ("run imdb cnn --seed one", "--seed: invalid int value: 'one' (see lottery run --help)"),
+        (
+            "run imdb --sparsity 0.5 cnn",
+            "value: 'cnn': write cnn before --sparsity (see lottery run",
+        ),
+        ("run imdb --at 0.5 cnn", "write cnn before --at"),
+        ("run --seed 0 1 imdb cnn", "write imdb before --seed"),
+        ("run imdb --arm lt lstm", "unknown arm 'lstm': write lstm before --arm"),
         ("run imdb cnn --sparsity half", "--sparsity: invalid float value: 'half'"),
         ("run", "say which dataset: imdb, agnews, demo-reviews, demo-news; or --csv"),
         ("run cnn --text body", "--text belongs to a file: add --csv or --parquet FILE"),

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from lottery import texts
 from lottery.experiment.shard import ONLY, Shard
+from lottery.experiment.words import behind, divided
 from lottery.files import FULL, UserError, root, say, unwritable
 from lottery.outside import plugging
 from lottery.outside.blame import blamed
@@ -105,7 +106,7 @@ def _terminable() -> Iterator[None]:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line for a mistake, as everywhere, where argparse would print all options."""
-        self.exit(2, f"lottery: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"lottery: {message}{behind(message)} (see {self.prog} --help)\n")
 
     def parse_known_args(self, args=None, namespace=None):
         """A command refuses what it does not know itself, so that the line names its own help."""
@@ -313,17 +314,11 @@ def _run(parsed: argparse.Namespace) -> int:
     from lottery.study import Study, outlook, run_all
 
     shard = Shard.read(parsed.shard)
-    for name in parsed.what:
-        if name not in DATASETS and name not in MODELS:
-            raise UserError(
-                f"{name!r} is no dataset ({', '.join(DATASETS)}) and no model ({', '.join(MODELS)})"
-            )
-    datasets = [name for name in dict.fromkeys(parsed.what) if name in DATASETS]
+    datasets, chosen = divided(parsed.what, parsed.arm)
     own = texts.corpus(parsed, say)
     if own and datasets:
         raise UserError(f"{datasets[0]} and {own.source}: take one of them")
     datasets = [own] if own else datasets
-    chosen = [name for name in dict.fromkeys(parsed.what) if name in MODELS]
     if not datasets:
         raise UserError(f"say which dataset: {', '.join(DATASETS)}; or --csv or --parquet FILE")
     known = {field.name for field in options()} - set(OWN)

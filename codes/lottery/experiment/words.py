@@ -1,0 +1,44 @@
+"""The command's words: which are datasets, which are models, and where they must not stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from lottery.files import UserError
+
+BEHIND = re.compile(r"argument (--[a-z-]+): invalid \w+ value: '(.+)'")  # argparse's words
+
+
+def behind(message: str) -> str:
+    """A remedy where an option's list, as argparse has it, goes on with a dataset or model."""
+    found = BEHIND.fullmatch(message)
+    return _remedy(*found.groups()) if found else ""
+
+
+def divided(words: Sequence[str], arms: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The datasets and the models among `words`, each once; UserError for any other word.
+
+    And for one of them that stands among the `arms`.
+    """
+    from lottery.data import DATASETS
+    from lottery.models import MODELS
+    from lottery.pruning.arms import ARMS
+
+    for name in words:
+        if name not in DATASETS and name not in MODELS:
+            raise UserError(
+                f"{name!r} is no dataset ({', '.join(DATASETS)}) and no model ({', '.join(MODELS)})"
+            )
+    for name in arms:
+        if name not in ARMS and (remedy := _remedy("--arm", name)):
+            raise UserError(f"unknown arm {name!r}{remedy}")
+    once = dict.fromkeys(words)
+    return [name for name in once if name in DATASETS], [name for name in once if name in MODELS]
+
+
+def _remedy(option: str, word: str) -> str:
+    from lottery.data import DATASETS
+    from lottery.models import MODELS
+
+    return f": write {word} before {option}" if word in DATASETS or word in MODELS else ""
