@@ -20,7 +20,7 @@ def caller(made, said=None, client=None) -> Caller:
     return Caller(graph([work]), client, 1, [].append if said is None else said.append)
 
 
-@pytest.mark.parametrize("state", ["ready", "flying", "done", "failed"])
+@pytest.mark.parametrize("state", ["ready", "submitted", "done", "failed"])
 def test_weights_that_are_gone_are_awaited_and_trained_once(tmp_path, state):
     made = study(tmp_path)
     called, (dense, ticket, _) = caller(made), [(s.run, 0) for s in made.plan()]
@@ -29,10 +29,10 @@ def test_weights_that_are_gone_are_awaited_and_trained_once(tmp_path, state):
         called._now(one, now)
     freed = []
     below.held.callback(freed.append, "its lock")
-    called._regrow(node)
+    called._requeue(node)
     assert (node.state, node.after) == ("waiting", {dense})
     queued = [key for _, _, key in called.ready]
-    if state in ("ready", "flying"):
+    if state in ("ready", "submitted"):
         assert (below.state, queued, freed) == (state, [], [])
     else:
         assert (below.state, queued) == ("ready", [dense])
@@ -48,9 +48,9 @@ def test_an_error_without_words_is_called_by_its_type(tmp_path):
         def result(self):
             raise MemoryError
 
-    called.flying[future := Failed()] = key
-    called._now(called.nodes[key], "flying")
-    called._land(future)
+    called.submitted[future := Failed()] = key
+    called._now(called.nodes[key], "submitted")
+    called._receive(future)
     assert isinstance(called.error, MemoryError)
     assert said == ["cnn dense seed 0: stopped, MemoryError"]
 
@@ -62,7 +62,7 @@ def test_a_run_with_a_record_that_kills_its_workers_keeps_it(tmp_path):
     called = caller(made, said)
     node = called.nodes[record.run, 0]
     node.begun = 4
-    called._bury(node)
+    called._record_death(node)
     assert made.store.get(record.settings) == record
     assert said[0] == "cnn dense seed 0: stopped, its workers died 4 times"
     assert [node.state for node in called.nodes.values()] == ["failed"] * 3
@@ -116,7 +116,7 @@ def test_weights_gone_several_rungs_deep_are_all_waited_for(tmp_path):
     waiting._now(node, "ready")
     for settings in (dense, half, quarter):
         store.weights_path(settings).unlink()
-    waiting._regrow(node)
+    waiting._requeue(node)
     names = {run.run: run for run in longer.plan()}
     assert [names[key[0]] for _, _, key in waiting.ready] == [dense]
     assert {names[n.settings.run]: n.state for n in waiting.nodes.values()} == {

@@ -11,8 +11,9 @@ from hypothesis.extra import numpy as arrays
 from helpers.children import study
 from helpers.engines import LADDER
 from lottery.cluster.graph import Work, graph, measure, usual_seconds
+from lottery.cluster.sent import Sent
 from lottery.experiment.plan import below, needs
-from lottery.experiment.shelf import Gone, Sent
+from lottery.experiment.shelf import Gone
 from lottery.pruning.masks import full_mask, prunable
 from lottery.runs.checkpoints import named, packed, unpacked
 from lottery.study import Study

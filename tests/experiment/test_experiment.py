@@ -13,11 +13,10 @@ from helpers.scoring import at
 from lottery import files, models
 from lottery import study as studies
 from lottery.experiment import run as one
-from lottery.experiment import shelf as shelves
 from lottery.files import UserError
 from lottery.pruning.masks import counts, full_mask, prune
 from lottery.pruning.scores import magnitude
-from lottery.runs import provenance
+from lottery.runs import compare, provenance
 from lottery.runs.checkpoints import unbundle
 from lottery.runs.record import LATER, Record, checksum
 from lottery.runs.store import COLUMNS, Store, table
@@ -301,8 +300,8 @@ def test_another_seeds_first_weights_do_not_pass_for_the_runs_own(study, monkeyp
     before = made.store.record_path(dense).read_bytes()
     made.store.weights_path(dense).unlink()
     monkeypatch.setattr(models, "draw", lambda model, seed: draw(model, seed + 1))
-    monkeypatch.setattr(shelves, "ACCURACY_TOLERANCE", 1.0)
-    monkeypatch.setattr(shelves, "LOSS_TOLERANCE", 9.0)
+    monkeypatch.setattr(compare, "ACCURACY_TOLERANCE", 1.0)
+    monkeypatch.setattr(compare, "LOSS_TOLERANCE", 9.0)
     with pytest.raises(UserError, match="trained again, the run has test"):
         study(arms=("lt", "finetune")).run()
     here = getattr(provenance, fact)()

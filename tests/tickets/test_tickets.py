@@ -22,9 +22,8 @@ from hypothesis import strategies as st
 from helpers import synthetic
 from lottery import Study, Ticket, cli, models
 from lottery.data.tokens import SPLITTERS, encode, renumber, vocabulary
-from lottery.experiment import shelf
 from lottery.files import UserError
-from lottery.runs import provenance
+from lottery.runs import compare, provenance
 from lottery.runs.store import Store
 from lottery.tickets.check import check
 from lottery.tickets.export import export, find, sizes
@@ -112,7 +111,7 @@ def test_a_network_that_another_machine_made_again_says_so(results, tmp_path, mo
     monkeypatch.setattr(models, "draw", lambda model, seed: draw(model, seed + 1))
     monkeypatch.setattr(provenance, "commit", lambda: "another")
     for name, width in (("ACCURACY_TOLERANCE", 1.0), ("LOSS_TOLERANCE", 9.0)):
-        monkeypatch.setattr(shelf, name, width)
+        monkeypatch.setattr(compare, name, width)
     said = []
     ticket = export(store, record, tmp_path / "out", say=said.append)
     found = check(ticket, say=lambda _: None)

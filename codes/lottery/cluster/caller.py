@@ -16,22 +16,23 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import dask
 from distributed import Client, Future, KilledWorker
 from distributed.client import FutureCancelledError
 
-from lottery.cluster.connect import connected, quiet
+from lottery.cluster.connect import await_worker, connected, quiet
+from lottery.cluster.corpora import Corpora
 from lottery.cluster.graph import Key, Node, Work, graph, measure, usual_seconds, wait
-from lottery.cluster.job import CorpusRef, Job, Missing, SharedDisk
+from lottery.cluster.job import Job, Missing, SharedDisk
+from lottery.cluster.sent import Sent
 from lottery.cluster.worker import work
-from lottery.data import Corpus, title
+from lottery.data import title
 from lottery.experiment.bars import Tally
 from lottery.experiment.plan import foreign, needs
 from lottery.experiment.run import failed
-from lottery.experiment.shelf import Busy, Gone, Sent
+from lottery.experiment.shelf import Busy, Gone
 from lottery.files import UserError
 from lottery.outside.register import sources
 from lottery.runs.checkpoints import unpacked
@@ -39,7 +40,6 @@ from lottery.runs.provenance import check_code, code, commit
 from lottery.runs.store import Store
 from lottery.training.train import Diverged
 
-Texts = tuple[Work, str]  # a study, and one of its datasets
 DEATHS = 4  # workers that a run may take with it before it is recorded as failed
 
 
@@ -80,16 +80,15 @@ class Caller:
         self.nodes, self.client, self.per_gpu, self.say = nodes, client, per_gpu, say
         self.ready: list[tuple[float, int, Key]] = []  # a heap: the highest first, then the oldest
         self.busy: list[Key] = []  # other processes are at these
-        self.flying: dict[Future, Key] = {}
-        self.running: dict[Key, str] = {}  # of those flying, what a worker has begun, and which
+        self.submitted: dict[Future, Key] = {}
+        self.running: dict[Key, str] = {}  # of those submitted, what a worker has begun, and which
         self.error: Exception | None = None  # the first that no user can have caused
         self.back: queue.SimpleQueue[Future | dict] = queue.SimpleQueue()  # tasks and their words
         self.topic = f"lottery-{secrets.token_hex(8)}"
         self.code, self.commit = code(), commit()
         self.disks: dict[Path, SharedDisk] = {}  # by results folder
         self.apart: set[Path] = set()  # results folders that not all workers see
-        self.corpora: dict[Texts, tuple[Corpus, CorpusRef]] = {}
-        self.sent: dict[str, tuple[Texts, Future, float]] = {}  # corpora that travel, since when
+        self.corpora = Corpora(client, say)
         self.states = Counter(node.state for node in nodes.values())
         self.pushed = 0
         self.asked = -1e9  # when Dask was last asked how many can run at once
@@ -102,9 +101,9 @@ class Caller:
         names = dict.fromkeys(title(node.settings.dataset) for node in self.nodes.values())
         self.client.subscribe_topic(self.topic, lambda event: self.back.put(event[1]))
         try:
-            self._greet()
+            self._check_workers()
             with Tally(", ".join(names)) as bar:
-                while self.ready or self.busy or self.flying:
+                while self.ready or self.busy or self.submitted:
                     self._submit()
                     self._show(bar)
                     self._listen()
@@ -113,10 +112,9 @@ class Caller:
             raise error if error.errno else self._left() from None
         finally:
             with suppress(Exception):  # the scheduler may be gone
-                self.client.cancel(list(self.flying), force=True)
+                self.client.cancel(list(self.submitted), force=True)
                 self.client.unsubscribe_topic(self.topic)
-                for name in self.sent:
-                    self._withdraw(name)
+                self.corpora.withdraw()
             for node in self.nodes.values():
                 node.held.close()
         if self.error is not None:
@@ -126,18 +124,18 @@ class Caller:
         bar.show(len(self.nodes), self.states["done"], len(self.running), self.states["failed"])
 
     def _now(self, node: Node, state: str) -> None:
-        """Change a node's state; only a run that flies is held against other processes."""
+        """Change a node's state; only a submitted run is held against other processes."""
         self.states[node.state] -= 1
         self.states[state] += 1
         node.state = state
-        if state != "flying":
+        if state != "submitted":
             node.held.close()
 
     # Before the first run
 
-    def _greet(self) -> None:
+    def _check_workers(self) -> None:
         """Wait for a worker; see that all run this program, and what they see of the disk."""
-        self._await_worker()
+        await_worker(self.client, self.say)
         try:
             for worker, other in self.client.run(code).items():
                 check_code(self.code, other, worker)
@@ -157,36 +155,8 @@ class Caller:
                     self.apart.add(folder)
         for node in self.nodes.values():
             for run in filter(None, (node.settings, foreign(node.settings))):
-                if (of := (node.work, run.dataset)) not in self.corpora:
-                    self._find(of, node.work.corpora(run))
-
-    def _find(self, of: Texts, corpus: Corpus) -> None:
-        """See whether all workers have a corpus on a disk, and send it if not."""
-        self.corpora[of] = corpus, (ref := CorpusRef.of(corpus))
-        if ref.name not in self.sent and not all(self.client.run(ref.here).values()):
-            self._send(of)
-
-    def _await_worker(self) -> None:
-        if not self.client.nthreads():
-            self.say("no worker is connected to the scheduler; waiting")
-            while not self.client.nthreads():
-                time.sleep(0.5)
-
-    def _send(self, of: Texts) -> None:
-        """Publish a corpus on the cluster; each worker fetches it once."""
-        corpus, ref = self.corpora[of]
-        name, now = ref.name, time.monotonic()
-        if name in self.sent and now - self.sent[name][2] < 5:
-            return  # several runs have missed it at once
-        self._await_worker()
-        self._withdraw(name)
-        (texts,) = self.client.scatter([replace(corpus, file=None)], hash=False)
-        self.client.publish_dataset(texts, name=name)
-        self.sent[name] = of, texts, now
-
-    def _withdraw(self, name: str) -> None:
-        if name in self.client.list_datasets():
-            self.client.unpublish_dataset(name)
+                if (of := (node.work, run.dataset)) not in self.corpora.found:
+                    self.corpora.find(of, node.work.corpora(run))
 
     def _gpus(self) -> float:
         """GPUs that the workers offer as a Dask resource; none if all runs are for the CPU."""
@@ -216,18 +186,18 @@ class Caller:
                 self._push(self.nodes[key])
             self.busy.clear()
             self.asked = time.monotonic()
-        while self.ready and len(self.flying) < self.room:
+        while self.ready and len(self.submitted) < self.room:
             node = self.nodes[heapq.heappop(self.ready)[2]]
             try:
-                self._fly(node)
+                self._hand_over(node)
             except Busy:
                 self.busy.append(node.key)
             except Diverged as error:
                 self._fail(node, str(error))
             except Gone:
-                self._regrow(node)
+                self._requeue(node)
 
-    def _regrow(self, node: Node) -> None:
+    def _requeue(self, node: Node) -> None:
         """Let a node wait for weights that were there and are gone."""
         self._now(node, "waiting")
         known = len(self.nodes)
@@ -241,7 +211,7 @@ class Caller:
             elif other.state in ("waiting", "done", "failed"):  # not in the queue nor at a worker
                 self._push(other)
 
-    def _fly(self, node: Node) -> None:
+    def _hand_over(self, node: Node) -> None:
         """Give one run to Dask, unless it is done; raises Busy, Diverged, Gone."""
         shelf, settings = node.work.shelf, node.settings
         folder = shelf.store.root
@@ -265,7 +235,7 @@ class Caller:
             store=Store(folder.resolve()),  # a worker has a working directory of its own
             disk=self.disks[folder],
             corpora={
-                name: self.corpora[node.work, name][1]
+                name: self.corpora.found[node.work, name][1]
                 for name in filter(None, (settings.dataset, settings.source))
             },
             device=device,
@@ -283,8 +253,8 @@ class Caller:
             priority=node.height,
             resources={"GPU": 1 / self.per_gpu} if self.gpus and device != "cpu" else None,
         )
-        self._now(node, "flying")
-        self.flying[future] = node.key
+        self._now(node, "submitted")
+        self.submitted[future] = node.key
         future.add_done_callback(self.back.put)
 
     # What comes back
@@ -297,28 +267,26 @@ class Caller:
                 if isinstance(came, dict):
                     self._hear(came)
                 else:
-                    self._land(came)
+                    self._receive(came)
                 came = self.back.get_nowait()
         if self.client.status not in ("running", "newly-created"):
             raise self._left()
-        for of, texts, _ in list(self.sent.values()):
-            if texts.status != "finished" and self.client.nthreads():  # its last holder died
-                self._send(of)
+        self.corpora.renew()
 
     def _hear(self, event: dict) -> None:
         node = self.nodes[tuple(event["key"])]
         if event["what"] == "begun":
             node.begun += 1
-            if node.state == "flying":
+            if node.state == "submitted":
                 self.running[node.key] = event["worker"]
         elif event["what"] == "further":
             node.begun = 1
         else:
             self.say(f"{node.title}: {event['line']}")
 
-    def _land(self, future: Future) -> None:
+    def _receive(self, future: Future) -> None:
         """Keep what a task has brought, or see why it brought nothing."""
-        node = self.nodes[self.flying.pop(future)]
+        node = self.nodes[self.submitted.pop(future)]
         worker = self.running.pop(node.key, None)
         try:
             record, small = future.result()
@@ -326,7 +294,7 @@ class Caller:
             raise
         except Missing as missing:  # a worker that came later, or a disk that is late
             if missing.args[0] == "corpus":
-                self._send((node.work, missing.args[1]))
+                self.corpora.send((node.work, missing.args[1]))
             else:
                 node.sent = True
             self._push(node)
@@ -361,7 +329,7 @@ class Caller:
         many have begun it.
         """
         if node.begun >= DEATHS or node.given_up >= 3 * DEATHS:  # too fast to say that it began
-            self._bury(node)
+            self._record_death(node)
         else:
             self._push(node)
 
@@ -383,7 +351,7 @@ class Caller:
             above = map(self.nodes.get, node.above)
             lost += [(other, why) for other in above if other.state == "waiting"]
 
-    def _bury(self, node: Node) -> None:
+    def _record_death(self, node: Node) -> None:
         """Record that a run kills its workers, or it is tried for ever; what is there, of a run
         trained again for its weights, stays."""
         why = f"its workers died {max(node.begun, node.given_up)} times"

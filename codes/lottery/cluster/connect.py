@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -108,3 +109,11 @@ def connected(
             ) from error
         say(f"dashboard: {client.dashboard_link}")
         yield client
+
+
+def await_worker(client: Client, say: Callable[[str], object]) -> None:
+    """Wait until the scheduler has a worker."""
+    if not client.nthreads():
+        say("no worker is connected to the scheduler; waiting")
+        while not client.nthreads():
+            time.sleep(0.5)

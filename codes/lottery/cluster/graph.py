@@ -34,7 +34,7 @@ class Node:
     work: Work
     settings: Settings
     step: int
-    state: str = "waiting"  # then ready, flying, done; or failed
+    state: str = "waiting"  # then ready, submitted, done; or failed
     after: set[Key] = field(default_factory=set)  # what it still waits for
     above: set[Key] = field(default_factory=set)  # what waits for it
     height: float = 0.0  # from its start to the end of the longest chain that stands on it

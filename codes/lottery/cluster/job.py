@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lottery.cluster.sent import Sent
 from lottery.data import Corpus, reopen
-from lottery.experiment.shelf import Sent
 from lottery.files import write_whole
 from lottery.outside.source import Source
 from lottery.runs.store import Store

@@ -24,12 +24,13 @@ from distributed import get_client, get_worker
 from distributed.client import FutureCancelledError
 
 from lottery.cluster.job import Job, Missing, Unwanted
+from lottery.cluster.sent import Sent
 from lottery.data import Corpus
 from lottery.data.batches import Batch
 from lottery.experiment.ladder import climb
 from lottery.experiment.plan import needs
 from lottery.experiment.run import rewound
-from lottery.experiment.shelf import Below, DiskShelf, Gone, Sent
+from lottery.experiment.shelf import Below, DiskShelf, Gone
 from lottery.files import Damaged, UserError
 from lottery.outside.blame import blamed
 from lottery.outside.register import admit
@@ -74,29 +75,29 @@ def _work(job: Job) -> tuple[Record | None, dict[str, Any]]:
         watch.tell("begun")
         if job.step:
             return None, packed(rewound(settings, corpora[settings.dataset], job.step, device))
-        tray = _tray(job, shared)
+        shelf = _shelf(job, shared)
         try:
             climb(
-                [settings], tray, lambda run: corpora[run.dataset], device,
+                [settings], shelf, lambda run: corpora[run.dataset], device,
                 lambda _: nullcontext(watch), watch.say, str(worker.name),
             )  # fmt: skip
         except Gone:  # a network disk may be late; the caller's own view decides
             raise Missing("store") from None
-    record, tensors = tray.left
+    record, tensors = shelf.left
     if not ARMS[settings.arm].climbs:  # nobody stands on it: the tested network and its mask do
         tensors = tested(tensors)
     return replace(record, commit=job.commit), packed(tensors)
 
 
-def _tray(job: Job, shared: bool) -> Tray:
+def _shelf(job: Job, shared: bool) -> WorkerShelf:
     if not shared:
-        return Tray(job.sent or Sent())
+        return WorkerShelf(job.sent or Sent())
     prints = {name: ref.fingerprint for name, ref in job.corpora.items()}
     folder = Folder(job.store, lambda run: prints[run.dataset])
-    return Tray(job.sent or folder, folder.state(job.settings))
+    return WorkerShelf(job.sent or folder, folder.state(job.settings))
 
 
-class Tray:
+class WorkerShelf:
     """A worker's shelf for one run: what it leaves lies here until it is sent back to the caller.
 
     `state` is the file of its state in a results folder that both see.

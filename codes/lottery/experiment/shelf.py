@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,8 @@ from lottery.files import Damaged, UserError, unwritable
 from lottery.pruning.arms import ARMS
 from lottery.pruning.masks import Mask
 from lottery.pruning.tickets import Weights
-from lottery.runs.checkpoints import named, packed, tested, unbundle, unpacked
+from lottery.runs.checkpoints import packed, tested, unbundle, unpacked
+from lottery.runs.compare import is_near, is_same
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.settings import Settings, title
@@ -24,11 +25,6 @@ from lottery.training.train import Diverged
 
 T = TypeVar("T")
 
-# A rung whose weights are gone is trained again. On the same CPU and by the same code it comes out
-# the same to the bit. Elsewhere sums are rounded otherwise, and an LSTM's training is chaotic: it
-# ends as far away as another seed's. Further off than this, something else has changed.
-ACCURACY_TOLERANCE = 0.01
-LOSS_TOLERANCE = 0.05
 AGAIN = (
     "{path}: trained again, the run has {again}; its record, of another machine, a GPU or other "
     "code, says {before} and stays"
@@ -44,7 +40,7 @@ class Gone(Exception):
 
 
 class Below(Protocol):
-    """What a run stands on. Below: `DiskShelf` reads it from a disk, `Sent` has been sent it."""
+    """What a run stands on. `DiskShelf` reads it from a disk; a worker may have been sent it."""
 
     def trained(self, settings: Settings, epoch: str) -> tuple[Weights, Mask]:
         """A finished run's weights after its "last" or "best" epoch, and its mask.
@@ -57,7 +53,7 @@ class Below(Protocol):
 
 
 class Shelf(Below, Protocol):
-    """What `ladder.climb` asks: of a `DiskShelf`, on a worker of a `Tray`."""
+    """What `ladder.climb` asks: of a `DiskShelf`, on a worker of its own."""
 
     def is_done(self, settings: Settings) -> bool:
         """Is nothing to be done for this run?"""
@@ -234,7 +230,7 @@ class DiskShelf:
                 f"{path}: trained again, the run has {again.outcome}, but the record says "
                 f"{before.outcome}; code or data changed: move the old records away"
             )
-        if not _is_same(before, again):
+        if not is_same(before, again):
             self.say(AGAIN.format(path=path, again=again.outcome, before=before.outcome))
 
     def state(self, settings: Settings) -> Path | None:
@@ -262,62 +258,3 @@ class DiskShelf:
         if not path.exists():
             self.store.put(record)
         self.store.state_path(record.settings).unlink(missing_ok=True)
-
-
-class Sent:
-    """What one run stands on, packed by the caller to be sent."""
-
-    def __init__(self) -> None:
-        self.packed: dict[tuple[str, object], dict[str, Any]] = {}
-
-    @classmethod
-    def of(cls, below: Below, needs: Iterable[tuple[Settings, int]], epoch: str) -> Sent:
-        """All that a run needs of `below`, as `plan.needs` names it."""
-        made = cls()
-        for run, step in needs:
-            if step:
-                made.packed[run.run, step] = packed(below.rewound(run, step))
-            else:
-                weights, mask = below.trained(run, epoch)
-                made.packed[run.run, epoch] = packed(weights | named(mask))
-        return made
-
-    def trained(self, settings: Settings, epoch: str) -> tuple[Weights, Mask]:
-        return unbundle(self._sent(settings.run, epoch))
-
-    def rewound(self, dense: Settings, step: int) -> Weights:
-        return self._sent(dense.run, step)
-
-    def _sent(self, run: str, what: object) -> Weights:
-        if (run, what) not in self.packed:
-            raise Gone
-        return unpacked(self.packed[run, what])
-
-
-def is_near(before: Record, again: Record) -> bool:
-    """May two records be of one run? To the bit on one machine and by one code, else nearly."""
-    if before.failed or again.failed or _is_one_place(before, again):
-        return _is_same(before, again)
-    return (
-        abs(before.test_accuracy - again.test_accuracy) <= ACCURACY_TOLERANCE
-        and abs(before.test_loss - again.test_loss) <= LOSS_TOLERANCE
-    )
-
-
-def _is_same(before: Record, again: Record) -> bool:
-    """The same failure, or the same test to the bit."""
-    return (before.failed, before.test_loss, before.test_correct) == (
-        again.failed,
-        again.test_loss,
-        again.test_correct,
-    )
-
-
-def _is_one_place(before: Record, again: Record) -> bool:
-    """Were both trained by one clean commit on one machine's CPU?"""
-
-    def place(record: Record) -> tuple:
-        return record.host, record.device, record.versions, record.commit
-
-    is_clean = before.commit not in ("", "unknown") and not before.commit.endswith("+")
-    return place(before) == place(again) and before.device.startswith("cpu") and is_clean

@@ -29,7 +29,11 @@ def forget(words, found):
 
 @njit(inline="always")
 def moved(w, g, m, v, beta1, beta2, rate, narrow, epsilon, decay, nothing, vanished):
-    """One weight and its moments after a step with gradient g; Algorithm 1's lines 7 to 12."""
+    """One weight w and its moments m, v after a step with gradient g (`training.adam.Adam`).
+
+    `rate` is α / (1 - β₁ᵗ), `narrow` 1 / √(1 - β₂ᵗ). What falls below `nothing` (a moment) or
+    `vanished` (a weight) is put to zero.
+    """
     zero, one = beta1 - beta1, beta1 / beta1
     g = g + decay * w
     m = m + (one - beta1) * (g - m)

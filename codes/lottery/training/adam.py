@@ -24,6 +24,16 @@ _FEW = 0.4  # below this share of kept weights, gathering them is faster than pa
 class Adam:
     """Kingma & Ba (2015), "Adam: A Method for Stochastic Optimization", Algorithm 1.
 
+    In step t a weight w with gradient g, its moments m and v, and the learning rate α:
+
+        g ← g + weight_decay · w
+        m ← β₁ m + (1 − β₁) g
+        v ← β₂ v + (1 − β₂) g²
+        w ← w − α / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
+
+    Both corrections for the moments' start at zero are the same for all weights: α / (1 − β₁ᵗ) is
+    called `rate` and √(1 − β₂ᵗ) `spread` below.
+
     The numbers are those of torch.optim.Adam. A pruned weight (False in its mask) and its moments
     are exactly zero from the start and after every step; a kept weight that is zero trains on.
     Parameters without a gradient are left alone. On the CPU a sparse gradient of some rows stays
@@ -137,7 +147,10 @@ class _Whole:
 
 
 def _move(parts: Sequence[_Whole], rate: float, spread: float, decay: float) -> None:
-    """Move them all with one call an operation: on a GPU a small one takes less than its call."""
+    """Move them all with one call an operation: on a GPU a small one takes less than its call.
+
+    `rate`, `spread`: as in `Adam`; `decay` is its `weight_decay`.
+    """
     weights, firsts, seconds, grads = zip(
         *((part.weight, part.first, part.second, part.slope) for part in parts), strict=True
     )

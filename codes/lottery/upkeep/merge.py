@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lottery.data import DATASETS
-from lottery.experiment.shelf import is_near
 from lottery.files import Damaged, UserError, facts_of, set_aside, whole, write_whole
+from lottery.runs.compare import is_near
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.upkeep.places import held, place_of
