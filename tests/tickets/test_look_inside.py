@@ -109,6 +109,56 @@ def test_networks_that_agree_leave_an_empty_table(study, ticket, most):
     assert frame.empty and list(frame) == list(some) and frame.index.name == some.index.name
 
 
+def test_the_surest_is_first_by_the_less_sure_of_the_two(study, ticket):
+    count = 6
+    ours = inside.probabilities(ticket.logits(study.corpus.test))[:count].max(1)
+    sure = torch.zeros(count, len(ticket.classes))  # the surer the ticket, the less the other is
+    sure[np.argsort(ours), 0] = torch.arange(count, 0, -1) / 2
+    theirs = inside.probabilities(sure).max(1)
+    rows = {"dense/rows": torch.arange(count, dtype=torch.int32), "dense/logits": sure}
+    told = Ticket(replace(ticket.contents, inside=ticket.contents.inside | rows))
+
+    def order(sureness) -> list[int]:
+        return sorted(range(count), key=lambda row: -sureness(ours[row], theirs[row]))
+
+    assert order(min) != order(max)
+    assert list(inside.disagreements(told, study.corpus, count).index) == order(min)
+    assert list(inside.disagreements(told, study.corpus, 2).index) == order(min)[:2]
+
+
+def test_no_answer_is_of_more_of_a_text_than_the_network_reads(study, ticket):
+    settings = replace(ticket.settings, max_tokens=4)
+    contents = replace(ticket.contents, record=replace(ticket.record, settings=settings))
+    short, texts = Ticket(contents), study.corpus.test
+    frame = inside.disagreements(short, study.corpus)
+    assert len(frame)
+    read = inside.probabilities(short.logits(texts.cut(4)))
+    said = [f"{ticket.classes[read[r].argmax()]} {100 * read[r].max():.0f} %" for r in frame.index]
+    assert list(frame["ticket"]) == said
+    row = frame.index[0]
+    ids = texts.tokens[texts.offsets[row] : texts.offsets[row + 1]]
+    one, other = inside.moved(short, ids), inside.moved(short, ids[:4])
+    assert len(ids) > 4 and one.logit == other.logit
+    assert one.windows.equals(other.windows) and not one.windows.equals(
+        inside.moved(ticket, ids).windows
+    )
+
+
+def test_no_window_is_of_padding_alone(ticket):
+    """Of a text of one word: a filter may answer less to it than to nothing."""
+    trained = ticket.trained | {
+        name: torch.full_like(part, 5.0)
+        for name, part in ticket.trained.items()
+        if name.startswith("convolutions") and name.endswith("bias")
+    }
+    lifted = Ticket(replace(ticket.contents, trained=trained))
+    word = ticket.contents.vocabulary[2]
+    found = inside.moved(lifted, word)
+    logits = lifted.logits(lifted.encode([word]))[0]
+    assert set(found.windows["words"]) == {word} and found.windows["filters"].sum() == 12
+    assert found.logit == pytest.approx(float(logits.max() - logits.mean()), abs=1e-5)
+
+
 @pytest.mark.parametrize("text", ["stocks fell", "goal", "", "the team won the cup . " * 9])
 def test_what_the_windows_add_is_the_answer(ticket, text):
     found = inside.moved(ticket, text)
