@@ -101,6 +101,18 @@ def test_what_stands_on_a_failed_run_cannot_be(tmp_path):
     assert lines[-1] == f"cannot be: {found.never[0]}"
 
 
+def test_what_stands_on_a_run_that_cannot_be_cannot_be_either(tmp_path):
+    made = study(tmp_path, (0.5, 0.75), ("lt",))
+    dense = made.plan()[0]
+    made.store.put(failed(dense, made.corpus, "by hand"))
+    (found,) = told(made).values()
+    assert found.missing == []
+    assert sorted(found.never) == [
+        f"demo-reviews cnn lt {step} seed 0, it stands on cnn dense seed 0: by hand"
+        for step in (0.5, 0.75)
+    ]
+
+
 def test_runs_of_two_studies_count_once(tmp_path):
     made, other = study(tmp_path), study(tmp_path, arms=("lt",))
     found = outlooks([Work(one.shelf, one.plan(), one.corpora) for one in (made, other)])

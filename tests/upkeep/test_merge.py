@@ -198,3 +198,21 @@ def test_weights_without_a_record_make_way_for_those_of_the_one_that_comes(tmp_p
         assert path.read_bytes() == own.read_bytes()
         assert path.with_name(f"{path.name}.damaged").exists()  # set aside, not lost
     assert first.read_bytes() == before  # θₖ stays: others may have been rewound to it
+
+
+def test_only_weights_of_the_records_texts_come_with_it(tmp_path):
+    """Neither those that were made on other texts, nor a state of a run that is not at its end."""
+    record = synthetic.record(seed=3)
+    apart, into = put(tmp_path / "1", record), Store(tmp_path / "into")
+    settings, print_ = record.settings, record.data["fingerprint"]
+    made = {
+        apart.weights_path(settings): print_,
+        apart.tested_path(settings): "e" * 64,
+        apart.state_path(settings): print_,
+    }
+    for path, data in made.items():
+        files.save(path, {"w": torch.ones(2)}, {"run": record.run, "data": data})
+    for count in ({"new": 1}, {"the same": 1}):
+        assert merge(into, [apart.root], [].append) == (count, [])
+        there = into.checkpoints.rglob("*.safetensors")
+        assert list(there) == [into.weights_path(settings)]

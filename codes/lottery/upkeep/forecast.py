@@ -67,7 +67,7 @@ def outlooks(asked: Iterable[Work]) -> dict[tuple[str, str], Outlook]:
         has_record = node.work.shelf.store.record_path(node.settings).exists()
         (outlook.again if has_record else outlook.missing).append(name)
         outlook.seconds += usual.get(pair, 0.0)
-        outlook.known &= pair in usual
+        outlook.known = pair in usual
     return found
 
 
