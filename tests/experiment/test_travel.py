@@ -13,14 +13,16 @@ import torch
 from helpers.children import travel
 from lottery import cli, data
 from lottery.experiment import ladder
+from lottery.experiment.abroad import foreign_ticket
 from lottery.experiment.bars import Bars
 from lottery.experiment.plan import below, foreign, needs, planned
 from lottery.experiment.run import failed
 from lottery.experiment.shard import Shard
-from lottery.experiment.shelf import Busy
+from lottery.experiment.shelf import Busy, Sent
 from lottery.files import UserError
 from lottery.pruning.arms import ARMS
 from lottery.pruning.masks import EMBEDDING, digest, full_mask
+from lottery.runs.checkpoints import named, packed
 from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.study import Study
@@ -113,6 +115,18 @@ def test_records_say_which_mask_they_had(there):
         assert runs["transferred"].mask == runs["transferred_weights"].mask
         assert runs["lt"].mask == digest(there.shelf.trained(runs["lt"].settings, "last")[1])
         assert len({one.mask for one in runs.values()}) == len(runs) - 1
+
+
+def test_a_worker_asks_for_the_epoch_that_it_was_sent(there):
+    """A mask is scored at one epoch, and the weights of no other travel."""
+    usual = there.settings("cnn", "transferred", 1, 0)
+    settings = replace(usual, scored_at="best")
+    mask = there.shelf.trained(foreign(usual), "last")[1]
+    sent = Sent()
+    sent.packed[foreign(settings).run, settings.scored_at] = packed(named(mask))
+    found = foreign_ticket(settings, sent, there.corpora)
+    assert found.run == foreign(settings).run != foreign(usual).run
+    assert all(torch.equal(found.mask[name], part) for name, part in mask.items())
 
 
 @pytest.mark.parametrize("arm", TRAVELLING)

@@ -210,6 +210,18 @@ def test_shuffled_exchanges_rows_among_their_like_and_random_draws_where_they_ca
         assert rows(moved[EMBEDDING][like]) == rows(usual[EMBEDDING][like])
 
 
+def test_another_seed_keeps_other_places_of_words_that_are_not_shared_and_as_many():
+    here, there = network(OWN, 4, 0), network(OTHER, 1, 1)
+    mine, theirs = ladder(here, "layer")[1], ladder(there, "layer")[1]
+    one, again, other = (
+        placed(abroad(OTHER, OWN, theirs, there, seed), mine).mask[EMBEDDING] for seed in (1, 1, 2)
+    )
+    lacking = torch.tensor([word not in OTHER for word in OWN])
+    assert torch.equal(one, again) and torch.equal(one[~lacking], other[~lacking])
+    assert not torch.equal(one[lacking], other[lacking])
+    assert one[lacking].sum() == other[lacking].sum() == mine[EMBEDDING][lacking].sum()
+
+
 def test_units_are_exchanged_within_their_gate():
     """An LSTM of two units and a layer of three inputs: four gates, one below the other."""
     names = ("lstm.weight_ih_l0", "lstm.weight_hh_l0")

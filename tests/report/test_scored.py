@@ -148,6 +148,12 @@ def test_a_ladder_that_parts_without_another_score_stays(usual):
     assert selection.in_report([*usual, *parted]) == [*usual, *parted]
 
 
+def test_a_rung_of_one_of_two_long_ladders_stays_though_another_score_was_run_there(usual):
+    parted = world({"lt": (0, -0.2, -0.4)}, ladder=(0.4, 0.75, 0.875), seeds=(0, 1, 2))
+    both = [*usual, *(r for r in parted if r.settings.rung)]
+    assert selection.in_report([*both, *shots(ladder=(0.5, 0.75), names=["snip"])]) == both
+
+
 def test_a_single_seed_decides_nothing(usual):
     made = scores([*(r for r in usual if r.settings.seed == 0), *shots(seeds=(0,))])
     assert all(", p " in cell for cell in made["less dense"])
