@@ -140,6 +140,63 @@ def test_a_class_with_one_row_stays_and_is_said(put):
     assert ("texts: 1 classes have no training text, and cannot be learned" in said) == lacking
 
 
+def test_as_many_classes_of_one_row_as_of_more_are_classes(put):
+    rows = [(f"text {n}", f"class {n // 2}") for n in range(60)]
+    said: list[str] = []
+    found = read(put(written([*rows, *((f"alone {n}", f"odd {n}") for n in range(30))])),
+                 say=said.append)  # fmt: skip
+    assert len(found.known.classes) == 60
+    assert len(said) == 1 and said[0].startswith("texts: 30 classes have one row ('odd 0', ")
+
+
+def test_where_the_test_set_begins_is_a_part_of_the_corpus(tmp_path):
+    """The same rows in the same order are cached once for each."""
+    frame = pd.DataFrame(ROWS, columns=["text", "label"])
+    for count in (12, 14):
+        found = data.from_frame(frame[:count], test=frame[count:], text="text", label="label",
+                                name="mine", say=[].append)  # fmt: skip
+        assert data.load(found, say=[].append).facts["rows"]["test"] == len(ROWS) - count
+
+
+def test_a_test_set_of_one_text_is_none():
+    frame = pd.DataFrame(ROWS, columns=["text", "label"])
+    named = {"text": "text", "label": "label", "name": "mine", "say": [].append}
+    found = data.from_frame(frame[1:], test=frame[:1], **named)
+    with pytest.raises(UserError, match="would have 13 / 6 / 1 rows"):
+        data.load(found, say=[].append)
+
+
+def test_a_data_set_without_a_label_in_a_row():
+    """The library writes -1 there."""
+    kinds = datasets.Features(
+        text=datasets.Value("string"), label=datasets.ClassLabel(names=["bad", "good"])
+    )
+    columns = {
+        "text": [*(text for text, _ in ROWS), "x"],
+        "label": [*(int(n == "good") for _, n in ROWS), -1],
+    }
+    frame = datasets.Dataset.from_dict(columns, kinds)
+    found = data.from_frame(frame, text="text", label="label", name="mine", say=[].append)
+    assert kept(found) == ROWS and found.left_out == {"label": 1}
+
+
+def test_texts_that_a_parquet_file_holds_once_each(tmp_path):
+    frame = pd.DataFrame(ROWS, columns=["text", "label"]).astype("category")
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert kept(read(tmp_path / "a.parquet", parquet=True)) == ROWS
+
+
+def test_a_column_of_texts_without_any():
+    frame = pd.DataFrame({"text": [float("nan")] * 9, "label": [n % 2 for n in range(9)]})
+    with pytest.raises(UserError, match=r"no row has a text and a label \(9 have no text\)"):
+        data.from_frame(frame, text="text", label="label", name="mine", say=[].append)
+
+
+def test_a_header_whose_quotes_make_sense_with_its_own_delimiter_alone(put):
+    rows = "".join(f"{text};{label}\n" for text, label in ROWS)
+    assert kept(read(put('"text";"label"\n' + rows))) == ROWS
+
+
 def test_labels_and_texts_that_are_missing_are_counted_and_left_out(put):
     said: list[str] = []
     rows = [*ROWS, ("x", ""), ("y", "  "), ("", "good"), ("\t", "bad"), ("", "")]
@@ -338,9 +395,18 @@ def test_a_parquet_file_that_is_none(tmp_path):
     assert "not one class a row" in line(path, parquet=True)
 
 
-def test_a_file_that_changes_while_it_is_read(put):
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [*ROWS, ("more", "good")],
+        [("other", "good"), *ROWS[1:]],
+        [(ROWS[0][0], "bad"), *ROWS[1:]],
+        [(ROWS[0][0], "so so"), *ROWS[1:]],
+    ],
+)
+def test_a_file_that_changes_while_it_is_read(put, rows):
     found = read(put(written()))
-    put(written([*ROWS, ("more", "good")]))
+    put(written(rows))
     with pytest.raises(UserError, match=r"texts\.csv: changed while it was read"):
         data.load(found, say=[].append)
 

@@ -95,3 +95,13 @@ def test_repeats_that_cannot_be_kept_together_are_refused():
         UserError, match="10 rows with 5 different texts cannot be divided 5 / 3 / 2"
     ):
         split.divide(texts, [0] * 10, None, (5, 3, 2), 0)
+
+
+def test_sizes_of_validation_and_test_are_refused_though_that_of_train_is_right():
+    """Two rows repeat the official test set and overfill validation; the other has two."""
+    texts = [digest(text) for text in "aaabb"]
+    official = [True, *[False] * 4]
+    with pytest.raises(UserError, match="nearest is 2 / 2 / 1"):
+        split.divide(texts, [0] * 5, official, (2, 1, 2), 0)
+    parts = split.divide(texts, [0] * 5, official, (2, 1, 2), 0, exact=False)
+    assert [part.tolist() for part in parts] == [[3, 4], [1, 2], [0]]
