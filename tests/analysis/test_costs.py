@@ -71,3 +71,11 @@ def test_a_text_is_as_long_as_the_datasets_entry_says(monkeypatch):
     wanted = {"imdb": 200, "agnews": 40, "other": 40, "long": 300}
     assert {name: costs.text_length(record(name)) for name in wanted} == wanted
     assert costs.text_length(record("long", max_tokens=50)) == 50
+
+
+@pytest.mark.parametrize(("median", "tokens"), [(0, 1), (7, 7), (999, 50)])
+def test_a_corpus_from_outside_says_how_long_its_texts_are(median, tokens):
+    one = record("mine", max_tokens=50)
+    own = {"classes": ["a", "b", "c"], "length": median}
+    one = replace(one, data=one.data | own)
+    assert costs.text_length(one) == tokens and costs.outputs(one) == 3

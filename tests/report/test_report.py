@@ -698,6 +698,9 @@ def test_the_strongest_dense_has_a_row_where_it_is_not_the_tickets_own(monkeypat
     few = [one for one in best if one.settings.seed in (1, 2)]
     (row,) = decay.strongest([*records, *few]).to_dict("records")
     assert (row["Its seeds"], row["Seeds"]) == ("2", "2")
+    parted = [one for one in records if one.settings.rung < 2 or one.settings.seed == 0]
+    (row,) = decay.strongest([*parted, *few]).to_dict("records")
+    assert row["Seeds"] == "2", "at 1/4 there is no common one"
     text = page.page([*records, *best], ["imdb"], {})
     assert "on validation than the ticket's own: IMDb CNN no ✓." in text
     text = page.page([*records, *best[:1]], ["imdb"], {})
@@ -739,6 +742,42 @@ def test_why_counts_words_weights_and_random_places(two_recipes):
     old = decay.why(world({"lt": (0,)}), [PAIR])
     assert "IMDb CNN not counted." in old[0]
     assert old[2].endswith("were run: IMDb CNN not run.")
+
+
+def test_words_are_counted_of_plain_tickets_at_the_sparsest_good_rung_of_the_ladder(two_recipes):
+    layers = {"embedding.weight": 8000, "output.weight": 500}
+
+    def counted(records, share):
+        words = (Words(4, 60, round(6000 * share), 0), Words(256, 20, 1000, 0))
+        return [replace(one, words=words) for one in records]
+
+    def tickets(**more):
+        return [r for r in world({"lt": (0,)}, layers=layers, **TODAY, **more) if r.settings.rung]
+
+    for points, said in (((0, -9), "1/2 10 %"), ((-9, -9), "1/4 20 %")):
+        made = world({"lt": points, "random_mask": points}, layers=layers, **TODAY)
+        plain = [r for r in made if r.settings.arm != "random_mask"]
+        records = counted([r for r in made if r.settings.arm == "random_mask"], 0.9)
+        for rung, share in enumerate((0.3, 0.1, 0.2)):
+            records += counted([r for r in plain if r.settings.rung == rung], share)
+        records += counted(tickets(rewind_step=9), 0.8)
+        records += counted(tickets(ladder=(0.75,), seeds=(0,)), 0.7)
+        assert f"IMDb CNN at {said} and 50 %." in decay.why(records, [PAIR])[0]
+
+
+def test_a_failed_run_is_in_neither_recipe_and_one_seed_is_no_interval(two_recipes):
+    former = world({"lt": (-2, -2)}, **FORMER)
+    today = world({"lt": (0, 0)}, **TODAY)
+    assert len(decay.facts_without([*former, *today], [PAIR])) == 2
+    single = [r for r in former if r.settings.rung < 2 or r.settings.seed == 0]
+    assert len(decay.facts_without([*single, *today], [PAIR])) == 1
+    nothing = {"test_loss": None, "test_accuracy": None, "test_correct": "", "best_epoch": 0}
+    bad = [
+        replace(one, failed="the loss is nan", history=(), **nothing)
+        for one in (record("imdb", "cnn", "lt", (0.5,), 9, **way) for way in (TODAY, FORMER))
+    ]
+    frame = decay.both([*former, *today], [PAIR])
+    assert decay.both([*former, *today, *bad], [PAIR]).equals(frame)
 
 
 def test_a_page_written_twice_puts_the_same_answer_into_the_readme(tmp_path):

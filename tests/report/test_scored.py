@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from helpers.synthetic import record, right, world
+from lottery import recipes
 from lottery.analysis import selection, verdict
 from lottery.analysis.frame import frame
 from lottery.analysis.intervals import interval
@@ -154,6 +157,40 @@ def test_a_rung_of_one_of_two_long_ladders_stays_though_another_score_was_run_th
     assert selection.in_report([*both, *shots(ladder=(0.5, 0.75), names=["snip"])]) == both
 
 
+def test_the_other_score_is_the_one_that_the_recipe_does_not_have(usual, monkeypatch):
+    recipe = recipes.RECIPES["imdb", "cnn"] | {"score": "snip"}
+    monkeypatch.setitem(recipes.RECIPES, ("imdb", "cnn"), recipe)
+    own = [r for r in usual if r.settings.arm == "dense"] + shots(names=["snip"])
+    assert selection.in_report([*own, *shots(names=["magnitude"])]) == own
+
+
 def test_a_single_seed_decides_nothing(usual):
-    made = scores([*(r for r in usual if r.settings.seed == 0), *shots(seeds=(0,))])
-    assert all(", p " in cell for cell in made["less dense"])
+    records = [*(r for r in usual if r.settings.seed == 0), *shots(seeds=(0,))]
+    assert all(", p " in cell for cell in scores(records)["less dense"])
+    assert "These are 0 more intervals." in report.page(records, ["imdb"], {})
+
+
+def test_a_row_knows_its_own_pair_alone_and_no_failed_run(usual):
+    made = scores([*usual, *shots()])
+    lstm = world({"lt": (0,)}, model="lstm", dense=0.8, seeds=(0, 1, 2))
+    nothing = {"test_loss": None, "test_accuracy": None, "test_correct": "", "best_epoch": 0}
+    (bad,) = shots(seeds=(9,), names=["snip"])
+    bad = replace(bad, failed="the loss is nan", history=(), **nothing)
+    assert scores([*usual, *shots(), *lstm, bad]).equals(made)
+
+
+def test_rows_stand_ladder_by_ladder_and_then_by_score_and_its_texts(usual):
+    more = [
+        *shots(),
+        *shots(names=["snip"], score_texts=9),
+        *shots(ladder=(0.5, 0.75), names=["snip"]),
+    ]
+    made = scores([*usual, *more])
+    assert list(zip(made["Ladder"], made["Score"], strict=True)) == [
+        ("50 %, 75 %", "magnitude"),
+        ("50 %, 75 %", "snip"),
+        ("87.5 %", "magnitude"),
+        ("87.5 %", "movement"),
+        ("87.5 %", "snip, score_texts 9"),
+        ("87.5 %", "snip"),
+    ]
