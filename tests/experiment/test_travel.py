@@ -12,13 +12,14 @@ import torch
 
 from helpers.children import travel
 from lottery import cli, data
+from lottery.cluster.sent import Sent
 from lottery.experiment import ladder
 from lottery.experiment.abroad import foreign_ticket
 from lottery.experiment.bars import Bars
 from lottery.experiment.plan import below, foreign, needs, planned
 from lottery.experiment.run import failed
 from lottery.experiment.shard import Shard
-from lottery.experiment.shelf import Busy, Sent
+from lottery.experiment.shelf import Busy
 from lottery.files import UserError
 from lottery.pruning.arms import ARMS
 from lottery.pruning.masks import EMBEDDING, digest, full_mask

@@ -231,6 +231,17 @@ def tensors(name, change):
     return changed
 
 
+def recorded(change):
+    """A change of the record."""
+
+    def changed(config, parts):
+        values = json.loads(parts["record.json"])
+        change(values)
+        parts["record.json"] = json.dumps(values).encode()
+
+    return changed
+
+
 def turned(found):
     found["embedding.weight"] ^= 1  # each last place of eight: kept where it was not
 
@@ -251,6 +262,14 @@ STRANGE = {
     "no numbers": (
         tensors("model.safetensors", lambda f: f["output.bias"].fill_(torch.nan)),
         "output.bias holds values that are no numbers",
+    ),
+    "not finite": (
+        tensors("model.safetensors", lambda f: f["output.bias"].fill_(torch.inf)),
+        "output.bias holds values that are no numbers",
+    ),
+    "a tensor too many": (
+        lambda config, parts: config["shapes"].update({"more.weight": [2]}),
+        r"more.weight is \(2,\), its model's None",
     ),
     "a mask of other weights": (
         tensors("mask.safetensors", turned),
@@ -291,6 +310,10 @@ STRANGE = {
     "a record of nothing": (
         lambda config, parts: parts.update({"record.json": b"{}"}),
         "field 'settings' is missing",
+    ),
+    "texts divided by an unknown rule": (
+        recorded(lambda values: values["data"].update(tokens="vowels")),
+        "its texts are divided into 'vowels', which is unknown",
     ),
     "a pickle": (
         lambda config, parts: parts.update({"model.safetensors": pickle.dumps({"a": 1})}),
