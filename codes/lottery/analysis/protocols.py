@@ -7,7 +7,7 @@ from typing import Any
 
 from lottery.outside.register import coded
 from lottery.pruning import arms
-from lottery.recipes import RECIPES, WITHOUT_DECAY, Recipes
+from lottery.recipes import RECIPES, STRONGEST_DENSE, WITHOUT_DECAY, Recipes
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
@@ -36,6 +36,19 @@ def is_former(settings: Settings) -> bool:
     """Is this a run by the recipe without weight decay, where today's is another?"""
     pair, own = settings.pair, settings.protocol
     return own == protocol(pair, WITHOUT_DECAY) != protocol(pair)
+
+
+def stronger(settings: Settings) -> Settings | None:
+    """The protocol of a dense network that is stronger on validation; None if theirs is strongest.
+
+    It is that of `STRONGEST_DENSE`; where none is named, today's recipe beside the former one.
+    """
+    pair = settings.pair
+    if pair not in STRONGEST_DENSE and not is_former(settings):
+        return None
+    strongest = protocol(pair, STRONGEST_DENSE if pair in STRONGEST_DENSE else RECIPES)
+    wanted = replace(strongest, split_seed=settings.split_seed)  # else the test texts are others
+    return None if wanted == settings.protocol else wanted
 
 
 def plain(settings: Settings) -> Settings:

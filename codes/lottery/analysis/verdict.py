@@ -18,7 +18,7 @@ from lottery.data import DATASETS, title
 from lottery.models import MODELS, label
 from lottery.outside.register import coded
 from lottery.pruning.arms import ARMS
-from lottery.recipes import RECIPES, STRONGEST_DENSE, Recipes
+from lottery.recipes import Recipes
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
@@ -286,32 +286,22 @@ def _late(tickets: Sequence[groups.Group]) -> int:
     return max(sorted(set(steps)), key=steps.count, default=0)
 
 
-def strongest(dense: Sequence[Record], records: Iterable[Record]) -> list[Record]:
-    """The dense networks of the pair's strongest recipe on the same texts as `dense`.
+def strongest(runs: Sequence[Record], records: Iterable[Record]) -> list[Record]:
+    """The dense networks of the pair's strongest recipe on the same texts as `runs`.
 
-    Where none is named, today's; of settings that are no recipe's, `dense` themselves.
+    `runs` themselves, where there is none stronger than their recipe's.
     """
-    if not dense:
-        return []
-    settings = dense[0].settings
-    if settings.pair in STRONGEST_DENSE:
-        wanted = protocols.protocol(settings.pair, STRONGEST_DENSE)
-    elif protocols.is_former(settings):
-        wanted = protocols.protocol(settings.pair, RECIPES)
-    else:
-        return list(dense)
-    wanted = replace(wanted, split_seed=settings.split_seed)  # else the test texts are others
-    texts = protocols.fingerprint(dense[0])
+    wanted = protocols.stronger(runs[0].settings) if runs else None
+    if wanted is None:
+        return list(runs)
+    texts = protocols.fingerprint(runs[0])
     own = (r for r in records if r.settings.arm == "dense" and protocols.fingerprint(r) == texts)
     return [record for record in own if record.settings.protocol == wanted]
 
 
 def owns_strongest(pair: Pair) -> bool:
     """Is the pair's own dense network the strongest there is?"""
-    if pair.key not in STRONGEST_DENSE:
-        return not pair.is_former
-    wanted = protocols.protocol(pair.key, STRONGEST_DENSE)
-    return pair.settings is not None and pair.settings.protocol == wanted
+    return pair.settings is None or protocols.stronger(pair.settings) is None
 
 
 def small_dense(tickets: Sequence[Record], records: Iterable[Record]) -> list[Record]:

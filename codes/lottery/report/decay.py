@@ -10,7 +10,7 @@ from lottery.analysis import groups, inside, protocols, selection, verdict
 from lottery.analysis.groups import Group
 from lottery.analysis.verdict import DOWN, NO, NOT_RUN, PLACES, RANDOM_MASK, STRONGEST, TICKET, YES
 from lottery.pruning.inside import VANISHED
-from lottery.recipes import RECIPES, STRONGEST_DENSE, WITHOUT_DECAY
+from lottery.recipes import RECIPES, WITHOUT_DECAY
 from lottery.report.grid import cell, span
 from lottery.report.tables import seeds_of
 from lottery.report.words import part, parts, percent, power, short
@@ -118,16 +118,15 @@ def former(pairs: Sequence[tuple[str, str]]) -> list[str]:
 def strongest(records: Iterable[Record]) -> pd.DataFrame:
     """The main tables' tickets beside the strongest dense network, where it is not their own."""
     records = [record for record in records if not record.failed]
+    main = selection.in_report(records)
     found = [pair for pair in verdict.pairs(records) if not verdict.owns_strongest(pair)]
     heads = parts(sorted({rung.sparsity for pair in found for rung in pair.rungs}))
     rows = []
     for pair in found:
-        recipes = STRONGEST_DENSE if pair.key in STRONGEST_DENSE else RECIPES
-        own = selection.of_recipe((r for r in records if r.settings.pair == pair.key), recipes)
-        dense = groups.groups(record for record in own if record.settings.arm == "dense")
-        differs = protocols.differences(
-            protocols.protocol(pair.key, recipes), pair.settings.protocol
-        )
+        own = [record for record in main if record.settings.pair == pair.key]
+        dense = groups.groups(verdict.strongest(own, records))
+        recipe = protocols.stronger(pair.settings)
+        differs = protocols.differences(recipe, pair.settings.protocol)
         row = {
             "Recipe": protocols.words(differs),
             "Dense": _accuracy(dense[0] if dense else None),
