@@ -205,8 +205,8 @@ def test_seeds_that_agree_by_luck_are_marked():
 
 def test_limits_count_the_intervals_and_the_lucky_ones():
     found, ladders = of(both())
-    said = grid.limits(found, ladders, ["IMDb", "AG-news"])
-    assert said.startswith("IMDb and AG-news; small models")
+    where, *_, said = grid.limits(found, ladders, ["IMDb", "AG-news"])
+    assert where.startswith("**Where.** IMDb and AG-news; small models")
     # Ticket, first values and random less dense at 6 rungs; two masks, less ticket and less dense.
     assert "hold 22 intervals of several seeds" in said
     facts = [r[q] for p in found for r in p.rungs for q in verdict.HEADLINE]

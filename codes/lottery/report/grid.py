@@ -78,28 +78,30 @@ SURE = (
     "{rungs}; ticket and first values at each), seeds: {seeds}.{others}"
 )
 LIMITS = (
-    "{corpora}; small models trained from nothing, one tokeniser, one vocabulary, one split: what"
-    " holds here need not hold for larger or pretrained networks or for other texts. Most weights"
-    " are the embedding's, so a sparsity is mostly one of word vectors. {recipes} Seeds are "
-    "few ({seeds} a pair) and say little of how seeds differ: most intervals are wide for it. The "
-    "margin of "
-    "{margin} is a convention, and another one gives other marks. The ladders hold {intervals} "
-    "intervals of several seeds, other tables, where there are any, say how many more, each 95 % "
-    "by itself and not adjusted for their number: about one in twenty misses by chance, and of "
-    "questions that got seeds until they were decided more (docs/method.md, Seeds that are "
-    "added).{by_luck} Seeds needed are extrapolated from as few seeds, and are rough."
+    "**Where.** {corpora}; small models trained from nothing, one tokeniser, one vocabulary, one "
+    "split: what holds here need not hold for larger or pretrained networks or for other texts.",
+    "**What is pruned.** Most weights are the embedding's, so a sparsity is mostly one of word "
+    "vectors.",
+    "{recipes}",
+    "**Seeds** are few ({seeds} a pair) and say little of how seeds differ: most intervals are "
+    "wide for it, and seeds needed, which are extrapolated from them, are rough.",
+    "**The margin** of {margin} is a convention, and another one gives other marks.",
+    "**Many intervals.** The ladders hold {intervals} intervals of several seeds, other tables, "
+    "where there are any, say how many more, each 95 % by itself and not adjusted for their "
+    "number: about one in twenty misses by chance, and of questions that got seeds until they were "
+    "decided more (docs/method.md, Seeds that are added).{by_luck}",
 )
 BY_LUCK = (
     " {lucky} of the {decided} decided questions rest on seeds that agree better than their test "
     "texts allow, and such intervals hold the truth less often."
 )
 CHOSEN = (
-    "Recipes were chosen on validation with one seed, for IMDb's LSTM and in close cases its CNN "
-    "two, by authors who had seen test figures of earlier recipes; one learning rate was tried."
+    "**Recipes** were chosen on validation with one seed, for IMDb's LSTM and in close cases its "
+    "CNN two, by authors who had seen test figures of earlier recipes; one learning rate was tried."
 )
 UNCHOSEN = (
-    "No recipe was chosen for these texts: settings are the defaults but where they are named, and "
-    "a better dense network may be found. The marks are of accuracy; where classes are uneven, "
+    "**No recipe** was chosen for these texts: settings are the defaults but where they are named, "
+    "and a better dense network may be found. The marks are of accuracy; where classes are uneven, "
     "look at macro-F1, too."
 )
 GENERATED = "These texts are generated: nothing here is a result on real ones."
@@ -232,7 +234,7 @@ def limits(
     ladders: Iterable[Pair],
     corpora: Iterable[str],
     chosen: bool = True,
-) -> str:
+) -> list[str]:
     """What a careful reader should hold against all this; `corpora` are titles.
 
     `chosen`: was a recipe chosen for them?
@@ -240,13 +242,13 @@ def limits(
     facts = [fact for ladder in ladders for rung in ladder.rungs for fact in _different(rung)]
     decided, counts = [fact for fact in _headline(found) if fact.is_decided], counted(found)
     lucky = sum(fact.interval.is_lucky for fact in decided)
-    return LIMITS.format(
-        recipes=CHOSEN if chosen else UNCHOSEN,
-        **counts,
-        corpora=" and ".join(corpora),
-        intervals=sum(fact.seeds > 1 for fact in facts),
-        by_luck=BY_LUCK.format(lucky=lucky, decided=len(decided)) if decided else "",
-    )
+    known = counts | {
+        "recipes": CHOSEN if chosen else UNCHOSEN,
+        "corpora": " and ".join(corpora),
+        "intervals": sum(fact.seeds > 1 for fact in facts),
+        "by_luck": BY_LUCK.format(lucky=lucky, decided=len(decided)) if decided else "",
+    }
+    return [line.format(**known) for line in LIMITS]
 
 
 def counted(found: Sequence[Pair]) -> dict[str, object]:

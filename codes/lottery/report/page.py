@@ -241,7 +241,7 @@ def page(
         blocks = [f"# Week 9 on generated corpora ({', '.join(generated)})", grid.GENERATED]
     blocks += [grid.top(pairs), bulleted(grid.bullets(pairs, ladders))]
     corpora = [corpus_title(name) for name in datasets]
-    blocks += ["## Limits", grid.limits(pairs, ladders, corpora, bool(chosen))]
+    blocks += ["## Limits", bulleted(grid.limits(pairs, ladders, corpora, bool(chosen)))]
     arms = " ".join(f"*{arm.label}*: {arm.means}." for arm in ARMS.values() if not arm.travels)
     blocks.append(WORDS.format(home=home, margin=margin(), arms=arms))
     blocks += picture("", "forest", pictures)
