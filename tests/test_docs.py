@@ -34,6 +34,17 @@ def test_the_report_is_made_from_the_records_that_lie_beside_it():
     assert wrong == []
 
 
+@pytest.fixture(scope="module")
+def records():
+    return Store(root() / "results").records()[0]
+
+
+def of_the_first(records, pair, seeds, question=verdict.TICKET):
+    """By rung, how a question stands with the first so many seeds alone."""
+    own = [r for r in records if r.settings.pair == pair and r.settings.seed < seeds]
+    return {rung.sparsity: rung[question] for rung in verdict.pairs(own)[0].rungs}
+
+
 @pytest.mark.parametrize(
     ("dataset", "model", "seeds", "sparsest", "later"),
     [
@@ -42,45 +53,31 @@ def test_the_report_is_made_from_the_records_that_lie_beside_it():
         ("agnews", "cnn", 10, 0.9375, (0.969,)),
     ],
 )
-def test_what_the_first_seeds_said_is_said(dataset, model, seeds, sparsest, later):
+def test_what_the_first_seeds_said_is_said(records, dataset, model, seeds, sparsest, later):
     """docs/method.md, Seeds that are added."""
-    records = Store(root() / "results").records(dataset)[0]
-    own = [record for record in records if record.settings.model == model]
-    first = [record for record in own if record.settings.seed < seeds]
-    few, all_of = (
-        {rung.sparsity: rung[verdict.TICKET].state for rung in verdict.pairs(some)[0].rungs}
-        for some in (first, own)
-    )
-    assert max(step for step in few if few[step] == verdict.YES) == sparsest
+    few, all_of = (of_the_first(records, (dataset, model), count) for count in (seeds, 100))
+    assert max(step for step in few if few[step].state == verdict.YES) == sparsest
     for step in later:
-        assert (few[step], all_of[step]) == (verdict.OPEN, verdict.YES)
+        assert (few[step].state, all_of[step].state) == (verdict.OPEN, verdict.YES)
 
 
-def of_the_first(dataset, model, question, step, seeds):
-    """How a question stands at a rung with the first so many seeds alone."""
-    records = Store(root() / "results").records(dataset)[0]
-    own = [r for r in records if r.settings.model == model and r.settings.seed < seeds]
-    return next(r for r in verdict.pairs(own)[0].rungs if r.sparsity == step)[question]
-
-
-def test_a_mark_that_moved_with_more_seeds_is_told():
+def test_a_mark_that_moved_with_more_seeds_is_told(records):
     """docs/method.md, Seeds that are added and How many seeds would tell."""
+
+    def first_values(model, step, seeds):
+        return of_the_first(records, ("imdb", model), seeds, verdict.FIRST_VALUES)[step].state
+
     for step, seeds in ((0.5, 10), (0.875, 8)):
-        before, after = (
-            of_the_first("imdb", "cnn", verdict.FIRST_VALUES, step, count) for count in (5, seeds)
-        )
-        assert (before.state, after.state) == (verdict.SAME, verdict.UP)
-    states = [
-        of_the_first("imdb", "lstm", verdict.FIRST_VALUES, 0.75, count).state
-        for count in range(5, 14)
-    ]
+        states = [first_values("cnn", step, count) for count in (5, seeds)]
+        assert states == [verdict.SAME, verdict.UP]
+    states = [first_values("lstm", 0.75, count) for count in range(5, 14)]
     assert sum(one != other for one, other in pairwise(states)) == 4
     assert states[-1] == verdict.SAME
-    for model, step, few, more, state in (
+    for pair, step, few, more, state in (
         (("agnews", "cnn"), 0.969, 4, 11, verdict.YES),
         (("imdb", "cnn"), 0.984, 3, 8, verdict.NO),
     ):
-        one, other = (of_the_first(*model, verdict.TICKET, step, n) for n in (few, more))
+        one, other = (of_the_first(records, pair, count)[step] for count in (few, more))
         assert (one.state, one.needed, other.state) == (verdict.OPEN, None, state)
 
 
@@ -99,9 +96,9 @@ def made(records) -> str:
     return " | ".join(cells)
 
 
-def test_the_machines_are_those_of_the_records():
+def test_the_machines_are_those_of_the_records(records):
     page = (root() / "docs" / "study.md").read_text(encoding="utf-8")
-    records = [r for r in Store(root() / "results").records()[0] if not r.settings.source]
+    records = [record for record in records if not record.settings.source]
     for pair in RECIPES:
         own = [r for r in records if r.settings.protocol == protocols.protocol(pair)]
         rows = {arm: made([r for r in own if r.settings.arm == arm]) for arm in ("dense", "lt")}
@@ -117,14 +114,13 @@ def test_the_machines_are_those_of_the_records():
             assert f"| {name}, strongest dense | {made(strong)} |" in page
 
 
-def test_the_minutes_of_a_run_are_those_of_the_records():
+def test_the_minutes_of_a_run_are_those_of_the_records(records):
     page = " ".join((root() / "docs" / "study.md").read_text(encoding="utf-8").split())
     said = re.search(
         r"a CNN's run took (\S+) minutes, nine of ten at most (\S+); an LSTM's on a CPU (\S+) and "
         r"(\S+), on a GPU (\S+) and (\S+),",
         page,
     )
-    records = Store(root() / "results").records()[0]
     for number, (model, device) in enumerate((("cnn", "cpu"), ("lstm", "cpu"), ("lstm", "cuda"))):
         own = [r for r in records if r.settings.model == model and r.device.startswith(device)]
         found = quantiles([r.seconds / 60 for r in own], n=10)
