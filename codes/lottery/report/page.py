@@ -73,7 +73,8 @@ class Report:
 
     path: Path
     records: int
-    files: dict[Path, bytes | None]  # None: there is nothing to show, and an older one goes
+    texts: dict[Path, bytes]
+    figures: dict[Path, figures.Picture | None]  # by PNG; None: nothing to show, an older one goes
 
 
 def write(
@@ -90,11 +91,15 @@ def write(
     for line in unread:
         say(line)
     report = made(store, records, len(unread), path, say)
-    for place, content in report.files.items():
-        if content is None:
-            place.unlink(missing_ok=True)
-        else:
-            write_whole(place, content)
+    drawn = {place: figure and figures.both(figure) for place, figure in report.figures.items()}
+    for place, content in drawn.items():
+        for number, file in enumerate((place, place.with_suffix(".svg"))):
+            if content is None:
+                file.unlink(missing_ok=True)
+            else:
+                write_whole(file, content[number])
+    for place, content in report.texts.items():
+        write_whole(place, content)
     say(f"{_relative(report.path, Path.cwd())}: written from {report.records} records")
     return report.path
 
@@ -122,29 +127,25 @@ def made(
     found = _of_this(store, records, datasets, generated, say)
     belonging = [record for record in found if not record.failed]
     stopped = [record for record in found if record.failed]
-    files: dict[Path, bytes | None] = {}
+    texts: dict[Path, bytes] = {}
     for dataset in datasets:
         own = [record for record in belonging if record.settings.dataset == dataset]
         table = frame(own).to_csv(index=False, lineterminator="\n")
-        files[root / f"{dataset}.csv"] = table.encode()
+        texts[root / f"{dataset}.csv"] = table.encode()
     measured = speed.read(store)
     drawn = _pictures(datasets, belonging, measured)
-    links: Links = {}
-    for (dataset, kind), figure in drawn.items():
-        place = root / "figures" / f"{'-'.join(filter(None, (dataset, kind)))}.png"
-        shown, lines = figures.both(figure) if figure else (None, None)
-        files |= {place: shown, place.with_suffix(".svg"): lines}
-        if figure:
-            links[dataset, kind] = _relative(place, path.parent)
+    places = {key: root / "figures" / f"{'-'.join(filter(None, key))}.png" for key in drawn}
+    links = {key: _relative(places[key], path.parent) for key, figure in drawn.items() if figure}
     # Of a real store the links hold wherever the report is read in the repository's page.
     home = _relative(root.parent.parent, path.parent) if outside or generated else ""
-    files[path] = page(belonging, datasets, links, home, unread, stopped, measured).encode()
+    texts[path] = page(belonging, datasets, links, home, unread, stopped, measured).encode()
     readme = root.parent / "README.md"
     if root.name == RESULTS and not outside and readme.is_file():
         also = travel.sentence(belonging)
         before = readme.read_text(encoding="utf-8")
-        files[readme] = grid.into(before, pairs_of(belonging, datasets), also).encode()
-    return Report(path, len(belonging), files)
+        texts[readme] = grid.into(before, pairs_of(belonging, datasets), also).encode()
+    pictures = {places[key]: figure for key, figure in drawn.items()}
+    return Report(path, len(belonging), texts, pictures)
 
 
 def _of_this(

@@ -9,7 +9,7 @@ from pathlib import Path
 from lottery.experiment.plan import removed
 from lottery.files import UserError
 from lottery.report import page
-from lottery.report.figures.picture import CREATOR, is_of, is_same, is_whole
+from lottery.report.figures.picture import CREATOR, is_of, is_same, is_whole, svg
 from lottery.runs.record import Record
 from lottery.runs.store import Store, in_order
 
@@ -122,20 +122,20 @@ def _written(store: Store, records: Sequence[Record]) -> tuple[list[str], list[s
     except UserError:  # as of generated texts in a folder of real ones
         return [], [f"{path}: not written, for no record here belongs into a report"]
     remedy = "`lottery report` writes it"
-    texts = [file for file in report.files if file.suffix in (".csv", ".md")]
-    if not any(file.exists() for file in texts if file.name != "README.md"):
+    if not any(file.exists() for file in report.texts if file.name != "README.md"):
         return [], [f"{path}: not written yet; {remedy}"]
     problems, notes = [], []
-    for file, content in report.files.items():
-        if file in texts and not file.exists():
+    for file, content in report.texts.items():
+        if not file.exists():
             problems.append(f"{file}: is missing; {remedy}")
-        elif file in texts and file.read_bytes() != content:
+        elif file.read_bytes() != content:
             problems.append(f"{file}: is not what the records give; {remedy}")
-        elif file.suffix == ".svg" and content:
-            wrong, note = _drawn(file, content)
+    for file, figure in report.figures.items():
+        if figure is not None:
+            wrong, note = _drawn(file.with_suffix(".svg"), svg(figure))
             problems += [f"{line}; {remedy}" for line in wrong]
             notes += note
-        elif content is None and file.exists():
+        elif file.exists():
             problems.append(f"{file}: the records give no such figure; `lottery report` removes it")
     return problems, notes
 
