@@ -563,7 +563,8 @@ def test_a_large_file_takes_little_memory(tmp_path):
         command = [sys.executable, "-c", MEASURE, str(small), str(large), way]
         used[way] = float(subprocess.run(command, capture_output=True, check=True).stdout)
     assert used["stream"] < 35, used
-    assert used["whole"] > 60, used  # the measure sees a file that is held
+    # The measure sees a file that is held: to the end, so that no busy machine can miss it.
+    assert used["whole"] > 40, used
 
 
 def test_what_is_known_of_a_corpus_is_a_dataset(put):
