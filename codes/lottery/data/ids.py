@@ -10,7 +10,8 @@ from itertools import pairwise
 import numpy as np
 
 from lottery.data import split, tokens
-from lottery.data.sources import Dataset, Table
+from lottery.data.formats import Table
+from lottery.data.sources import Dataset
 
 SPLITS = ("train", "valid", "test")
 SHOWN = 20  # classes with examples

@@ -1,23 +1,20 @@
-"""The corpora, where they are looked for, and how their files are read.
+"""The corpora and where they are looked for.
 
-A new corpus is one entry of DATASETS, and a reader if its files have a form of their own.
+A new corpus is one entry of DATASETS, and a reader in formats.py if its files have a form of their
+own.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lottery.data import generated
-from lottery.data.reading import long_fields
+from lottery.data.formats import Table, ag_news_csv, check_rows, columns, imdb_csv, parquet
 from lottery.files import UserError, root
-
-Table = tuple[list[str], list[int]]  # texts and labels, row by row
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,8 @@ class Layout:
     """One way a corpus lies in the data folder."""
 
     parts: dict[str, tuple[str, ...]]  # "all", or "train" and "test": patterns, the first wins
-    read: Callable[[bytes, str, Dataset], Table]  # content, the file's name for people, corpus
+    # Content, the file's name for people, names of the classes.
+    read: Callable[[bytes, str, Sequence[str]], Table]
 
 
 def outputs(classes: int) -> int:
@@ -150,8 +148,8 @@ def _from_files(
         for part, files in content.items():
             texts, labels = parts.setdefault(part, ([], []))
             for name, raw in files:
-                more = layout.read(raw, str(folder / name), known)
-                check_rows(*more, str(folder / name), known)
+                more = layout.read(raw, str(folder / name), known.classes)
+                check_rows(*more, str(folder / name), known.classes)
                 texts += more[0]
                 labels += more[1]
         return _checked(parts, known, str(folder / next(iter(content.values()))[0][0]))
@@ -179,8 +177,8 @@ def _from_hub(dataset: str, known: Dataset, folder: str) -> dict[str, Table]:
         ) from None
     for split, table in tables.items():
         place = f"hub {known.hub}, {split}"
-        more = _columns(table, place)
-        check_rows(*more, place, known)
+        more = columns(table, place)
+        check_rows(*more, place, known.classes)
         texts, labels = parts[split if known.official else "all"]
         texts += more[0]
         labels += more[1]
@@ -196,143 +194,6 @@ def _checked(parts: dict[str, Table], known: Dataset, place: str = "") -> dict[s
                 f"give the complete corpus"
             )
     return parts
-
-
-def check_rows(texts: list, labels: list, place: str, known: Dataset) -> None:
-    """Every row has a text and the label of a class.
-
-    Raises:
-        UserError: how many rows do not, and which is the first (counted from 1).
-    """
-    bare = [
-        row for row, text in enumerate(texts, 1) if not isinstance(text, str) or not text.strip()
-    ]
-    if bare:
-        raise UserError(
-            f"{place}: {len(bare):,} rows have no text, first row {bare[0]:,}; "
-            f"take the original file"
-        )
-    classes = range(len(known.classes))
-    wrong = [row for row, label in enumerate(labels, 1) if label not in classes]
-    if wrong:
-        raise UserError(
-            f"{place}: {len(wrong):,} rows have a `label` outside 0 to {classes[-1]}, first row "
-            f"{wrong[0]:,} ({labels[wrong[0] - 1]}); take the original file"
-        )
-
-
-def parquet(raw: bytes, place: str, known: Dataset) -> Table:
-    """Parquet with the columns `text` (string) and `label` (integer, counted from 0)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(pa.BufferReader(raw))
-        wanted = [name for name in ("text", "label") if name in file.schema_arrow.names]
-        table = file.read(columns=wanted) if len(wanted) == 2 else file.schema_arrow.empty_table()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).split("\n")[0].split(". ")[0][:120]
-        raise UserError(f"{place}: not a whole parquet file ({reason}); copy it again") from None
-    return _columns(table, place)
-
-
-def _columns(table, place: str) -> Table:
-    import pyarrow as pa
-
-    for name in ("text", "label"):
-        there = table.column_names.count(name)
-        if there != 1:
-            names = ", ".join(table.column_names) or "none"
-            raise UserError(
-                f"{place}: {'several columns' if there else 'no column'} `{name}` (there: "
-                f"{names}); it needs one `text` and one `label`"
-            )
-    text, label = table.column("text"), table.column("label")
-    kind = text.type.value_type if pa.types.is_dictionary(text.type) else text.type
-    if kind not in (pa.string(), pa.large_string(), pa.string_view()):
-        raise UserError(f"{place}: column `text` holds {kind}, not text; write it as strings")
-    if not pa.types.is_integer(label.type):
-        raise UserError(
-            f"{place}: column `label` holds {label.type}, not integers; write it as int64"
-        )
-    try:
-        return text.to_pylist(), label.to_pylist()
-    except UnicodeDecodeError:
-        raise UserError(f"{place}: column `text` is not valid UTF-8; write it again") from None
-
-
-def _csv(raw: bytes, place: str, width: int) -> list[list[str]]:
-    """Rows of `width` fields each; a first line's byte order mark is dropped."""
-    nul = raw.find(b"\0")
-    if nul >= 0:
-        line = raw.count(b"\n", 0, nul) + 1
-        raise UserError(
-            f"{place}: NUL byte in line {line:,}; save it as UTF-8 text or copy it again"
-        )
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{place}: line {line:,} is not UTF-8; save the file as UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows = []
-    try:
-        with long_fields():
-            for row in reader:
-                if row and len(row) != width:
-                    raise UserError(
-                        f"{place}: line {reader.line_num:,} ends a row of {len(row)} fields "
-                        f"instead of {width}; quote commas and line ends, or copy it again"
-                    )
-                if row:
-                    rows.append(row)
-    except csv.Error as error:
-        raise UserError(
-            f"{place}: bad CSV up to line {reader.line_num:,} ({error}); copy it again"
-        ) from None
-    return rows
-
-
-def imdb_csv(raw: bytes, place: str, known: Dataset) -> Table:
-    """The 50k CSV: header `review,sentiment`, sentiments written out."""
-    head, *rows = _csv(raw, place, 2) or [[]]
-    if head != ["review", "sentiment"]:
-        raise UserError(
-            f"{place}: the first line must be the header review,sentiment; it is "
-            f"{','.join(head)[:60]!r}"
-        )
-    number = {name: label for label, name in enumerate(known.classes)}
-    wrong = [row for row, (_, name) in enumerate(rows, 1) if name not in number]
-    if wrong:
-        raise UserError(
-            f"{place}: {len(wrong):,} rows have a `sentiment` other than "
-            f"{' or '.join(known.classes)}, first row {wrong[0]:,} "
-            f"({rows[wrong[0] - 1][1][:40]!r}); correct them"
-        )
-    return [text for text, _ in rows], [number[name] for _, name in rows]
-
-
-def ag_news_csv(raw: bytes, place: str, known: Dataset) -> Table:
-    """The original CSV: class 1 to 4, title, description; no header.
-
-    Its readme says that line ends are written as backslash and n. In the original they are a bare
-    backslash, and every backslash-n begins a word with n ("\\new"): there a backslash stays what
-    it is, as in torchtext and on the hub. Only where no other backslash occurs is the file written
-    as the readme says, and backslash-n becomes a line end.
-    """
-    rows = _csv(raw, place, 3)
-    if rows and [field.casefold() for field in rows[0]] == ["class index", "title", "description"]:
-        rows = rows[1:]  # some copies have a header all the same
-    if all(part.startswith("n") for _, *texts in rows for t in texts for part in t.split("\\")[1:]):
-        rows = [[name, *(text.replace("\\n", "\n") for text in texts)] for name, *texts in rows]
-    number = {str(label + 1): label for label in range(len(known.classes))}
-    wrong = [row for row, (name, _, _) in enumerate(rows, 1) if name not in number]
-    if wrong:
-        raise UserError(
-            f"{place}: {len(wrong):,} rows have a class other than 1 to {len(number)}, first row "
-            f"{wrong[0]:,} ({rows[wrong[0] - 1][0][:40]!r}); correct them"
-        )
-    return [f"{title} {words}" for _, title, words in rows], [number[name] for name, _, _ in rows]
 
 
 DATASETS: dict[str, Dataset] = {
