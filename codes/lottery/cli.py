@@ -16,7 +16,6 @@ from typing import NoReturn
 
 from lottery import texts
 from lottery.experiment.shard import ONLY, Shard
-from lottery.experiment.words import behind, divided
 from lottery.files import FULL, UserError, root, say, unwritable
 from lottery.outside import plugging
 from lottery.outside.blame import blamed
@@ -25,6 +24,7 @@ from lottery.settings import OWN, options, told
 from lottery.tickets import commands as tickets
 from lottery.upkeep import commands as upkeep
 from lottery.upkeep.commands import add_folder, folder
+from lottery.words import behind, divided
 
 EXAMPLES = """examples:
   lottery data imdb                     what the corpus holds
