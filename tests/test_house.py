@@ -17,7 +17,7 @@ from lottery.settings import CNN, Settings, Whole, options, setting
 ROOMS = (
     *("files", "settings", "recipes", "kernels", "data", "models", "pruning", "outside"),
     *("training", "runs", "experiment", "cluster", "analysis", "report", "upkeep", "study"),
-    *("texts", "tickets"),
+    *("texts", "words", "tickets"),
     "cli",
 )
 MODULES = {
