@@ -16,6 +16,7 @@ from lottery.experiment import run as one
 from lottery.files import UserError
 from lottery.pruning.masks import counts, full_mask, prune
 from lottery.pruning.scores import magnitude
+from lottery.pruning.tickets import Ticket
 from lottery.runs import compare, provenance
 from lottery.runs.checkpoints import unbundle
 from lottery.runs.record import LATER, Record, checksum
@@ -24,6 +25,7 @@ from lottery.settings import Settings, title
 from lottery.study import Study
 from lottery.training import train as training
 from lottery.training.adam import Adam
+from lottery.training.epoch import Epoch
 
 SMALL = {"embedding_size": 8, "filters": 6, "hidden": 8, "epochs": 2, "batch_size": 64}
 
@@ -577,7 +579,45 @@ def test_records_are_enough_without_the_corpus(study, trained):
     monkey.undo()
 
 
-def test_tests_are_cut_like_the_training_texts(study):
-    made = study(arms=(), max_tokens=5)
-    cut = one.cut(made.corpus, made.plan()[0].max_tokens)
-    assert max(np.diff(part.offsets).max() for part in (cut.train, cut.valid, cut.test)) == 5
+def begun(corpus, **more):
+    """Settings of a dense run, its network and θ₀ as a ticket."""
+    settings = Settings("demo-reviews", "cnn", **(SMALL | more)).checked()
+    model = one.build(settings, corpus)
+    return settings, model, Ticket(models.draw(model, 0))
+
+
+def test_every_split_is_cut_for_training_and_on_the_way_to_theta_k(corpus, monkeypatch):
+    seen = []
+
+    def stopped(model, ticket, corpus, *more):
+        seen.append(corpus)
+        raise training.Diverged("seen enough")
+
+    monkeypatch.setattr(one, "train", stopped)
+    monkeypatch.setattr(one, "advance", lambda model, first, corpus, *more: seen.append(corpus))
+    settings, model, ticket = begun(corpus, max_tokens=5)
+    one.train_ticket(model, ticket, settings, corpus, torch.device("cpu"))
+    one.rewound(settings, corpus, 1, torch.device("cpu"))
+    for found in seen:
+        for name, split in corpus.splits.items():
+            assert found.splits[name].lengths.tolist() == split.lengths.clip(max=5).tolist()
+    assert len(seen) == 2
+
+
+def test_a_record_counts_what_the_last_epoch_left_of_the_words_of_training(corpus, monkeypatch):
+    """Not the best epoch, whose weights are all gone here, nor other texts' words."""
+    settings, model, ticket = begun(corpus)
+    last, best = (
+        {name: torch.full_like(weight, value) for name, weight in ticket.weights.items()}
+        for value in (1.0, 0.0)
+    )
+    history, said = (Epoch(1, 0.7, 0.5, 0.7, 0.5, 1.0),), np.zeros(len(corpus.test), np.int64)
+    outcome = training.Outcome(history, 1, 0.7, 0.5, said, last, best, 1.0)
+    monkeypatch.setattr(one, "train", lambda *_: outcome)
+    record, _ = one.train_ticket(model, ticket, settings, corpus, torch.device("cpu"))
+    assert set(record.vanished.values()) == {0}
+    often = np.bincount(corpus.train.tokens, minlength=60)[1:]
+    for some in record.words:
+        high = max(2 * some.least, 1)
+        assert some.words == ((often >= some.least) & (often < high)).sum()
+        assert (some.kept, some.vanished) == (8 * some.words, 0)
