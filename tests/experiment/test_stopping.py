@@ -188,7 +188,9 @@ def test_an_interrupt_inside_a_kernels_call_is_still_an_interrupt(tmp_path, monk
     assert len(said) == 1
 
 
-@pytest.mark.parametrize("change", ["seed", "data", "ticket", "versions", "code", "nothing"])
+@pytest.mark.parametrize(
+    "change", ["seed", "data", "ticket", "device", "versions", "code", "nothing"]
+)
 def test_the_state_of_another_run_is_set_aside(tmp_path, change):
     said = []
     other = study(tmp_path / "other", epochs=2, seeds=(1,) if change == "seed" else (0,))
@@ -197,6 +199,8 @@ def test_the_state_of_another_run_is_set_aside(tmp_path, change):
     if change == "data":
         other.corpus = replace(other.corpus, fingerprint="1" * 64)
     with pytest.MonkeyPatch.context() as patch:
+        if change == "device":
+            patch.setattr(one, "device_name", lambda device: "another")
         if change == "versions":
             patch.setattr(provenance, "versions", lambda: {"torch": "1.0"})
         if change == "code":
