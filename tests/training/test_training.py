@@ -326,6 +326,30 @@ def test_a_loss_that_is_not_finite_is_noticed(corpus):
         training.train(model, Ticket(first), corpus, settings)
 
 
+@pytest.mark.parametrize("passed", [(0.1, 0.2), (float("inf"), 0.2)])
+def test_an_epoch_has_the_figures_of_its_two_passes_and_the_test_its_own(
+    corpus, monkeypatch, passed
+):
+    """A loss of training that is no number stops the run, though validation's is one."""
+    of = {id(corpus.valid): (0.3, 0.4), id(corpus.test): (0.5, 0.6)}
+
+    def evaluate(model, split):
+        return *of[id(split)], np.zeros(len(split), np.int64)
+
+    monkeypatch.setattr(training, "train_epoch", lambda *_: passed)
+    monkeypatch.setattr(training, "evaluate", evaluate)
+    model, first = built(small("cnn"))
+    if not np.isfinite(passed[0]):
+        with pytest.raises(training.Diverged, match=r"is inf in training, 0\.3 in"):
+            training.train(model, Ticket(first), corpus, small("cnn"))
+        return
+    outcome = training.train(model, Ticket(first), corpus, small("cnn"))
+    for one in outcome.history:
+        found = one.train_loss, one.train_accuracy, one.valid_loss, one.valid_accuracy
+        assert found == (0.1, 0.2, 0.3, 0.4)
+    assert (outcome.test_loss, outcome.test_accuracy) == (0.5, 0.6)
+
+
 def test_an_absent_device_is_one_clear_line():
     for device in ("cuda:99", "cuda", "mps", "warp"):
         if device == "cuda" and torch.cuda.is_available():
