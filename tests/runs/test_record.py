@@ -7,6 +7,8 @@ import json
 import pytest
 
 from helpers.synthetic import record
+from lottery.files import UserError
+from lottery.runs.record import Record
 from lottery.runs.store import Store
 
 
@@ -28,3 +30,45 @@ def test_numbers_beyond_all_bounds_are_one_clear_line(tmp_path, damage):
     records, (line,) = store.records()
     assert records == [] and line.startswith(f"{path}: has a field of the wrong shape (")
     assert "\n" not in line
+
+
+def epochs(values, *numbers):
+    for epoch, number in zip(values["history"], numbers, strict=True):
+        epoch["epoch"] = number
+
+
+EMBEDDING = "embedding.weight"  # 8,000 weights of 80 words, half of them kept
+WORDS = [{"least": 1, "words": 60, "kept": 2500, "vanished": 9},
+         {"least": 2, "words": 20, "kept": 1500, "vanished": 1}]  # fmt: skip
+
+
+def less(name, by=1):
+    """A change of the first words' `name`, which then adds up no more."""
+    return lambda values: values["words"][0].update({name: WORDS[0][name] - by})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda values: None, ""),
+        (lambda values: values.update(best_epoch=3), "not the epoch of lowest validation loss"),
+        (lambda values: epochs(values, 1, 3, 2), "'history' and 'best_epoch' do not fit"),
+        (lambda values: epochs(values, 0, 1, 2), "'history' and 'best_epoch' do not fit"),
+        (lambda values: values["vanished"].update({EMBEDDING: 4001}), "'vanished' counts more"),
+        (lambda values: values["vanished"].update({EMBEDDING: -1}), "'vanished' counts more"),
+        (lambda values: values["vanished"].update({"no.weight": 1}), "'vanished' counts more"),
+        (less("kept"), "'words' does not add up"),
+        (less("vanished"), "'words' does not add up"),
+        (lambda values: values["data"]["rows"].pop("valid"), "must count train, valid and test"),
+        (lambda values: values["data"].pop("generated"), "'data' lacks 'generated'"),
+    ],
+)
+def test_counts_that_do_not_fit_are_refused(change, said):
+    values = json.loads(json.dumps(record(arm="lt", ladder=(0.5,)).to_json()))
+    values |= {"vanished": {EMBEDDING: 10}, "words": json.loads(json.dumps(WORDS))}
+    change(values)
+    if not said:
+        assert Record.from_json(values).kept[EMBEDDING] == 4000
+        return
+    with pytest.raises(UserError, match=said):
+        Record.from_json(values)
