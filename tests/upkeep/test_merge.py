@@ -13,6 +13,7 @@ from helpers import synthetic
 from helpers.children import study
 from lottery import cli, files
 from lottery.files import UserError
+from lottery.runs.compare import is_near
 from lottery.runs.record import Record, pack
 from lottery.runs.store import Store
 from lottery.upkeep import merge as merging
@@ -174,6 +175,23 @@ def test_records_of_one_machine_and_commit_are_the_same_or_not_of_one_run(tmp_pa
     for number, (host, problems) in enumerate([(record.host, 1), ("elsewhere", 0)]):
         from_there = put(tmp_path / f"{number}", dataclasses.replace(other, host=host))
         assert len(merge(into, [from_there.root], [].append)[1]) == problems
+
+
+@pytest.mark.parametrize(
+    ("change", "near"),
+    [
+        ({}, False),
+        ({"commit": "c" * 40 + "+"}, True),
+        ({"commit": "unknown"}, True),
+        ({"device": "cuda (one)"}, True),
+    ],
+)
+def test_to_the_bit_is_asked_of_the_cpu_and_of_a_commit_that_says_all(change, near):
+    """Files that differ from a commit are not told by it, and a GPU sums in any order."""
+    record = dataclasses.replace(synthetic.record(seed=3), **({"commit": "c" * 40} | change))
+    other = dataclasses.replace(record, test_loss=record.test_loss + 1e-6)
+    assert is_near(record, record)
+    assert is_near(record, other) == near
 
 
 def test_weights_without_a_record_make_way_for_those_of_the_one_that_comes(tmp_path):
