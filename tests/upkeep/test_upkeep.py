@@ -160,6 +160,32 @@ def test_counts_that_no_such_sparsity_gives(store):
     assert "'layers' does not count what its sparsity removes" in problem
 
 
+@pytest.mark.parametrize(
+    ("change", "gone", "said"),
+    [
+        ({"scope": "global"}, 1, ""),
+        ({"scope": "global"}, 0, "'layers' does not count what its sparsity removes"),
+        ({"scope": "global"}, 2, "'layers' does not count what its sparsity removes"),
+        ({"epochs": 4}, 1, "3 epochs in 'history', 4 in 'settings'"),
+    ],
+)
+def test_counts_and_epochs_are_those_of_the_settings(tmp_path, monkeypatch, change, gone, said):
+    """Of all layers together half of the 2,000 weights that are not kept dense, to the weight."""
+    monkeypatch.setattr(verifying, "_written", lambda *_: ([], []))  # of records alone
+    kept = {"kept_dense": ("embedding.weight",)} if "scope" in change else {}
+    record = synthetic.record(arm="lt", ladder=(0.5,), **({"epochs": 3} | kept | change))
+    record = honest(record)
+    if kept:
+        sizes = synthetic.LAYERS
+        removed = dict.fromkeys(sizes, 0) | {"convolutions.0.weight": 399, "output.weight": gone}
+        removed |= {"convolutions.2.weight": 600}
+        record = replace(record, layers={n: (removed[n], size) for n, size in sizes.items()})
+    store = Store(tmp_path)
+    store.put(record)
+    problems = verify(store)[1]
+    assert [said in problem for problem in problems] == [True] * bool(said)
+
+
 def test_a_record_in_the_wrong_folder(store):
     path = store.paths()[0]
     other = path.parent.parent / "lstm" / path.name
