@@ -109,15 +109,6 @@ def test_only_seeds_that_agree_better_than_examples_allow_are_lucky():
         assert not interval(np.arange(1000)[None] < right).is_lucky
 
 
-def test_examples_that_vary_less_than_chance_take_nothing_from_the_seeds():
-    values = np.array([[1, 0, 1, 0], [0, 1, 0, 0]])
-    # Of the seeds 1/2 and 1/4, of the examples 1/2, 1/2, 1/2, 0; mean 3/8. By seeds 4 (2/64) = 1/8,
-    # by examples 2 (3/64 + 9/64) / 3 = 1/8; all squares 3 - 9/8 = 15/8, the rest 15/8 - 1/8 - 3/8.
-    found = mean_squares(values)
-    assert (found.seeds, found.examples, found.rest) == pytest.approx((1 / 8, 1 / 8, 11 / 24))
-    assert interval(values).high == pytest.approx(3 / 8 + 12.7062 / 8, rel=1e-5)  # t, 1 degree
-
-
 def test_two_arms_that_never_differ_leave_a_rest_of_doubt():
     for seeds in (1, 3):
         found = interval(np.zeros((seeds, 5000), np.int8))
