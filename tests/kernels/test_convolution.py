@@ -155,6 +155,13 @@ def test_evaluation_gives_the_same_and_keeps_nothing():
     assert read.grad_fn is None
 
 
+@pytest.mark.parametrize("bounds", [(0, 2, 2, 6), (0, 6, 6), (0, 9), (-1, 6), (4, 2, 6)])
+def test_offsets_of_other_texts_are_refused(bounds):
+    table, index, _, *parameters = problem([6])
+    with pytest.raises(ValueError, match="within the 6 tokens"):
+        conv_max(table, index, torch.tensor(bounds), *parameters)
+
+
 def test_weights_that_are_no_number_are_seen():
     table, index, offsets, weights, biases = problem([5, 9, 1])
     with torch.no_grad():

@@ -39,7 +39,8 @@ def conv_max(
     table: (U, E) word vectors; index: int32 (T,) row of `table` of every token; offsets: int64
     (B+1,), text i is index[offsets[i]:offsets[i+1]] and not empty; weights: for each width w a
     (filters, E, w), as in nn.Conv1d; biases: for each width a (filters,).
-    Returns (B, sum of filters), widths side by side. Float32 and float64.
+    Returns (B, sum of filters), widths side by side. Float32 and float64. On the CPU ValueError for
+    offsets of other texts.
     """
     if table.device.type == "cpu":
         parameters = [*weights, *biases]
@@ -81,6 +82,8 @@ class _ConvMax(torch.autograd.Function):
         weights, biases = parameters[: len(parameters) // 2], parameters[len(parameters) // 2 :]
         learning = any(ctx.needs_input_grad)
         words, places, bounds = _arrays(table, index, offsets)
+        if (bounds[1:] <= bounds[:-1]).any() or bounds[0] < 0 or bounds[-1] > len(places):
+            raise ValueError(f"offsets must rise, text by text, within the {len(places)} tokens")
         filters, widths, across = _layout(_shapes(weights), table.dtype)
         shape = len(bounds) - 1, int(filters.sum())
         pooled = np.empty(shape, words.dtype)
