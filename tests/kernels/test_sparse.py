@@ -255,3 +255,16 @@ def test_a_training_has_the_same_history(corpus, monkeypatch):
     figures = [[(e.train_loss, e.valid_loss) for e in o.history] for o in outcomes]
     assert np.allclose(*figures, rtol=0, atol=1e-4)  # rounding, grown by Adam for three epochs
     assert one.test_loss == pytest.approx(other.test_loss, abs=1e-4)
+
+
+def test_patterns_of_other_weights_are_refused():
+    table, index, offsets = batch([3, 4], 6, 5)
+    kept = patterns(prune(network(5, 8), 0.3), table.dtype)
+    two = network(5, 8, layers=2)
+    for other, words in [
+        (network(5, 8, dtype=torch.float64), table.detach().double()),
+        (network(5, 12), table),
+        (two, table),
+    ]:
+        with pytest.raises(ValueError, match=r"kept is of weights of other|argument 2 is shorter"):
+            lstm_pooled(words, index, offsets, weights(other), "max", kept)

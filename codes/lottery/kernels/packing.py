@@ -74,6 +74,7 @@ class Kept:
     ) -> None:
         self.forth = self.back = sparse.NOTHING
         self.least = sparse.NEVER  # rows from which the product is sparse
+        self._of = [(mask.shape, dtype) for mask in masks or []]
         counts = [(int(mask.sum()), mask.numel()) for mask in masks or []]
         share = sum(kept for kept, _ in counts) / max(sum(of for _, of in counts), 1)
         if not masks or share > sparse.SHARE:
@@ -96,6 +97,10 @@ class Kept:
 
     def __bool__(self) -> bool:
         return len(self.forth.outputs) > 0
+
+    def fits(self, weights: Sequence[Tensor]) -> bool:
+        """Are its places those of these matrices? Others would be read past their ends."""
+        return not self or self._of == [(weight.shape, weight.dtype) for weight in weights]
 
     def now(self, way: Pattern, weights: Sequence[Tensor]) -> tuple[np.ndarray, ...]:
         """What `sparse.multiply` takes: the pattern of `way`, and what its weights now are."""

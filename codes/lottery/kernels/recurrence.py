@@ -301,7 +301,10 @@ def run(
         features = hidden * len(layer)
     index, offsets = index.contiguous(), offsets.contiguous()
     kept = kept or [LayerKept(Kept(None, table.dtype), Kept(None, table.dtype))] * len(layers)
-    for number, layer in enumerate(layers):
+    for number, (layer, (into, round_)) in enumerate(zip(layers, kept, strict=True)):
+        w_ih, w_hh, *_ = zip(*layer, strict=True)
+        if not (into.fits(w_ih) and round_.fits(w_hh)):
+            raise ValueError(f"layer {number}: kept is of weights of other shapes or another type")
         last = number == len(layers) - 1
         weights = [weight for direction in layer for weight in direction]
         if not torch.is_grad_enabled():  # a Function sees who requires a gradient, not the mode
