@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from helpers.corpora import make_corpus
 from lottery import models
 from lottery.data.batches import Split, batches
+from lottery.models.base import Model
 from lottery.settings import Settings
 from lottery.training.epoch import criterion
 from lottery.training.slope import sample, slope
 
 
-class Sum(nn.Module):
+class Sum(Model):
     """One logit: the sum of a text's word values, times a scale; another weight has no say."""
 
     def __init__(self) -> None:
@@ -68,6 +69,20 @@ def test_it_is_that_of_the_training_loss(name, classes):
     for n, part in double.items():
         assert part.dtype == torch.float64
         torch.testing.assert_close(part.float(), found[n], rtol=1e-4, atol=1e-7)
+
+
+def test_the_mask_that_a_model_wears_is_not_that_of_the_weights():
+    corpus = make_corpus()
+    settings = Settings("demo-news", "lstm", embedding_size=8, hidden=8)
+    model = models.build(settings, 60, corpus.outputs)
+    weights = models.draw(model, 1)
+    whole = slope(model, corpus.train, weights)
+    model.wear({n: torch.arange(w.numel()).view_as(w) % 5 == 0 for n, w in weights.items()})
+    assert model.sparse
+    found = slope(model, corpus.train, weights)
+    assert all(torch.equal(part, whole[name]) for name, part in found.items())
+    slope(model, corpus.train, {name: weight.double() for name, weight in weights.items()})
+    assert model.sparse, "it only lends"
 
 
 def test_a_sample_is_named_by_its_seed():

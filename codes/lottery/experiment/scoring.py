@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from torch import nn
-
 from lottery.data import Corpus
 from lottery.experiment.run import cut
+from lottery.models.base import Model
 from lottery.pruning.masks import Mask, full_mask, prune
 from lottery.pruning.scores import SCORES, Context
 from lottery.pruning.tickets import Ticket, Weights
@@ -18,7 +17,7 @@ from lottery.training.slope import sample, slope
 def pruned(
     settings: Settings,
     corpus: Corpus,
-    model: nn.Module,
+    model: Model,
     mask: Mask,
     first: Weights,
     rewound: Weights,
@@ -50,6 +49,6 @@ def pruned(
     return mask
 
 
-def _slope(model: nn.Module, corpus: Corpus, texts: int, seed: int, weights: Weights) -> Weights:
+def _slope(model: Model, corpus: Corpus, texts: int, seed: int, weights: Weights) -> Weights:
     """The slope on a sample of the training texts, drawn for those alone who ask for it."""
     return slope(model, sample(corpus.train, texts, seed), weights)

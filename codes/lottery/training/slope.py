@@ -6,14 +6,14 @@ from copy import deepcopy
 
 import numpy as np
 import torch
-from torch import nn
 
 from lottery.data.batches import Split, batches, by_length
+from lottery.models.base import Model
 from lottery.pruning.tickets import Weights
 from lottery.training.epoch import EVALUATION_BATCH, criterion
 
 
-def slope(model: nn.Module, split: Split, weights: Weights) -> Weights:
+def slope(model: Model, split: Split, weights: Weights) -> Weights:
     """∂L/∂w of every parameter at `weights`, the mean over the texts of `split`, without dropout.
 
     On the CPU, whatever the device of training: the same to the bit everywhere. In the weights' own
@@ -21,6 +21,7 @@ def slope(model: nn.Module, split: Split, weights: Weights) -> Weights:
     depend on has zeros.
     """
     own = deepcopy(model).to("cpu", next(iter(weights.values())).dtype).eval()
+    own.wear(None)  # the mask worn is that of other weights
     own.load_state_dict(weights)
     total = {name: torch.zeros_like(weight) for name, weight in own.named_parameters()}
     for batch in batches(split, EVALUATION_BATCH, by_length(split)):
