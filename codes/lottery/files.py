@@ -6,8 +6,8 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -87,16 +87,14 @@ def whole(path: Path, overwrite: bool = True) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        # With what the umask leaves. Not tempfile, whose 0600 would have to be widened: to know the
+        # umask is to set it, for all threads, and two that do so at once can lose it.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o666))
     except OSError as error:
         raise unwritable(path, error) from None
-    temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp gives 0600
         sync(temporary)
         if overwrite:
             temporary.replace(path)

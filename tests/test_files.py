@@ -1,0 +1,32 @@
+"""What a file looks like to others once it is whole."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+import pytest
+
+from lottery.files import write_whole
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such modes")
+def test_a_file_has_the_mode_that_the_umask_leaves(tmp_path, monkeypatch):
+    path, set_umask = tmp_path / "new" / "file", os.umask
+
+    def touched(mask: int) -> int:
+        raise AssertionError("the umask is that of all threads")
+
+    before = set_umask(0o027)
+    try:
+        monkeypatch.setattr(os, "umask", touched)
+        for overwrite in (False, True):
+            write_whole(path, "text", overwrite)
+            assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    finally:
+        set_umask(before)
+    assert [other.name for other in path.parent.iterdir()] == ["file"]
+    with pytest.raises(FileExistsError):
+        write_whole(path, "more", overwrite=False)
+    assert path.read_text() == "text"
