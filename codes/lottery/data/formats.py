@@ -54,7 +54,7 @@ def parquet(raw: bytes, place: str, classes: Sequence[str]) -> Table:
 
 
 def columns(table, place: str) -> Table:
-    """The same two columns of an arrow table, checked in the same way."""
+    """`text` and `label` of an arrow table; UserError if one is missing or of another kind."""
     import pyarrow as pa
 
     for name in ("text", "label"):

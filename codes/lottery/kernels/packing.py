@@ -99,7 +99,8 @@ class Kept:
         return len(self.forth.outputs) > 0
 
     def fits(self, weights: Sequence[Tensor]) -> bool:
-        """Are its places those of these matrices? Others would be read past their ends."""
+        """Are its places those of these matrices (rows, columns), one a direction? Others would be
+        read past their ends. A dense one fits all."""
         return not self or self._of == [(weight.shape, weight.dtype) for weight in weights]
 
     def now(self, way: Pattern, weights: Sequence[Tensor]) -> tuple[np.ndarray, ...]:
