@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import sys
@@ -31,8 +32,15 @@ class Client(NotebookClient):
 
 
 def main(source: str, target: str, *values: str) -> int:
+    if not Path(source).is_file():
+        return _refused(f"{source}: is not there; name a notebook")
     notebook = load_notebook_node(source)
+    known = _known(notebook)
+    if wrong := [value for value in values if "=" not in value]:
+        return _refused(f"{wrong[0]!r} sets nothing; write name=value, e.g. seeds=[0]")
     named = dict(value.split("=", 1) for value in values)
+    if strange := [name for name in named if name not in known]:
+        return _refused(f"{source}: no parameter {strange[0]!r}; there are {', '.join(known)}")
     if named:
         parameters = {name: _value(text) for name, text in named.items()}
         notebook = parameterize_notebook(notebook, parameters)
@@ -55,6 +63,19 @@ def main(source: str, target: str, *values: str) -> int:
     write_whole(Path(target), nbformat.writes(notebook) + "\n")
     print(f"\n{target}", file=sys.stderr)
     return status
+
+
+def _refused(line: str) -> int:
+    print(line, file=sys.stderr)
+    return 2
+
+
+def _known(notebook: nbformat.NotebookNode) -> list[str]:
+    """The names that the cell of parameters gives values to; any other would change nothing."""
+    cells = [c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    names = [n for n in ast.walk(ast.parse("\n".join(cells))) if isinstance(n, ast.Name)]
+    names.sort(key=lambda name: (name.lineno, name.col_offset))
+    return list(dict.fromkeys(name.id for name in names if isinstance(name.ctx, ast.Store)))
 
 
 def _plain(notebook: nbformat.NotebookNode) -> None:

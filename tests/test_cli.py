@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,13 @@ def one_line(result: tuple[int, str, str]) -> str:
         ("run --seed 0 1 imdb cnn", "write imdb before --seed"),
         ("run imdb --arm lt lstm", "unknown arm 'lstm': write lstm before --arm"),
         ("run imdb cnn --sparsity half", "--sparsity: invalid float value: 'half'"),
+        (
+            "run imdb cnn --sparsity 0.5,0.75",
+            "'0.5,0.75': write numbers such as 0.5, several with spaces between (see lottery run",
+        ),
+        ("run imdb cnn --seed 0-3", "'0-3': write whole numbers, several with spaces between"),
+        ("run imdb cnn,lstm", "'cnn,lstm': write cnn lstm"),
+        ("run imdb cnn --arm lt,random", "'lt,random': write lt random"),
         ("run", "say which dataset: imdb, agnews, demo-reviews, demo-news; or --csv"),
         ("run cnn --text body", "--text belongs to a file: add --csv or --parquet FILE"),
         ("run --csv a.csv --label stars", "a.csv: say which column holds the text: --text COLUMN"),
@@ -288,3 +296,17 @@ def test_committed_notebooks_hold_no_machine_paths():
         assert json.loads(text)["nbformat"] == 4
         for mark in ("/home/", "/root/", "/tmp/", "/work/", "/Users/"):
             assert mark not in text, (path.name, mark)
+
+
+def test_what_a_notebook_does_not_have_is_refused_in_a_line(capsys, tmp_path):
+    """A misspelt parameter changes nothing, and the notebook would train something else."""
+    main = runpy.run_path(str(root() / "notebooks" / "execute.py"))["main"]
+    book, out = str(root() / "notebooks" / "your_data.ipynb"), tmp_path / "out.ipynb"
+    for source, value, says in (
+        (book, "sedes=[3]", "no parameter 'sedes'; there are path, text, label, name, ladder, "),
+        (book, "seeds", "'seeds' sets nothing; write name=value, e.g. seeds=[0]"),
+        (str(tmp_path / "none.ipynb"), "seeds=[3]", "none.ipynb: is not there; name a notebook"),
+    ):
+        assert main(source, str(out), value) == 2
+        said = capsys.readouterr().err
+        assert says in said and said.count("\n") == 1 and not out.exists()
