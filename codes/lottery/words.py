@@ -7,24 +7,37 @@ from collections.abc import Sequence
 
 from lottery.files import UserError
 
-BEHIND = re.compile(r"argument (--[a-z-]+): invalid \w+ value: '(.+)'")  # argparse's words
+BEHIND = re.compile(r"argument (--[a-z-]+): invalid (\w+) value: '(.+)'")  # argparse's words
+NUMBERS = re.compile(r"[\d.,;%-]+")
+FORM = {"int": "whole numbers", "float": "numbers such as 0.5"}
 
 
 def behind(message: str) -> str:
-    """A remedy where an option's list, as argparse has it, goes on with a dataset or model."""
+    """A remedy where an option's list, as argparse has it, goes on with a dataset or model.
+
+    And where its numbers are written in another way.
+    """
     found = BEHIND.fullmatch(message)
-    return _remedy(*found.groups()) if found else ""
+    if not found:
+        return ""
+    option, kind, word = found.groups()
+    if kind in FORM and NUMBERS.fullmatch(word):
+        return f": write {FORM[kind]}, several with spaces between"
+    return _remedy(option, word)
 
 
 def divided(words: Sequence[str], arms: Sequence[str]) -> tuple[list[str], list[str]]:
     """The datasets and the models among `words`, each once; UserError for any other word.
 
-    And for one of them that stands among the `arms`.
+    And for one of them that stands among the `arms`, and for a list with commas.
     """
     from lottery.data import DATASETS
     from lottery.models import MODELS
     from lottery.pruning.arms import ARMS
 
+    for name in (*words, *arms):
+        if "," in name:
+            raise UserError(f"{name!r}: write {' '.join(name.replace(',', ' ').split())}")
     for name in words:
         if name not in DATASETS and name not in MODELS:
             raise UserError(
