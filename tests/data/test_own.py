@@ -140,6 +140,19 @@ def test_a_class_with_one_row_stays_and_is_said(put):
     assert ("texts: 1 classes have no training text, and cannot be learned" in said) == lacking
 
 
+def test_classes_that_may_be_one_are_said(put):
+    """Numbers written in two ways, capitals, and the word of some programs for no label."""
+    labels = ["1", "1.0", "Good", "good", "nan"] * 4
+    said: list[str] = []
+    found = read(put(written(zip(dict(ROWS), labels, strict=True))), say=said.append)
+    assert found.known.classes == ("1", "1.0", "Good", "good", "nan")
+    assert said == [
+        "texts: '1', '1.0' are classes of their own; write them alike if they are one",
+        "texts: 'Good', 'good' are classes of their own; write them alike if they are one",
+        "texts: 'nan' is a class; leave the label empty where it is missing",
+    ]
+
+
 def test_as_many_classes_of_one_row_as_of_more_are_classes(put):
     rows = [(f"text {n}", f"class {n // 2}") for n in range(60)]
     said: list[str] = []
@@ -255,7 +268,9 @@ def test_the_delimiter_is_found_in_the_header(put, delimiter):
 def test_latin_1_is_named_and_read_when_it_is_said(put):
     rows = [*ROWS, ("schön", "good")]
     path = put(written(rows).encode("latin-1"))
-    assert line(path) == "texts.csv: line 22 is not UTF-8; give its --encoding, e.g. latin-1"
+    assert line(path) == (
+        "texts.csv: line 22 is not UTF-8; give its --encoding, e.g. latin-1, or cp949 of Korean"
+    )
     assert kept(read(path, encoding="latin-1")) == rows
     for name in ("what", "rot13", "hex", "base64", "undefined"):  # some are of no text
         assert f"encoding {name!r} is unknown" in line(path, encoding=name)

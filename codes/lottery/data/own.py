@@ -7,7 +7,7 @@ import json
 import math
 import re
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,8 @@ TEST_SHARE = 0.2  # of all rows, as of the 50,000 reviews
 VALID_SHARE = 0.3  # of the others, as of both corpora
 FEWER = "give more rows, or smaller shares of validation and test"
 FEW = 20  # classes of one row may be real ones
+ALIKE = "{names} are classes of their own; write them alike if they are one"
+NO_LABEL = {"nan", "null", "n/a"}  # what some programs write where a label is missing
 ONE_ROW = "{count} classes have one row ({names}), which is in one split and in no other"
 # Names of other things in a results folder, or on the command line.
 TAKEN = {*DATASETS, "demo", "runs", "checkpoints", "figures", "tickets", "trials", "cnn", "lstm"}
@@ -252,6 +254,7 @@ def look(
                 f"({_few(single)}); name the column of classes"
             )
         say(f"{name}: {ONE_ROW.format(count=len(single), names=_few(single))}")
+    _doubt(name, every, say)
     for lack, count in left_out.items():
         say(f"{name}: {count:,} rows have no {lack}; they are left out")
     given, size = "test" in counts, sum(total.values())
@@ -266,6 +269,18 @@ def look(
     source = " + ".join(source.place for source in parts.values())
     shares = float(valid_share), 0.0 if given else float(test_share)
     return Own(name, source, known, parts, digest.hexdigest(), how, shares, dict(left_out))
+
+
+def _doubt(name: str, every: set[str], say: Callable[[str], object]) -> None:
+    """Say which classes may be one, or none: nothing is merged or left out by a guess."""
+    alike: dict[tuple, set[str]] = defaultdict(set)
+    for one in every:
+        alike[_in_order(one)[:2] if _is_number(one) else (1, one.casefold())].add(one)
+    for _, same in sorted(alike.items()):
+        if len(same) > 1:
+            say(f"{name}: {ALIKE.format(names=_few(same))}")
+    for one in sorted(one for one in every if one.casefold() in NO_LABEL):
+        say(f"{name}: {one!r} is a class; leave the label empty where it is missing")
 
 
 def _looked(part: str, source: reading.Source, digest, left_out: Counter) -> Counter:

@@ -129,7 +129,7 @@ class _Lines:
             line = _bad_line(self.path, self.encoding)
             raise UserError(
                 f"{self.path.name}: line {line:,} is not {self.encoding.upper()}; give its "
-                f"--encoding, e.g. latin-1"
+                f"--encoding, e.g. latin-1, or cp949 of Korean"
             ) from None
         except csv.Error as error:
             why = "a field is longer than 64 MB" if "limit" in str(error) else error
