@@ -36,6 +36,17 @@ def both(**options):
     ]
 
 
+def test_bars_end_where_accuracy_does():
+    """Two seeds far apart have an interval of hundreds of points, which would flatten the curve."""
+    records = [
+        record(arm=arm, ladder=ladder, seed=seed, correct=np.arange(40) < right)
+        for seed, right in ((0, 4), (1, 36))
+        for arm, ladder in (("dense", ()), ("lt", (0.5,)))
+    ]
+    (axes,) = draw("sparsity", records).axes
+    assert axes.get_ylim()[0] > -10 and axes.get_ylim()[1] < 110
+
+
 def test_the_curve_shows_the_means_over_weights_remaining():
     records = study(ladder=LADDER, seeds=(0, 1, 2))
     figure = draw("sparsity", records)

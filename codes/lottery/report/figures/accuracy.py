@@ -134,8 +134,8 @@ def _draw(
         means = [100 * given.mean for given in ends]
         axes.vlines(
             x,
-            [100 * given.low for given in ends],
-            [100 * given.high for given in ends],
+            [100 * max(given.low, 0.0) for given in ends],  # of few texts they may reach beyond
+            [100 * min(given.high, 1.0) for given in ends],
             colors=one.look["color"],
             linewidth=1.0,
             zorder=3,
