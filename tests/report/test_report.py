@@ -319,9 +319,9 @@ def test_protocols_are_never_mixed():
     assert len(report.rungs(few + many)) == 1
     (row,) = tables.other_settings(few + many).to_dict("records")
     assert (row["Differs in"], row["Test Acc."], row["Seeds"]) == ("max_tokens 600", "50.00 %", "2")
-    text = page.page(few + many, ["imdb"], {})
-    assert "### Other settings" in text
-    assert "### Other settings" not in page.page(many, ["imdb"], {})
+    text = page.page([*study("imdb"), *few], ["imdb"], {})
+    assert text.index("## Evidence") < text.index("## Other settings: IMDb")
+    assert "Other settings" not in page.page(many, ["imdb"], {})
 
 
 def test_a_trial_with_more_seeds_does_not_replace_the_recipe():

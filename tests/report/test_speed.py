@@ -84,6 +84,12 @@ def test_a_run_without_a_record_is_not_shown(store):
     )
 
 
+def test_pairs_stand_in_their_order_whatever_the_file_has():
+    rows = tuple(map(row, measured(RECORDS)["rows"][::-1]))
+    names = list(dict.fromkeys(speed.table(speed.Speed(MACHINE, 1, rows), RECORDS).index))
+    assert names == ["IMDb CNN", "IMDb LSTM", "AG-news CNN", "AG-news LSTM"]
+
+
 def row(values) -> speed.Measured:
     return speed.Measured(**values)
 

@@ -24,6 +24,7 @@ from lottery.report.figures.speed import speed_curve
 from lottery.report.markdown import bulleted, markdown, table
 from lottery.report.published import EARLIER
 from lottery.report.sections import section
+from lottery.report.tables import other_settings
 from lottery.report.words import margin
 from lottery.runs.record import Record
 from lottery.runs.store import Store
@@ -255,6 +256,8 @@ def page(
         blocks += [*table("## Beside the earlier report", beside(records)), EARLIER_WORDS]
     for name in datasets:
         blocks += evidence.section(name, own[name], pictures)
+    for name, corpus in zip(datasets, corpora, strict=True):
+        blocks += table(f"## Other settings: {corpus}", other_settings(own[name]))
     if len(rows := speed.table(measured, records)):
         blocks += [*table("## Size and speed, measured", rows), measured.caption]
         blocks += picture("", "speed", pictures)

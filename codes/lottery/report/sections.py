@@ -15,7 +15,7 @@ from lottery.models import MODELS, label
 from lottery.pruning import arms
 from lottery.report.captions import Links, picture
 from lottery.report.markdown import bulleted, markdown, table
-from lottery.report.tables import after, before, models_of, other_settings, rungs
+from lottery.report.tables import after, before, models_of, rungs
 from lottery.report.words import percent, power
 from lottery.runs.record import Record
 from lottery.settings import Settings
@@ -61,7 +61,6 @@ def section(dataset: str, records: list[Record], pictures: Links, home: str) -> 
     blocks += picture(dataset, "sparsity", pictures) or ["### Sparsity curve", NOT_RUN]
     blocks += table("### All rungs and arms", rungs(records)) or ["### All rungs and arms", NOT_RUN]
     blocks.append("Means over the seeds; of seconds the median, whatever else ran at the time.")
-    blocks += table("### Other settings", other_settings(records))
     return [*blocks, bulleted(_ran(records))] if records else blocks
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lottery.analysis.verdict import pair_name
+from lottery.analysis.verdict import pair_name, place
 from lottery.files import UserError
 from lottery.report.words import percent, short
 from lottery.runs.record import Record
@@ -19,7 +19,7 @@ WORDS = (
     "On {cpu} with {threads} threads, PyTorch {torch}, on the pair's test texts, medians of "
     "{rounds} rounds. *Disk*: weights and mask; *memory*: the peak of a process that loads the "
     "network and answers 64 texts, Python and PyTorch among it; *a second*: texts, in batches of "
-    "256. Measured by `benchmarks/tickets.py`."
+    "256; *accuracy*: of this one run. Measured by `benchmarks/tickets.py`."
 )
 
 
@@ -71,12 +71,13 @@ def read(store: Store) -> Speed | None:
 
 
 def matched(speed: Speed | None, records: Iterable[Record]) -> list[tuple[Measured, Record]]:
-    """What was measured of these records' runs; what has no record is not shown."""
+    """What was measured of these records' runs, pair by pair; what has no record is not shown."""
     if speed is None:
         return []
     known = {(r.settings.dataset, r.settings.model, r.run): r for r in records if not r.failed}
     found = [(row, known.get((row.dataset, row.model, row.run))) for row in speed.rows]
-    return [(row, record) for row, record in found if record is not None]
+    shown = [(row, record) for row, record in found if record is not None]
+    return sorted(shown, key=lambda two: place((two[0].dataset, two[0].model)))
 
 
 def table(speed: Speed | None, records: Iterable[Record]) -> pd.DataFrame:
