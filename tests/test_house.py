@@ -15,7 +15,7 @@ from lottery.settings import CNN, Settings, Whole, options, setting
 
 # A module imports only from those before it.
 ROOMS = (
-    *("files", "settings", "recipes", "kernels", "data", "models", "pruning", "outside"),
+    *("files", "settings", "recipes", "kernels", "data", "models", "pruning", "plugins"),
     *("training", "runs", "experiment", "cluster", "analysis", "report", "upkeep", "study"),
     *("texts", "words", "tickets"),
     "cli",

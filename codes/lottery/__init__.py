@@ -11,9 +11,9 @@ _FROM = {
     "Ticket": "lottery.tickets.ticket",
     "load": "lottery.analysis.frame",
     # To plug in what is your own (docs/extend.md)
-    "score": "lottery.outside.register",
-    "arm": "lottery.outside.register",
-    "model": "lottery.outside.register",
+    "score": "lottery.plugins.register",
+    "arm": "lottery.plugins.register",
+    "model": "lottery.plugins.register",
     "Model": "lottery.models.base",
 }
 

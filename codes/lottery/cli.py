@@ -17,8 +17,8 @@ from typing import NoReturn
 from lottery import texts
 from lottery.experiment.shard import ONLY, Shard
 from lottery.files import FULL, UserError, root, say, unwritable
-from lottery.outside import plugging
-from lottery.outside.blame import blamed
+from lottery.plugins import option
+from lottery.plugins.blame import blamed
 from lottery.recipes import RECIPES
 from lottery.settings import OWN, options, told
 from lottery.tickets import commands as tickets
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with _terminable(), blamed():
-            plugging.plug(arguments)
+            option.plug(arguments)
             parsed = _parser().parse_args(arguments)
             status = parsed.command(parsed) or 0
             sys.stdout.flush()
@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         "  lottery report --results results/reviews",
     )
     add_folder(report)
-    plugging.add(report)
+    option.add(report)
     report.set_defaults(command=_report)
 
     bench = commands.add_parser(
@@ -177,7 +177,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
         nargs="*",
         metavar="DATASET|MODEL",
         help="of imdb, agnews, demo-reviews, demo-news; and of cnn, lstm"
-        f"{plugging.own('model')} (no model: all)",
+        f"{option.own('model')} (no model: all)",
     )
     texts.add(run)
     run.add_argument(
@@ -200,7 +200,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         default=["lt", "random"],
         metavar="ARM",
-        help=f"lt, random, random_mask, shuffled, finetune{plugging.own('arm')}; with a --source "
+        help=f"lt, random, random_mask, shuffled, finetune{option.own('arm')}; with a --source "
         "transferred, … (docs/method.md); dense always runs (default: lt random)",
     )
     run.add_argument("--seed", type=int, nargs="+", default=[0], metavar="N", help="default: 0")
@@ -237,7 +237,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
         help="share I of N of the runs, for a job array; what shares are is models and seeds",
     )
     run.add_argument("--results", type=Path, help="another results folder")
-    plugging.add(run)
+    option.add(run)
     _add_settings(run)
     run.set_defaults(command=_run)
 
@@ -271,7 +271,7 @@ def _add_verify(commands: argparse._SubParsersAction) -> None:
         "  lottery verify my-ticket              whether it scores what its record says",
     )
     add_folder(verify)
-    plugging.add(verify)
+    option.add(verify)
     verify.add_argument(
         "tickets", nargs="*", type=Path, metavar="DIR", help="test these tickets instead"
     )
@@ -288,7 +288,7 @@ def _said(field: Field) -> str:
         if field.name in recipe
     ]
     if field.name == "score":
-        words += f": {', '.join(plugging.BUILT_IN)}{plugging.own('score')}"
+        words += f": {', '.join(option.BUILT_IN)}{option.own('score')}"
     return f"{words}{f' ({owner})' if owner else ''} (default: {'; '.join([default, *chosen])})"
 
 

@@ -235,7 +235,7 @@ class Settings:
     )
     source: str = setting("", Name("a dataset"), "the dataset whose ladder gave the mask", TRAVELS)
 
-    # Filled by `outside.register`: an edited rule is another run
+    # Filled by `plugins.register`: an edited rule is another run
     code: tuple[str, ...] = setting(
         (), Several(Name("a source"), sort=True), "what is not the package's own, with its digest"
     )

@@ -8,9 +8,9 @@ import pytest
 
 from helpers.synthetic import record, study, world
 from lottery import load
-from lottery.analysis import frame, groups, inside
+from lottery.analysis import frame, groups, shares
 from lottery.files import UserError
-from lottery.pruning.inside import Words
+from lottery.pruning.tally import Words
 from lottery.runs.store import Store
 from lottery.settings import Settings
 
@@ -112,15 +112,15 @@ def test_shares_of_rows_and_of_vanished_weights_by_hand():
     words = [Words(0, 10, 50, 0), Words(4, 50, 250, 10), Words(256, 20, 1200, 100)]
     one = counted({"embedding.weight": 110, "output.weight": 60}, words)
     # 80 words share 8,000 weights, 100 each.
-    assert inside.kept([one], 0, 8) == pytest.approx(300 / 6000)
-    assert inside.kept([one], 256, float("inf")) == pytest.approx(1200 / 2000)
-    assert inside.vanished([one]) == pytest.approx(170 / 8500)
+    assert shares.kept([one], 0, 8) == pytest.approx(300 / 6000)
+    assert shares.kept([one], 256, float("inf")) == pytest.approx(1200 / 2000)
+    assert shares.vanished([one]) == pytest.approx(170 / 8500)
     more = replace(one, words=(Words(4, 80, 800, 0),), vanished={"embedding.weight": 0})
-    assert inside.kept([one, more], 4, 8) == pytest.approx(1050 / 13_000)
-    assert inside.vanished([one, more]) == pytest.approx(170 / 17_000)
+    assert shares.kept([one, more], 4, 8) == pytest.approx(1050 / 13_000)
+    assert shares.vanished([one, more]) == pytest.approx(170 / 17_000)
 
 
 def test_records_that_did_not_count_say_nothing():
-    assert inside.kept([record()], 0, 8) is None
-    assert inside.vanished([record()]) is None
-    assert inside.kept([counted({}, [Words(4, 80, 800, 0)])], 256, float("inf")) is None
+    assert shares.kept([record()], 0, 8) is None
+    assert shares.vanished([record()]) is None
+    assert shares.kept([counted({}, [Words(4, 80, 800, 0)])], 256, float("inf")) is None

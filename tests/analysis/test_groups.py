@@ -9,8 +9,8 @@ import pytest
 from helpers.plugins import MODEL, nothing_left
 from helpers.synthetic import record, world
 from lottery.analysis import protocols, selection
-from lottery.outside import plugin
-from lottery.outside.register import named
+from lottery.plugins.load import load
+from lottery.plugins.register import named
 from lottery.recipes import WITHOUT_DECAY
 from lottery.settings import Settings
 
@@ -49,7 +49,7 @@ def bag(tmp_path):
     """Records of a model from outside."""
     with nothing_left():
         (tmp_path / "own.py").write_text(MODEL)
-        plugin.load(tmp_path / "own.py")
+        load(tmp_path / "own.py")
         (code,) = named(Settings("imdb", "bag")).code
         yield partial(record, "imdb", "bag", code=(code,))
 

@@ -21,7 +21,7 @@ from helpers.stores import content
 from lottery import cli
 from lottery.cluster import caller
 from lottery.files import UserError
-from lottery.outside.source import run
+from lottery.plugins.source import run
 from lottery.runs.store import Store
 from lottery.study import run_all
 

@@ -14,8 +14,8 @@ from helpers.children import travel
 from lottery import cli, data
 from lottery.cluster.sent import Sent
 from lottery.experiment import ladder
-from lottery.experiment.abroad import foreign_ticket
 from lottery.experiment.bars import Bars
+from lottery.experiment.foreign import foreign_ticket
 from lottery.experiment.plan import below, foreign, needs, planned
 from lottery.experiment.run import failed
 from lottery.experiment.shard import Shard

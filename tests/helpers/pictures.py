@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.synthetic import study
-from lottery.pruning.inside import Words
 from lottery.pruning.masks import EMBEDDING
+from lottery.pruning.tally import Words
 from lottery.runs.record import Record
 
 LADDER = (0.5, 0.75, 0.875, 0.9375, 0.969, 0.984)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lottery.outside import register
+from lottery.plugins import register
 
 SCORE = '''
 import lottery

@@ -16,7 +16,7 @@ from lottery.analysis.frame import COLUMNS, SETTINGS
 from lottery.analysis.intervals import Interval
 from lottery.analysis.verdict import YES, Fact
 from lottery.files import UserError
-from lottery.pruning.inside import Words
+from lottery.pruning.tally import Words
 from lottery.recipes import RECIPES
 from lottery.report import beside, decay, evidence, grid, page, tables
 from lottery.runs.store import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from lottery.outside.register import coded
+from lottery.plugins.register import coded
 from lottery.pruning import arms
 from lottery.recipes import RECIPES, STRONGEST_DENSE, WITHOUT_DECAY, Recipes
 from lottery.runs.record import Record

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lottery.analysis.protocols import identity, is_former, protocol, variant
-from lottery.outside.register import is_here
+from lottery.plugins.register import is_here
 from lottery.recipes import RECIPES, WITHOUT_DECAY, Recipes
 from lottery.runs.record import Record
 from lottery.settings import Settings

@@ -10,7 +10,7 @@ from lottery.analysis import protocols, selection, verdict
 from lottery.analysis.verdict import Fact, Rung
 from lottery.data import DATASETS, title
 from lottery.models import label
-from lottery.outside.register import coded, is_here
+from lottery.plugins.register import coded, is_here
 from lottery.pruning.masks import EMBEDDING
 from lottery.pruning.transfer import Transfer
 from lottery.runs.record import Record

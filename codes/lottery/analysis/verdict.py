@@ -16,7 +16,7 @@ from lottery.analysis import groups, protocols, selection
 from lottery.analysis.intervals import Interval, interval, mcnemar, seeds_needed
 from lottery.data import DATASETS, title
 from lottery.models import MODELS, label
-from lottery.outside.register import coded
+from lottery.plugins.register import coded
 from lottery.pruning.arms import ARMS
 from lottery.recipes import Recipes
 from lottery.runs.record import Record

@@ -34,7 +34,7 @@ from lottery.experiment.plan import foreign, needs
 from lottery.experiment.run import failed
 from lottery.experiment.shelf import Busy, Gone
 from lottery.files import UserError
-from lottery.outside.register import sources
+from lottery.plugins.register import sources
 from lottery.runs.checkpoints import unpacked
 from lottery.runs.provenance import check_code, code, commit
 from lottery.runs.store import Store

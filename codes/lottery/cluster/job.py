@@ -15,7 +15,7 @@ import numpy as np
 from lottery.cluster.sent import Sent
 from lottery.data import Corpus, reopen
 from lottery.files import write_whole
-from lottery.outside.source import Source
+from lottery.plugins.source import Source
 from lottery.runs.store import Store
 from lottery.settings import Settings
 

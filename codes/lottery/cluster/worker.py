@@ -32,8 +32,8 @@ from lottery.experiment.plan import needs
 from lottery.experiment.run import rewound
 from lottery.experiment.shelf import Below, DiskShelf, Gone
 from lottery.files import Damaged, UserError
-from lottery.outside.blame import blamed
-from lottery.outside.register import admit
+from lottery.plugins.blame import blamed
+from lottery.plugins.register import admit
 from lottery.pruning.arms import ARMS
 from lottery.pruning.masks import Mask
 from lottery.pruning.tickets import Weights

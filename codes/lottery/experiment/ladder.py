@@ -10,7 +10,7 @@ import torch
 
 from lottery import models
 from lottery.data import Corpus
-from lottery.experiment.abroad import foreign_ticket
+from lottery.experiment.foreign import foreign_ticket
 from lottery.experiment.plan import below, rewinds
 from lottery.experiment.run import build, train_ticket
 from lottery.experiment.scoring import pruned

@@ -12,7 +12,7 @@ import torch
 from lottery import data, models
 from lottery.files import UserError, check_known, shown
 from lottery.models import MODELS
-from lottery.outside.register import named
+from lottery.plugins.register import named
 from lottery.pruning.arms import ARMS, check_arms
 from lottery.pruning.masks import check_room, prunable, removed_by_layer
 from lottery.pruning.scores import SCORES

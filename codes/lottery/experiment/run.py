@@ -16,9 +16,9 @@ from lottery.data.batches import batches, by_length
 from lottery.experiment.plan import removed, shapes
 from lottery.files import UserError
 from lottery.models.base import Model
-from lottery.outside.register import OUTSIDE, check_code
-from lottery.pruning.inside import by_frequency, vanished
+from lottery.plugins.register import OUTSIDE, check_code
 from lottery.pruning.masks import counts, digest, full_mask, prunable
+from lottery.pruning.tally import by_frequency, vanished
 from lottery.pruning.tickets import Ticket, Weights
 from lottery.runs.checkpoints import bundle, named
 from lottery.runs.provenance import about, code, device_name

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from lottery.analysis import groups, inside, protocols, selection, verdict
+from lottery.analysis import groups, protocols, selection, shares, verdict
 from lottery.analysis.groups import Group
 from lottery.analysis.verdict import DOWN, NO, NOT_RUN, PLACES, RANDOM_MASK, STRONGEST, TICKET, YES
-from lottery.pruning.inside import VANISHED
+from lottery.pruning.tally import VANISHED
 from lottery.recipes import RECIPES, WITHOUT_DECAY
 from lottery.report.grid import cell, span
 from lottery.report.tables import seeds_of
@@ -152,16 +152,16 @@ def why(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> list[str
         own = facts.get(pair, verdict.Pair(*pair))
         name = own.name
         kept.append(_kept(own, [r for r in main if r.settings.pair == pair]))
-        shares = [_vanished(some) for some in by_recipe(records, pair).values()]
+        vanished = [_vanished(some) for some in by_recipe(records, pair).values()]
         said = GONE if has_two(pair) else GONE_ONE
-        gone.append(said.format(name=name, with_decay=shares[0], without=shares[1]))
+        gone.append(said.format(name=name, with_decay=vanished[0], without=vanished[1]))
         run = len(own.rungs) - len(own.where(RANDOM_MASK, NOT_RUN))
         counts = {"yes": own.where(RANDOM_MASK, YES), "no": own.where(RANDOM_MASK, NO)}
         counts |= {"up": own.where(PLACES, verdict.UP), "down": own.where(PLACES, DOWN)}
         lengths = {word: len(some) for word, some in counts.items()}
         masks.append(MASK.format(name=name, run=run, **lengths) if run else f"{name} {NOT_RUN}")
     lines = [
-        KEPT.format(rare=inside.RARE, often=inside.OFTEN, each="; ".join(kept)),
+        KEPT.format(rare=shares.RARE, often=shares.OFTEN, each="; ".join(kept)),
         VANISH.format(limit=power(VANISHED), each="; ".join(gone)),
         MASKS.format(each="; ".join(masks)),
     ]
@@ -185,15 +185,15 @@ def _kept(pair: verdict.Pair, records: Iterable[Record]) -> str:
     step = pair.sparsest.sparsity if pair.sparsest else max(counted, default=0.0)
     if step not in counted:
         return f"{pair.name} {NOT_COUNTED}"
-    rare = _share(inside.kept(counted[step], 0, inside.RARE))
-    often = _share(inside.kept(counted[step], inside.OFTEN, float("inf")))
+    rare = _share(shares.kept(counted[step], 0, shares.RARE))
+    often = _share(shares.kept(counted[step], shares.OFTEN, float("inf")))
     return SHARE.format(name=pair.name, part=part(step), rare=rare, often=often)
 
 
 def _vanished(records: Iterable[Record]) -> str:
     """Of the dense networks among some records."""
     dense = [record for record in records if record.settings.arm == "dense"]
-    return _share(inside.vanished(dense)) if dense else NOT_RUN
+    return _share(shares.vanished(dense)) if dense else NOT_RUN
 
 
 def _share(value: float | None) -> str:

@@ -14,7 +14,7 @@ from lottery.data import DATASETS
 from lottery.data import title as corpus_title
 from lottery.files import UserError, write_whole
 from lottery.models import MODELS
-from lottery.outside.register import is_here
+from lottery.plugins.register import is_here
 from lottery.pruning.arms import ARMS
 from lottery.recipes import RECIPES
 from lottery.report import decay, evidence, figures, grid, scored, speed, travel

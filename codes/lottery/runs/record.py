@@ -14,8 +14,8 @@ import numpy as np
 
 from lottery.data.balance import macro_f1
 from lottery.files import UserError
-from lottery.pruning.inside import Words
 from lottery.pruning.masks import EMBEDDING
+from lottery.pruning.tally import Words
 from lottery.pruning.transfer import Transfer
 from lottery.settings import Settings
 from lottery.training.epoch import Epoch
@@ -58,8 +58,8 @@ class Record:
     failed: str = ""
     host: str = ""  # the machine's name
     worker: str = ""  # of a cluster; empty for a run in the process that asked for it
-    vanished: dict[str, int] = field(default_factory=dict)  # `pruning.inside.vanished`
-    words: tuple[Words, ...] = ()  # `pruning.inside.by_frequency`
+    vanished: dict[str, int] = field(default_factory=dict)  # `pruning.tally.vanished`
+    words: tuple[Words, ...] = ()  # `pruning.tally.by_frequency`
     # Of each class, in the order of `data`, how often it was "said" of a test text and how often
     # that was "right"; of a corpus from outside alone.
     by_class: dict[str, list[int]] = field(default_factory=dict)

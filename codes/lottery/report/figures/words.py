@@ -10,8 +10,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lottery.analysis import groups
 from lottery.analysis.groups import Group
-from lottery.pruning.inside import VANISHED, Words
 from lottery.pruning.masks import EMBEDDING
+from lottery.pruning.tally import VANISHED, Words
 from lottery.report.figures import chosen
 from lottery.report.figures.axes import grid, legend
 from lottery.report.figures.picture import Picture

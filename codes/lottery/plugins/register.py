@@ -12,7 +12,7 @@ from lottery.data import DATASETS
 from lottery.files import UserError
 from lottery.models import MODELS
 from lottery.models.base import Model
-from lottery.outside.source import Source, file_of, pin, run, source_of
+from lottery.plugins.source import Source, file_of, pin, run, source_of
 from lottery.pruning.arms import ARMS, Arm
 from lottery.pruning.scores import SCORES, Score
 from lottery.settings import Settings

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from helpers.plugins import ARM, MODEL, SCORE, forget, nothing_left
 from lottery.files import UserError
-from lottery.outside.register import OUTSIDE, admit, sources
-from lottery.outside.source import Source, meaning, names, run, source_of, written
+from lottery.plugins.register import OUTSIDE, admit, sources
+from lottery.plugins.source import Source, meaning, names, run, source_of, written
 from lottery.settings import Settings
 
 _numbers = itertools.count()
@@ -170,7 +170,7 @@ def test_helpers_may_need_each_other():
 
 
 def test_an_edited_file_does_not_lie_about_what_was_loaded(tmp_path):
-    from lottery.outside.plugin import load
+    from lottery.plugins.load import load
 
     path = tmp_path / "mine.py"
     path.write_text(SCORE)

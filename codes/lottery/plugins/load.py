@@ -6,9 +6,9 @@ import traceback
 from pathlib import Path
 
 from lottery.files import UserError
-from lottery.outside.blame import said
-from lottery.outside.register import OUTSIDE
-from lottery.outside.source import run
+from lottery.plugins.blame import said
+from lottery.plugins.register import OUTSIDE
+from lottery.plugins.source import run
 
 
 def load(path: Path | str) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import torch
 
-from lottery.pruning.inside import VANISHED, by_frequency, vanished
+from lottery.pruning.tally import VANISHED, by_frequency, vanished
 
 NAMES = ("embedding.weight", "output.weight")
 

@@ -20,7 +20,7 @@ def plug(arguments: Sequence[str]) -> None:
     for file in files:
         if file.startswith("-"):
             raise UserError(f"--plugin {file}: is an option; write --plugin FILE")
-        from lottery.outside.plugin import load
+        from lottery.plugins.load import load
 
         load(file)
 
@@ -37,5 +37,5 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def own(kind: str) -> str:
     """What is plugged in of a kind, to stand behind the package's own names."""
-    found = getattr(sys.modules.get("lottery.outside.register"), "OUTSIDE", {})
+    found = getattr(sys.modules.get("lottery.plugins.register"), "OUTSIDE", {})
     return "".join(f", {name}" for of, name in found if of == kind)

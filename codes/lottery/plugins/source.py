@@ -56,7 +56,7 @@ def remember(file: str, text: str) -> None:
 def run(text: str, file: str) -> None:
     """Run a text in a module of its own, its lines kept for `source_of`."""
     remember(file, text)
-    module = ModuleType(f"lottery_outside_{sha256((file + text).encode()).hexdigest()[:12]}")
+    module = ModuleType(f"lottery_plugin_{sha256((file + text).encode()).hexdigest()[:12]}")
     module.__file__ = file
     sys.modules[module.__name__] = module  # where dataclasses look
     exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)

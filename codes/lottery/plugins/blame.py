@@ -31,7 +31,7 @@ def said(error: BaseException) -> str:
 
 def _place(error: BaseException) -> str | None:
     """File, line and its words, if the last to speak before PyTorch was no code of this package."""
-    register = sys.modules.get("lottery.outside.register")  # slow to import, and then not needed
+    register = sys.modules.get("lottery.plugins.register")  # slow to import, and then not needed
     if register is None:
         return None
     files = register.files()

@@ -17,9 +17,9 @@ from lottery import cli, models
 from lottery.experiment import run as one
 from lottery.files import UserError
 from lottery.models import MODELS
-from lottery.outside import plugging
-from lottery.outside.blame import blamed
-from lottery.outside.register import named
+from lottery.plugins import option
+from lottery.plugins.blame import blamed
+from lottery.plugins.register import named
 from lottery.pruning.arms import ARMS
 from lottery.pruning.scores import SCORES
 from lottery.report import page as report
@@ -392,7 +392,7 @@ def test_help_names_what_is_plugged_in(tmp_path, capsys):
 
 
 def test_help_names_every_score(capsys):
-    assert tuple(SCORES) == plugging.BUILT_IN
+    assert tuple(SCORES) == option.BUILT_IN
 
 
 def test_a_score_that_is_wrong_or_an_arm_of_nothing_is_one_clear_line(shell, tmp_path):

@@ -18,7 +18,7 @@ def kept(records: Iterable[Record], least: int, below: float) -> float | None:
     """Share of the embedding's weights that remain in the rows of some words, 0 to 1.
 
     Of words that occur `least` times or more, yet fewer than `below`; both are powers of two, as
-    the bins of `pruning.inside.by_frequency`, or 0 or infinite.
+    the bins of `pruning.tally.by_frequency`, or 0 or infinite.
     """
     there, left = 0.0, 0
     for record in records:
