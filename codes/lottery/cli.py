@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import Field
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 from lottery import texts
 from lottery.experiment.shard import ONLY, Shard
@@ -24,7 +23,7 @@ from lottery.settings import OWN, options, told
 from lottery.tickets import commands as tickets
 from lottery.upkeep import commands as upkeep
 from lottery.upkeep.commands import add_folder, folder
-from lottery.words import behind, divided
+from lottery.words import Parser, divided
 
 EXAMPLES = """examples:
   lottery data imdb                     what the corpus holds
@@ -103,23 +102,10 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line for a mistake, as everywhere, where argparse would print all options."""
-        self.exit(2, f"lottery: {message}{behind(message)} (see {self.prog} --help)\n")
-
-    def parse_known_args(self, args=None, namespace=None):
-        """A command refuses what it does not know itself, so that the line names its own help."""
-        parsed, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return parsed, unknown
-
-
 def _parser() -> argparse.ArgumentParser:
     # `plug` looks for the whole word; examples keep their lines
     form = argparse.RawDescriptionHelpFormatter
-    new = partial(_Parser, allow_abbrev=False, formatter_class=form)
+    new = partial(Parser, allow_abbrev=False, formatter_class=form)
     asked = "Do lottery tickets exist in text classifiers?"
     parser = new(prog="lottery", description=asked, epilog=EXAMPLES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=new)

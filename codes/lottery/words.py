@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Sequence
+from typing import NoReturn
 
 from lottery.files import UserError
 
@@ -12,7 +14,20 @@ NUMBERS = re.compile(r"[\d.,;%-]+")
 FORM = {"int": "whole numbers", "float": "numbers such as 0.5"}
 
 
-def behind(message: str) -> str:
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line for a mistake, as everywhere, where argparse would print all options."""
+        self.exit(2, f"lottery: {message}{_behind(message)} (see {self.prog} --help)\n")
+
+    def parse_known_args(self, args=None, namespace=None):
+        """A command refuses what it does not know itself, so that the line names its own help."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
+
+
+def _behind(message: str) -> str:
     """A remedy where an option's list, as argparse has it, goes on with a dataset or model.
 
     And where its numbers are written in another way.
