@@ -340,13 +340,14 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _report(parsed: argparse.Namespace) -> int:
+    from lottery.plugins.register import is_here
     from lottery.report import page as report
     from lottery.runs.store import Store
 
     store = Store(folder(parsed))
     read = store.records()
     print(report.write(store, say=say, read=read))
-    return 1 if read[1] else 0
+    return 0 if not read[1] and all(is_here(record.settings) for record in read[0]) else 1
 
 
 def _verify(parsed: argparse.Namespace) -> int:

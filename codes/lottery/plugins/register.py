@@ -168,6 +168,12 @@ def is_here(settings: Settings) -> bool:
     return _code(settings) == settings.code
 
 
+def absent(settings: Settings) -> list[str]:
+    """What the run has from outside and is not here, or is other code here."""
+    here = _code(settings)
+    return [part for part in settings.code if part not in here] or ["the code of its run"]
+
+
 def check_code(settings: Settings) -> None:
     """UserError unless the run's code is what is here now."""
     if named(settings).code != settings.code:

@@ -14,7 +14,7 @@ from lottery.data import DATASETS
 from lottery.data import title as corpus_title
 from lottery.files import UserError, write_whole
 from lottery.models import MODELS
-from lottery.plugins.register import is_here
+from lottery.plugins.register import absent, is_here
 from lottery.pruning.arms import ARMS
 from lottery.recipes import RECIPES
 from lottery.report import decay, evidence, figures, grid, scored, speed, travel
@@ -57,6 +57,8 @@ REMEDY = {
     True: "results on real texts belong into a folder of another name than demo: rename {root}",
 }
 NO_RECORD = "{root}: holds no record; train first, or name a results folder, which holds runs/"
+NOT_HERE = "{root}: records left out: {count}, for {parts} is not here; "
+NOT_HERE += "give it with --plugin FILE, or move them away"
 UNREAD = "{root}: no record in it can be read; the report stays as it is"
 METHOD = (
     "Two arms are compared on the same seeds and the same test examples. The interval of their "
@@ -115,8 +117,9 @@ def made(
     """The report of a store's records, at `path` or where it usually lies. Nothing is written.
 
     A store named `demo` holds generated corpora, one with runs of a corpus from outside that alone,
-    any other real ones. Records of another kind are named and left out; UserError where none is
-    left. Of the folder `results` the README beside it is given the answer, too.
+    any other real ones. Records of another kind are named and left out, UserError where none is
+    left; of those whose code is not here the number is said. Of the folder `results` the README
+    beside it is given the answer, too.
     """
     if not records:
         raise UserError((NO_RECORD if not unread else UNREAD).format(root=store.root))
@@ -157,19 +160,21 @@ def _of_this(
     say: Callable[[str], object],
 ) -> list[Record]:
     """The records that this report is about; others are named. UserError if all are."""
-    found, others = [], 0
+    found, others, strange = [], 0, []
     for record in records:
         name, place = record.settings.dataset, store.record_path(record.settings)
         is_generated = bool(record.data["generated"])
         if not is_here(record.settings):
-            parts = ", ".join(record.settings.code)
-            say(f"{place}: left out, its code is not here ({parts}); give it with --plugin")
+            strange.append(record)
         elif name in datasets and (name not in DATASETS or is_generated == generated):
             found.append(record)
         else:
             others += 1
             kind = "generated" if is_generated else "real"
             say(f"{place}: on {kind} {name}, which is not in this report")
+    if strange:
+        parts = ", ".join(sorted({part for one in strange for part in absent(one.settings)}))
+        say(NOT_HERE.format(root=store.root, count=len(strange), parts=parts))
     if others and not found:
         raise UserError(
             f"{store.root}: holds no record of {' or '.join(datasets)}; "

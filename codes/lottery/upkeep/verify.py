@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lottery.experiment.plan import removed
 from lottery.files import UserError
+from lottery.plugins.register import absent, is_here
 from lottery.report import page
 from lottery.report.figures.picture import CREATOR, is_of, is_same, is_whole, svg
 from lottery.runs.record import Record
@@ -18,6 +19,7 @@ OTHER_MASK = (
     "run {}: the mask of run {}, on which it stands, is another by that run's record: it was "
     "trained again on another machine, and the report leaves the two out where masks must agree"
 )
+NOT_HERE = "not checked, for {parts} is not here; give it with --plugin FILE, or move this away"
 
 
 def verify(store: Store) -> tuple[int, list[str], list[str]]:
@@ -33,6 +35,10 @@ def verify(store: Store) -> tuple[int, list[str], list[str]]:
         records.append(record)
         if path != store.record_path(record.settings):
             problems.append(f"{path}: belongs at {store.record_path(record.settings)}; move it")
+        if not is_here(record.settings):
+            parts = ", ".join(absent(record.settings))
+            problems.append(f"{path}: {NOT_HERE.format(parts=parts)}")
+            continue
         problems += [f"{path}: {problem}" for problem in _lies(record)]
     by_run = {record.run: record for record in records}
     for record in records:
@@ -121,6 +127,8 @@ def _written(store: Store, records: Sequence[Record]) -> tuple[list[str], list[s
         report = page.made(store, records, unread, say=lambda line: None)
     except UserError:  # as of generated texts in a folder of real ones
         return [], [f"{path}: not written, for no record here belongs into a report"]
+    if not all(is_here(record.settings) for record in records):
+        return [], [f"{path}: not compared, for the code of some records is not here"]
     remedy = "`lottery report` writes it"
     if not any(file.exists() for file in report.texts if file.name != "README.md"):
         return [], [f"{path}: not written yet; {remedy}"]
