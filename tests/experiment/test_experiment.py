@@ -425,7 +425,7 @@ def test_a_record_is_never_overwritten(study):
         ({"sparsity": 0.9}, "'sparsity' does not match"),
         ({"test_loss": "low"}, "test_loss is not a finite number"),
         ({"history": [{"epoch": 1}]}, "wrong shape"),
-        ({"layers": 3}, "wrong shape"),
+        ({"layers": 3}, "'layers' is no JSON object"),
     ],
 )
 def test_a_record_that_contradicts_itself_is_refused(study, change, words):

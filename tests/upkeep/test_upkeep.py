@@ -270,7 +270,7 @@ def test_verify_changes_nothing(store):
 
 def test_status_tells_what_is_done_stopped_and_failed(tmp_path, monkeypatch, capsys):
     made = study(tmp_path, arms=("lt",), epochs=4)
-    assert status(made.store) == [f"{tmp_path}: nothing yet; `lottery run` begins"]
+    assert status(made.store) == ([f"{tmp_path}: nothing yet; `lottery run` begins"], [])
     stopped(made, 4 + 3)  # the dense run, and three epochs of the ticket
     (standing,) = standings(made.store)[0]
     dense = made.store.get(made.plan()[0])
@@ -282,7 +282,7 @@ def test_status_tells_what_is_done_stopped_and_failed(tmp_path, monkeypatch, cap
     assert standing.spent == pytest.approx(dense.seconds + unfinished.spent)
 
     with FileLock(made.store.lock_path(made.plan()[1])):
-        lines = status(made.store)
+        lines, _ = status(made.store)
     assert lines[0].split() == ["done", "running", "stopped", "failed", "spent", "left"]
     assert lines[1].split()[:6] == ["demo-reviews", "cnn", "1", "1", "0", "0"]
     assert lines[2].startswith("running: demo-reviews cnn lt 0.5 seed 0, after epoch 3 of 4, ")
@@ -299,11 +299,33 @@ def test_status_tells_what_is_done_stopped_and_failed(tmp_path, monkeypatch, cap
     store.put(type(dense)(**failed))
     store.put(synthetic.record(seed=1, epochs=3, seconds=3661.0))
     change(store, 0 if "nan" not in store.paths()[0].read_text() else 1, commit="", seal=False)
-    assert cli.main(["status", "--results", str(store.root)]) == 0
+    assert cli.main(["status", "--results", str(store.root)]) == 1, "something was left out"
     out = capsys.readouterr().out.splitlines()
     assert out[1].split() == ["imdb", "cnn", "0", "0", "0", "1", "0:01:30"]
     assert out[2] == "failed: imdb cnn dense seed 0, in epoch 4 the loss is nan"
     assert "'sha256' is not that of its content" in out[3]
+
+
+def test_a_record_of_another_shape_is_one_line_of_every_command(tmp_path, capsys):
+    root = tmp_path / "results"
+    store = Store(root)
+    for seed in range(3):
+        store.put(honest(synthetic.record(seed=seed, epochs=3)))
+    listed, worded, cut = store.paths()
+    for path, content in ((listed, "[1, 2]"), (cut, "{")):
+        path.write_text(content)
+    change(store, 1, settings="imdb cnn")
+    store.put(honest(synthetic.record(seed=4, epochs=3)))
+    wanted = [
+        f"{listed}: is no JSON object, as a record is; mend it or move it away",
+        f"{worded}: 'settings' is no JSON object; mend it or move it away",
+        f"{cut}: is not valid JSON; mend it or move it away",
+    ]
+    for command in ("report", "status", "verify"):
+        assert cli.main([command, "--results", str(root)]) == 1, command
+        said = "".join(capsys.readouterr()).splitlines()
+        assert [line for line in said if ".json" in line] == wanted, command
+        assert command != "status" or said[1].split()[:3] == ["imdb", "cnn", "1"]
 
 
 def test_a_clock():
@@ -445,6 +467,6 @@ def test_tested_networks_are_as_small_as_they_can_be_and_their_size_is_said(tmp_
             sizes["weights for further rungs"] += (
                 made.store.weights_path(record.settings).stat().st_size
             )
-    said = status(made.store)[-1]
+    said = status(made.store)[0][-1]
     assert said.startswith(f"checkpoints: {sum(sizes.values()) / 1e6:,.1f} MB (")
     assert all(f"{kind} {taken / 1e6:,.1f}" in said for kind, taken in sizes.items())

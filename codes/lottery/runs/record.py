@@ -30,6 +30,7 @@ LATER = (
     "transfer",
     "mask",
 )  # fields that the first records lack
+OBJECTS = ("settings", "layers", "versions", "data")
 READ = ("settings", "layers", "history", "words", "transfer")  # fields that are no JSON values
 
 
@@ -135,10 +136,13 @@ class Record:
     def from_json(cls, values: Any) -> Record:
         """The inverse of `to_json`. UserError names the first field that is missing or wrong."""
         if not isinstance(values, dict):
-            raise UserError("is not a record")
+            raise UserError("is no JSON object, as a record is")
         for name in cls.__dataclass_fields__:
             if name not in values and name not in LATER:
                 raise UserError(f"field {name!r} is missing")
+        for name in OBJECTS:
+            if not isinstance(values[name], dict):
+                raise UserError(f"{name!r} is no JSON object")
         try:
             record = cls(
                 settings=Settings.from_json(values["settings"]),

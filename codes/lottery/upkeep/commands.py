@@ -69,11 +69,13 @@ def _merge(parsed: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _status(parsed: argparse.Namespace) -> None:
+def _status(parsed: argparse.Namespace) -> int:
     from lottery.runs.store import Store
     from lottery.upkeep.status import status
 
-    print("\n".join(status(Store(folder(parsed)))))
+    lines, unread = status(Store(folder(parsed)))
+    print("\n".join(lines + unread))
+    return 1 if unread else 0
 
 
 def _clean(parsed: argparse.Namespace) -> None:

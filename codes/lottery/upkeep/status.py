@@ -95,11 +95,14 @@ def _unfinished(place: Path, state: Path, running: bool) -> Unfinished | None:
     return Unfinished(name, running, len(seconds), settings.epochs, sum(seconds))
 
 
-def status(store: Store) -> list[str]:
-    """Lines for a person: a table of datasets and models, then every run that is not done."""
+def status(store: Store) -> tuple[list[str], list[str]]:
+    """Lines for a person: a table of datasets and models, then every run that is not done.
+
+    And a line for each record that cannot be read.
+    """
     found, unread = standings(store)
     if not found and not unread:
-        return [f"{store.root}: nothing yet; `lottery run` begins"]
+        return [f"{store.root}: nothing yet; `lottery run` begins"], []
     heads = ("", "done", "running", "stopped", "failed", "spent", "left")
     rows = [heads]
     for s in found:
@@ -118,7 +121,7 @@ def status(store: Store) -> list[str]:
         lines += [f"failed: {s.dataset} {title(r.settings)}, {r.failed}" for r in s.failed]
     if room := size(store):
         lines.append(room)
-    return [*lines, *unread]
+    return lines, unread
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
