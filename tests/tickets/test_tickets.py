@@ -447,6 +447,24 @@ def test_a_line_that_cannot_be_read_keeps_its_row(folder):
     assert rows[2].startswith("2,,") and "line 2: byte 1 is not UTF-8" in said[0]
 
 
+@pytest.mark.parametrize("form", ["lines", "column"])
+def test_a_blank_text_keeps_its_row_and_has_no_answer(folder, form):
+    """So that lines and answers pair up, and nothing is said of a text that is not there."""
+    texts = ["stocks fell", "", " \t\u2003", "the team won"]
+    if form == "lines":
+        stream = lines(io.BytesIO("\r\n".join(texts).encode()))
+    else:
+        stream = column(io.BytesIO("\n".join(["a,b", *(f"1,{t}" for t in texts)]).encode()), "b")
+    bad, rows, said = answers(folder, stream)
+    assert (bad, said) == (0, ["blank texts: 2; their answers are left empty"])
+    ticket, first = Ticket.load(folder), 1 if form == "lines" else 2
+    empty = "," * (1 + len(ticket.classes))
+    assert rows[2:4] == [f"{first + 1}{empty}", f"{first + 2}{empty}"]
+    wanted = ticket.predict([texts[0], texts[3]])["label"]
+    assert [row.split(",")[1] for row in (rows[1], rows[4])] == list(wanted)
+    assert [row.split(",")[0] for row in rows[1:]] == [str(first + n) for n in range(4)]
+
+
 def test_a_mark_of_the_byte_order_is_no_part_of_the_first_text():
     found = lines(io.BytesIO(b"\xef\xbb\xbfstocks fell\n\xef\xbb\xbfstays\n"))
     assert [line.text for line in found] == ["stocks fell", "\ufeffstays"]

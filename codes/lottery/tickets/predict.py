@@ -28,6 +28,11 @@ class Line:
     text: str | None
     wrong: str = ""
 
+    @property
+    def is_blank(self) -> bool:
+        """Is it read, and holds no letter to answer?"""
+        return self.text is not None and not self.text.strip()
+
 
 def lines(stream: BinaryIO) -> Iterator[Line]:
     """One text a line, in UTF-8; UserError for UTF-16 and for what has no lines."""
@@ -129,23 +134,26 @@ def predict(
 ) -> int:
     """Write a CSV row for each line: its number, label, probabilities. Gives how many were bad.
 
-    A bad line keeps its row, empty, and is named. Input whose beginning is refused leaves nothing
-    behind; where a later line is, the answers before it stand.
+    A bad line keeps its row, empty, and is named; a blank one, too, and is counted. Input whose
+    beginning is refused leaves nothing behind; where a later line is, the answers before it stand.
     """
-    writer, bad, begun = csv.writer(out, lineterminator="\n"), 0, False
+    writer, bad, blank, begun = csv.writer(out, lineterminator="\n"), 0, 0, False
+    empty = [""] * (1 + len(ticket.classes))
     head = ["line", "label", *ticket.classes]
     with tqdm(unit=" texts", disable=not bar) as progress:
         for part in _parts(texts):
             if not begun:
                 writer.writerow(head)
                 begun = True
-            good = [line.text for line in part if line.text is not None]
+            good = [line.text for line in part if line.text is not None and not line.is_blank]
             chances = iter(ticket.probabilities(good))
             for line in part:
                 if line.text is None:
                     bad += 1
                     say(f"line {line.number}: {line.wrong}; its answer is left empty")
-                    writer.writerow([line.number, "", *("" for _ in ticket.classes)])
+                if line.text is None or line.is_blank:
+                    blank += line.is_blank
+                    writer.writerow([line.number, *empty])
                     continue
                 own = next(chances)
                 label = ticket.classes[int(own.argmax())]
@@ -154,6 +162,8 @@ def predict(
             progress.update(len(part))
     if not begun:
         writer.writerow(head)
+    if blank:
+        say(f"blank texts: {blank:,}; their answers are left empty")
     return bad
 
 
