@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from lottery.files import write_whole
+from lottery.files import amount, write_whole
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such modes")
@@ -30,3 +30,8 @@ def test_a_file_has_the_mode_that_the_umask_leaves(tmp_path, monkeypatch):
     with pytest.raises(FileExistsError):
         write_whole(path, "more", overwrite=False)
     assert path.read_text() == "text"
+
+
+def test_one_is_no_plural():
+    said = [amount(number, "row has", "rows have") for number in (0, 1, 2, 1000)]
+    assert said == ["0 rows have", "1 row has", "2 rows have", "1,000 rows have"]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lottery import texts
 from lottery.experiment.shard import ONLY, Shard
-from lottery.files import FULL, UserError, root, say, unwritable
+from lottery.files import FULL, UserError, amount, root, say, unwritable
 from lottery.plugins import option
 from lottery.plugins.blame import blamed
 from lottery.recipes import RECIPES
@@ -362,7 +362,8 @@ def _verify(parsed: argparse.Namespace) -> int:
     for line in problems + notes:
         print(line)
     if not problems:
-        print(f"{count} records: every one agrees with itself, with its name and with the report")
+        agrees = amount(count, "record: it agrees", "records: every one agrees")
+        print(f"{agrees} with itself, with its name and with the report")
     return 1 if problems else 0
 
 

@@ -48,6 +48,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
+def amount(number: int, one: str, many: str) -> str:
+    """A number with its words, as in "1 row has" and "2 rows have"."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
 def check_known(kind: str, name: Any, known: Iterable[str]) -> Any:
     """`name`, or a UserError if it is none of `known`."""
     known = list(known)

@@ -20,7 +20,7 @@ from lottery.experiment.plan import planned, shapes
 from lottery.experiment.run import check_step, rewound
 from lottery.experiment.shard import ONLY, Shard, chains
 from lottery.experiment.shelf import Busy, DiskShelf
-from lottery.files import UserError, root, shown
+from lottery.files import UserError, amount, root, shown
 from lottery.pruning.masks import Mask, prunable
 from lottery.pruning.tickets import Weights
 from lottery.runs.provenance import code, commit
@@ -33,7 +33,7 @@ from lottery.training.train import Diverged
 LONGEST_PAUSE = 30.0  # seconds between two looks whether another process is done
 
 NO_SHARE = (
-    "shard {shard}: nothing to do, for there are {chains} chains (a model and a seed each) to share"
+    "shard {shard}: nothing to do, for all there is to share is {chains}, a model and a seed each"
 )
 
 
@@ -313,7 +313,7 @@ def shared_out(
     many = {*map(chains(planned), (settings for _, runs in planned for settings in runs))}
     planned = [(study, runs) for study, runs in shard.of(planned) if runs]
     if not planned:
-        studies[0].say(NO_SHARE.format(shard=shard, chains=len(many)))
+        studies[0].say(NO_SHARE.format(shard=shard, chains=amount(len(many), "chain", "chains")))
     for study, _ in planned:
         study.check_folder()
     return planned

@@ -136,7 +136,7 @@ def test_repeats_of_an_official_test_set_are_counted_and_shown(monkeypatch, tmp_
     assert loaded.facts["shared_texts"] == {"train-valid": 0, "train-test": 0, "valid-test": 1}
     assert loaded.vocabulary.count("<unk>") == 1
     assert 1 in loaded.train.tokens
-    assert "1 rows repeat the official test set" in corpus.describe(loaded)
+    assert "1 row repeats the official test set" in corpus.describe(loaded)
 
 
 def test_the_fingerprint_is_of_words_labels_and_parts():

@@ -133,11 +133,11 @@ def test_a_test_set_of_one_class_is_refused(put, tmp_path):
 def test_a_class_with_one_row_stays_and_is_said(put):
     said: list[str] = []
     found = read(put(written([*ROWS, ("alone", "odd")])), say=said.append)
-    assert said == ["texts: 1 classes have one row ('odd'), which is in one split and in no other"]
+    assert said == ["texts: 1 class has one row ('odd'), which is in one split and in no other"]
     corpus = data.load(found, say=said.append)
     assert sum(corpus.facts["labels"][part]["odd"] for part in data.ids.SPLITS) == 1
     lacking = corpus.facts["labels"]["train"]["odd"] == 0
-    assert ("texts: 1 classes have no training text, and cannot be learned" in said) == lacking
+    assert ("texts: 1 class has no training text, and cannot be learned" in said) == lacking
 
 
 def test_classes_that_may_be_one_are_said(put):

@@ -242,12 +242,12 @@ BAD_PARQUET = {
     "label words": (REVIEWS.assign(label="good"), "`label` holds"),
     "label missing": (
         REVIEWS.assign(label=pd.array([None] + [1] * 19, dtype="Int64")),
-        "1 rows have a `label` outside 0 to 1, first row 1 (None)",
+        "1 row has a `label` outside 0 to 1, first row 1 (None)",
     ),
     "text numbers": (REVIEWS.assign(text=5), "`text` holds int64, not text"),
     "text missing": (
         REVIEWS.assign(text=["a", None] + ["b"] * 18),
-        "1 rows have no text",
+        "1 row has no text",
     ),
     "text blank": (REVIEWS.assign(text=["a", "b", " \n"] * 6 + ["c", "d"]), "6 rows have no text"),
     "short": (REVIEWS[:19], "19 rows, and IMDb has 20"),

@@ -74,6 +74,6 @@ def test_shares_in_one_folder_and_in_several_are_the_whole(tmp_path):
 def test_a_share_of_nothing_is_said(tmp_path, capsys):
     words = ["run", "demo-reviews", "cnn", "--shard", "2/2", "--results", str(tmp_path / "demo")]
     assert cli.main(words) == 0
-    assert "shard 2/2: nothing to do, for there are 1 chains" in capsys.readouterr().err
+    assert "nothing to do, for all there is to share is 1 chain" in capsys.readouterr().err
     assert cli.main([*words[:-3], "3/2", *words[-2:]]) == 2
     assert "shard '3/2' is not i/n" in capsys.readouterr().err

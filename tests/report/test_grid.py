@@ -159,6 +159,10 @@ def test_the_bullets_count_what_the_facts_say():
     )
     assert "At 4 of the 6 rungs that were run the ticket is worse" in said[1]
     assert said[1].endswith("0.5 points; 0 more are open.")
+    count = grid.counted(found) | {"open": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid, "counted", lambda _: count)
+        assert grid.bullets(found, ladders)[1].endswith("0.5 points; 1 more is open.")
     assert said[2].endswith("better at 1 of 6 rungs, worse at 0, the same within 0.5 points at 5, "
                             "open at 0.")  # fmt: skip
     assert "better at 1 of 2 rungs" in said[3]

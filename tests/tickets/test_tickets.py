@@ -480,7 +480,7 @@ def test_a_column_of_a_csv(folder):
     text = 'id,review\n1,"two\nlines, quoted"\n2\n3,"fine"\n'
     bad, rows, said = answers(folder, column(io.BytesIO(text.encode()), "review"))
     assert bad == 1 and [row.split(",")[0] for row in rows] == ["line", "3", "4", "5"]
-    assert "1 fields where the header has 2" in said[0]
+    assert "1 field where the header has 2" in said[0]
     with pytest.raises(UserError, match="no column 'text'; there are id, review"):
         next(column(io.BytesIO(text.encode()), "text"))
     with pytest.raises(UserError, match="is empty"):

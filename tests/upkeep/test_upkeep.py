@@ -94,13 +94,15 @@ def test_all_is_well(store, capsys):
     assert capsys.readouterr().out.startswith("20 records: every one agrees")
 
 
-def test_an_empty_store_and_one_without_a_report(tmp_path):
+def test_an_empty_store_and_one_without_a_report(tmp_path, capsys):
     store = Store(tmp_path / "results")
     assert verify(store)[:2] == (0, [])
     store.put(honest(synthetic.record(epochs=3)))
     count, problems, (note,) = verify(store)
     assert (count, problems) == (1, [])
     assert "not written yet; `lottery report` writes it" in note
+    assert cli.main(["verify", "--results", str(store.root)]) == 0
+    assert "\n1 record: it agrees with itself" in capsys.readouterr().out
 
 
 def test_real_runs_are_true(tmp_path):

@@ -14,7 +14,7 @@ from lottery.data.batches import Split
 from lottery.data.ids import SPLITS, build, rows_of
 from lottery.data.own import Own
 from lottery.data.sources import DATASETS, Dataset
-from lottery.files import Damaged, UserError, shown
+from lottery.files import Damaged, UserError, amount, shown
 from lottery.settings import Settings, options
 
 UNKNOWN = 0.5  # share of unknown words in validation at which another tokeniser is worth a thought
@@ -150,7 +150,8 @@ def _load_own(own: Own, split_seed: int, size: int, say: Callable[[str], object]
         found = cache.fill(path, say, own.build(split_seed, size, folder))
     facts = found[0]["facts"]
     if lacking := facts["own"]["labels"]["train"].count(0):
-        say(f"{own.name}: {lacking} classes have no training text, and cannot be learned")
+        classes = amount(lacking, "class has", "classes have")
+        say(f"{own.name}: {classes} no training text, and cannot be learned")
     unknown = facts["unk_share"]["valid"]
     if unknown > UNKNOWN and own.tokens == "words":
         say(

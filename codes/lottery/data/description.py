@@ -5,6 +5,7 @@ from __future__ import annotations
 from lottery.data.balance import Balance
 from lottery.data.corpus import Corpus
 from lottery.data.ids import SPLITS
+from lottery.files import amount
 
 SHOWN = 20  # classes that a description lists
 
@@ -28,7 +29,8 @@ def describe(corpus: Corpus) -> str:
         counts = {split: facts["labels"][split][name] for split in SPLITS}
         lines.append(line(name if len(name) <= 14 else f"{name[:13]}…", counts))
     if len(corpus.classes) > SHOWN:
-        lines.append(f"  … and {len(corpus.classes) - SHOWN:,} classes of sizes between these")
+        more = amount(len(corpus.classes) - SHOWN, "class of a size", "classes of sizes")
+        lines.append(f"  … and {more} between these")
     lines.append(line("tokens", facts["tokens"]))
     lines.append(line("<unk>", facts["unk_share"], "{:.2%}"))
     length = facts["lengths"]
@@ -60,7 +62,8 @@ def _repeating(corpus: Corpus) -> list[str]:
         return []
     test = "the given test set" if corpus.own else "the official test set"
     rows = corpus.facts["repeat_official_test"]
-    return [f"                  {rows:,} rows repeat {test}; they are in validation"]
+    repeat = amount(rows, f"row repeats {test}; it is", f"rows repeat {test}; they are")
+    return [f"                  {repeat} in validation"]
 
 
 def _shown(corpus: Corpus) -> list[str]:

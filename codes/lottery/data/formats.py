@@ -10,7 +10,7 @@ import io
 from collections.abc import Sequence
 
 from lottery.data.reading import long_fields
-from lottery.files import UserError
+from lottery.files import UserError, amount
 
 Table = tuple[list[str], list[int]]  # texts and labels, row by row
 
@@ -26,15 +26,16 @@ def check_rows(texts: list, labels: list, place: str, classes: Sequence[str]) ->
     ]
     if bare:
         raise UserError(
-            f"{place}: {len(bare):,} rows have no text, first row {bare[0]:,}; "
+            f"{place}: {amount(len(bare), 'row has', 'rows have')} no text, first row {bare[0]:,}; "
             f"take the original file"
         )
     numbers = range(len(classes))
     wrong = [row for row, label in enumerate(labels, 1) if label not in numbers]
     if wrong:
         raise UserError(
-            f"{place}: {len(wrong):,} rows have a `label` outside 0 to {numbers[-1]}, first row "
-            f"{wrong[0]:,} ({labels[wrong[0] - 1]}); take the original file"
+            f"{place}: {amount(len(wrong), 'row has', 'rows have')} a `label` outside 0 to "
+            f"{numbers[-1]}, first row {wrong[0]:,} ({labels[wrong[0] - 1]}); "
+            f"take the original file"
         )
 
 
@@ -99,8 +100,9 @@ def _csv(raw: bytes, place: str, width: int) -> list[list[str]]:
             for row in reader:
                 if row and len(row) != width:
                     raise UserError(
-                        f"{place}: line {reader.line_num:,} ends a row of {len(row)} fields "
-                        f"instead of {width}; quote commas and line ends, or copy it again"
+                        f"{place}: line {reader.line_num:,} ends a row of "
+                        f"{amount(len(row), 'field', 'fields')} instead of {width}; quote "
+                        f"commas and line ends, or copy it again"
                     )
                 if row:
                     rows.append(row)
@@ -123,7 +125,7 @@ def imdb_csv(raw: bytes, place: str, classes: Sequence[str]) -> Table:
     wrong = [row for row, (_, name) in enumerate(rows, 1) if name not in number]
     if wrong:
         raise UserError(
-            f"{place}: {len(wrong):,} rows have a `sentiment` other than "
+            f"{place}: {amount(len(wrong), 'row has', 'rows have')} a `sentiment` other than "
             f"{' or '.join(classes)}, first row {wrong[0]:,} "
             f"({rows[wrong[0] - 1][1][:40]!r}); correct them"
         )
@@ -147,7 +149,7 @@ def ag_news_csv(raw: bytes, place: str, classes: Sequence[str]) -> Table:
     wrong = [row for row, (name, _, _) in enumerate(rows, 1) if name not in number]
     if wrong:
         raise UserError(
-            f"{place}: {len(wrong):,} rows have a class other than 1 to {len(number)}, first row "
-            f"{wrong[0]:,} ({rows[wrong[0] - 1][0][:40]!r}); correct them"
+            f"{place}: {amount(len(wrong), 'row has', 'rows have')} a class other than 1 to "
+            f"{len(number)}, first row {wrong[0]:,} ({rows[wrong[0] - 1][0][:40]!r}); correct them"
         )
     return [f"{title} {words}" for _, title, words in rows], [number[name] for name, _, _ in rows]

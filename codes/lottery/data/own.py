@@ -17,7 +17,7 @@ import numpy as np
 
 from lottery.data import ids, reading, tokens
 from lottery.data.sources import DATASETS, Dataset
-from lottery.files import UserError
+from lottery.files import UserError, amount
 
 CLASSES = 1000  # at most
 TEST_SHARE = 0.2  # of all rows, as of the 50,000 reviews
@@ -26,7 +26,7 @@ FEWER = "give more rows, or smaller shares of validation and test"
 FEW = 20  # classes of one row may be real ones
 ALIKE = "{names} are classes of their own; write them alike if they are one"
 NO_LABEL = {"nan", "null", "n/a"}  # what some programs write where a label is missing
-ONE_ROW = "{count} classes have one row ({names}), which is in one split and in no other"
+ONE_ROW = "{count} one row ({names}), which is in one split and in no other"
 # Names of other things in a results folder, or on the command line.
 TAKEN = {*DATASETS, "demo", "runs", "checkpoints", "figures", "tickets", "trials", "cnn", "lstm"}
 
@@ -72,7 +72,8 @@ class Own:
         if not counts["train"] or not counts["valid"] or counts["test"] < 2:
             given = " / ".join(f"{counts[name]:,}" for name in ids.SPLITS)
             again = self.known.official and facts["facts"]["repeat_official_test"]
-            remedy = f"{again:,} rows repeat the test set; give others" if again else FEWER
+            repeat = amount(again, "row repeats", "rows repeat")
+            remedy = f"{repeat} the test set; give others" if again else FEWER
             raise UserError(
                 f"{self.name}: too few different texts to divide (train / validation / test would "
                 f"have {given} rows); {remedy}"
@@ -166,7 +167,8 @@ def from_frame(
     Raises:
         UserError: what is wrong with the columns, the rows or the name, in one line.
     """
-    place = f"DataFrame of {len(frame):,} rows" if hasattr(frame, "__len__") else "frame"
+    rows = amount(len(frame), "row", "rows") if hasattr(frame, "__len__") else ""
+    place = f"DataFrame of {rows}" if rows else "frame"
     parts = {"train" if test is not None else "all": (frame, place)}
     if test is not None:
         parts["test"] = test, f"test {place.split()[0]}"
@@ -253,10 +255,12 @@ def look(
                 f"{place}: {len(single):,} of {len(every):,} classes have one row "
                 f"({_few(single)}); name the column of classes"
             )
-        say(f"{name}: {ONE_ROW.format(count=len(single), names=_few(single))}")
+        count = amount(len(single), "class has", "classes have")
+        say(f"{name}: {ONE_ROW.format(count=count, names=_few(single))}")
     _doubt(name, every, say)
     for lack, count in left_out.items():
-        say(f"{name}: {count:,} rows have no {lack}; they are left out")
+        one, many = f"row has no {lack}; it is", f"rows have no {lack}; they are"
+        say(f"{name}: {amount(count, one, many)} left out")
     given, size = "test" in counts, sum(total.values())
     held = sum(counts["test"].values()) if given else max(2, round(test_share * size))
     valid = max(1, round(valid_share * (size if given else size - held)))
@@ -302,7 +306,7 @@ def _looked(part: str, source: reading.Source, digest, left_out: Counter) -> Cou
                 f"of 2 to 1,000"
             )
     if not found:
-        why = ", ".join(f"{count:,} have no {lack}" for lack, count in lacks.items())
+        why = ", ".join(f"{amount(n, 'has', 'have')} no {lack}" for lack, n in lacks.items())
         raise UserError(f"{source.place}: no row has a text and a label ({why or 'there is none'})")
     if numbers:
         raise UserError(

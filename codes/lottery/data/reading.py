@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lottery.files import UserError
+from lottery.files import UserError, amount
 
 Row = tuple[str | None, str | None]  # text, name of its class
 
@@ -77,8 +77,9 @@ def csv_file(
                     continue  # an empty line
                 if len(row) != width:
                     raise UserError(
-                        f"{path.name}: line {records.line_num:,} ends a row of {len(row)} fields "
-                        f"instead of {width}; quote delimiters and line ends, or mend the row"
+                        f"{path.name}: line {records.line_num:,} ends a row of "
+                        f"{amount(len(row), 'field', 'fields')} instead of {width}; quote "
+                        f"delimiters and line ends, or mend the row"
                     )
                 yield _text(row[columns[0]]), class_name(row[columns[1]])
 

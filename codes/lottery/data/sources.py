@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lottery.data import generated
 from lottery.data.formats import Table, ag_news_csv, check_rows, columns, imdb_csv, parquet
-from lottery.files import UserError, root
+from lottery.files import UserError, amount, root
 
 
 @dataclass(frozen=True)
@@ -189,9 +189,9 @@ def _checked(parts: dict[str, Table], known: Dataset, place: str = "") -> dict[s
     for part, rows in known.rows.items():
         if len(parts[part][0]) != rows:
             which = "" if part == "all" else f" in the {part} part"
+            given = amount(len(parts[part][0]), "row", "rows")
             raise UserError(
-                f"{place}: {len(parts[part][0]):,} rows{which}, and {known.title} has {rows:,}; "
-                f"give the complete corpus"
+                f"{place}: {given}{which}, and {known.title} has {rows:,}; give the complete corpus"
             )
     return parts
 

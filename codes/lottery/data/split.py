@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lottery.files import UserError
+from lottery.files import UserError, amount
 
 TRAIN, VALID, TEST = range(3)
 
@@ -63,7 +63,8 @@ def divide(
     if exact and any(room.values()):
         got = " / ".join(f"{int((where == number).sum()):,}" for number in range(3))
         raise UserError(
-            f"{len(text):,} rows with {len(different):,} different texts cannot be divided "
+            f"{amount(len(text), 'row', 'rows')} with "
+            f"{amount(len(different), 'different text', 'different texts')} cannot be divided "
             f"{' / '.join(f'{size:,}' for size in sizes)} without parting rows of one text "
             f"(the nearest is {got}); remove repeated rows"
         )

@@ -12,6 +12,7 @@ import pandas as pd
 from lottery.analysis import verdict
 from lottery.analysis.travel import Journey
 from lottery.analysis.verdict import Fact, Pair, Rung
+from lottery.files import amount
 from lottery.report.markdown import bulleted, markdown
 from lottery.report.words import dagger, lucky, margin, part, parts, percent, points
 from lottery.runs.record import Record
@@ -61,7 +62,7 @@ FOUND_NONE = "**Found.** No ticket is shown to be as good as its dense network w
 FOUND_LATE = "With late rewinding also: {where}."
 NOT_FOUND = (
     "**Not found.** At {no} of the {run} rungs that were run the ticket is worse than its dense "
-    "network by more than {margin}; {open} more are open."
+    "network by more than {margin}; {more} open."
 )
 AT_RUNGS = (
     "at {up} of {run} rungs, worse at {down}, the same within {margin} at {same}, open at {open}."
@@ -221,7 +222,8 @@ def bullets(found: Sequence[Pair], ladders: Iterable[Pair]) -> list[str]:
     first = (FOUND if best else FOUND_NONE).format(margin=margin(), where=", ".join(best))
     late = _late(found, ladders)
     lines = [f"{first} {FOUND_LATE.format(where=', '.join(late))}" if late else first]
-    lines.append(NOT_FOUND.format(**counts))
+    more = amount(counts["open"], "more is", "more are")
+    lines.append(NOT_FOUND.format(**counts, more=more))
     for template, question in ((FIRST, verdict.FIRST_VALUES), (LEARNED, verdict.PLACES)):
         standings = states(found, question)
         if standings["run"]:

@@ -12,7 +12,7 @@ from lottery.analysis.frame import frame
 from lottery.analysis.verdict import Pair, pair_name
 from lottery.data import DATASETS
 from lottery.data import title as corpus_title
-from lottery.files import UserError, write_whole
+from lottery.files import UserError, amount, write_whole
 from lottery.models import MODELS
 from lottery.plugins.register import absent, is_here
 from lottery.pruning.arms import ARMS
@@ -103,7 +103,8 @@ def write(
                 write_whole(file, content[number])
     for place, content in report.texts.items():
         write_whole(place, content)
-    say(f"{_relative(report.path, Path.cwd())}: written from {report.records} records")
+    count = amount(report.records, "record", "records")
+    say(f"{_relative(report.path, Path.cwd())}: written from {count}")
     return report.path
 
 

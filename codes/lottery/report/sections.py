@@ -11,6 +11,7 @@ from lottery.analysis import costs, groups, protocols, selection
 from lottery.analysis.verdict import NOT_RUN
 from lottery.data import DATASETS, title
 from lottery.data.balance import Balance
+from lottery.files import amount
 from lottery.models import MODELS, label
 from lottery.pruning import arms
 from lottery.report.captions import Links, picture
@@ -36,7 +37,7 @@ BALANCE = (
     "{least}. To say {largest} always is right on {floor} of the test texts. Macro-F1 is the mean "
     "of F1 over the classes of the test set, each counting alike."
 )
-BETWEEN = "The largest and the smallest; {count} classes lie between them."
+BETWEEN = "The largest and the smallest; {count} between them."
 LEFT_OUT = "Rows left out of the files because they lack something: {each}."
 NONE_LEFT_OUT = "No row of the files was left out."
 DIVIDED = "{test} Texts are taken apart into {tokens}."
@@ -86,7 +87,8 @@ def _classes(records: Sequence[Record]) -> list[str]:
     left = [f"{count:,} without {lack}" for lack, count in of.data["left_out"].items()]
     words = [BALANCE.format(**said)]
     if len(shown) < len(order):
-        words.insert(0, BETWEEN.format(count=len(order) - len(shown)))
+        others = amount(len(order) - len(shown), "class lies", "classes lie")
+        words.insert(0, BETWEEN.format(count=others))
     given = GIVEN if of.data["given_test"] else DRAWN
     words.append(DIVIDED.format(test=given, tokens=of.data["tokens"]))
     words.append(LEFT_OUT.format(each=", ".join(left)) if left else NONE_LEFT_OUT)
@@ -171,7 +173,8 @@ def spent(records: Sequence[Record]) -> str:
             versions.setdefault(name, set()).add(version)
     used = ", ".join(f"{name} {' and '.join(sorted(versions[name]))}" for name in sorted(versions))
     hours = sum(record.seconds for record in records) / 3600
-    return f"{len(records)} runs, {hours:.2f} hours in all, on {' and '.join(devices)}; {used}"
+    runs = amount(len(records), "run", "runs")
+    return f"{runs}, {hours:.2f} hours in all, on {' and '.join(devices)}; {used}"
 
 
 def _data(record: Record) -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from lottery.data.reading import DELIMITERS, LONGEST, check_form, long_fields
 from lottery.data.tokens import is_unicode
-from lottery.files import UserError
+from lottery.files import UserError, amount
 from lottery.tickets.ticket import Ticket
 
 PART = 1024  # texts that are in memory at once
@@ -126,7 +126,8 @@ def _rows(reader: Any, heads: list[str], name: str, encoding: str) -> Iterator[L
         if len(row) == len(heads):
             yield _checked(number, row[place], encoding)
         else:
-            yield Line(number, None, f"{len(row)} fields where the header has {len(heads)}")
+            fields = amount(len(row), "field", "fields")
+            yield Line(number, None, f"{fields} where the header has {len(heads)}")
 
 
 def predict(

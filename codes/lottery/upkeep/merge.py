@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lottery.data import DATASETS
-from lottery.files import Damaged, UserError, facts_of, set_aside, whole, write_whole
+from lottery.files import Damaged, UserError, amount, facts_of, set_aside, whole, write_whole
 from lottery.runs.compare import is_near
 from lottery.runs.record import Record
 from lottery.runs.store import Store
@@ -53,7 +53,7 @@ def merge(
             except UserError as error:
                 problems.append(str(error))
     for kind in (NEW, SAME, NEAR):
-        say(f"{counts[kind]:,} records {kind}")
+        say(f"{amount(counts[kind], 'record', 'records')} {kind}")
     return dict(counts), problems
 
 

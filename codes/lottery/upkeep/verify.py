@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lottery.experiment.plan import removed
-from lottery.files import UserError
+from lottery.files import UserError, amount
 from lottery.plugins.register import absent, is_here
 from lottery.report import page
 from lottery.report.figures.picture import CREATOR, is_of, is_same, is_whole, svg
@@ -116,7 +116,8 @@ def _lies(record: Record) -> list[str]:
     if not right:
         found.append("'layers' does not count what its sparsity removes")
     if not record.failed and len(record.history) != settings.epochs:
-        found.append(f"{len(record.history)} epochs in 'history', {settings.epochs} in 'settings'")
+        epochs = amount(len(record.history), "epoch", "epochs")
+        found.append(f"{epochs} in 'history', {settings.epochs} in 'settings'")
     return found
 
 
