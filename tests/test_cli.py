@@ -8,6 +8,7 @@ import re
 import runpy
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -124,7 +125,10 @@ def one_line(result: tuple[int, str, str]) -> str:
         ("ruin imdb", "invalid choice: 'ruin'"),
         ("report --results none --demo", "--results none and --demo are two folders; leave out"),
         ("verify --demo --results none", "--results none and --demo are two folders; leave out"),
-        ("report --results none --plug a.py", "arguments: --plug a.py (see lottery report --help)"),
+        (
+            "report --results none --plug a.py",
+            "arguments: --plug a.py; did you mean '--plugin'? (see lot",
+        ),
         (
             "run --parquet none --text a --label b --delimiter ;",
             "--delimiter means nothing beside --parquet: leave out one of them",
@@ -137,7 +141,14 @@ def one_line(result: tuple[int, str, str]) -> str:
             "data --csv none --text a --label b --test none --test-share 0.1",
             "--test-share means nothing beside --test:",
         ),
-        ("run imdb --wdrop 3", "unrecognized arguments: --wdrop 3 (see lottery run --help)"),
+        ("run imdb --zzz 3", "unrecognized arguments: --zzz 3 (see lottery run --help)"),
+        ("run imdb --sparsty=0.5", "--sparsty=0.5; did you mean '--sparsity'? (see lottery run"),
+        ("run imbd cnn", "and no model (cnn, lstm); did you mean 'imdb'?"),
+        ("run imdb lsmt", "and no model (cnn, lstm); did you mean 'lstm'?"),
+        ("run imdb cnn --arm randm", "did you mean 'random'?"),
+        ("run imdb cnn --arm lt --score taylr", "did you mean 'taylor'?"),
+        ("data agnew", "or --csv FILE; did you mean 'agnews'?"),
+        ("export agnew cnn out", "--text and --label; did you mean 'agnews'?"),
     ],
 )
 def test_a_mistake_is_one_clear_line(run, words, says):
@@ -229,6 +240,14 @@ def test_data_describes_a_corpus(run):
     assert status == 0
     for word in ("source", "rows", "World", "vocabulary", "repeated texts", "words a text"):
         assert word in out
+
+
+def test_the_version_is_that_of_the_package(run, monkeypatch):
+    told = (root() / "pyproject.toml").read_text(encoding="utf-8")
+    version = re.search(r'^version = "(.+)"$', told, re.MULTILINE)[1]
+    assert run("--version") == (0, f"lottery {version}\n", "")
+    monkeypatch.setattr(metadata, "version", lambda name: metadata.distribution("no such"))
+    assert "is not installed" in one_line(run("--version"))
 
 
 def test_help_has_an_example(run):

@@ -23,7 +23,7 @@ from lottery.settings import OWN, options, told
 from lottery.tickets import commands as tickets
 from lottery.upkeep import commands as upkeep
 from lottery.upkeep.commands import add_folder, folder
-from lottery.words import Parser, divided
+from lottery.words import Parser, Version, divided
 
 EXAMPLES = """examples:
   lottery data imdb                     what the corpus holds
@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     new = partial(Parser, allow_abbrev=False, formatter_class=form)
     asked = "Do lottery tickets exist in text classifiers?"
     parser = new(prog="lottery", description=asked, epilog=EXAMPLES)
+    parser.add_argument("--version", action=Version, nargs=0, help="say the package's version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=new)
 
     _add_data(commands)

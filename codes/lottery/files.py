@@ -10,6 +10,7 @@ import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +58,16 @@ def check_known(kind: str, name: Any, known: Iterable[str]) -> Any:
     """`name`, or a UserError if it is none of `known`."""
     known = list(known)
     if not isinstance(name, str) or name not in known:
-        raise UserError(f"unknown {kind} {shown(name)}: there are {', '.join(known)}")
+        raise UserError(
+            f"unknown {kind} {shown(name)}: there are {', '.join(known)}{meant(name, known)}"
+        )
     return name
+
+
+def meant(name: Any, known: Iterable[str]) -> str:
+    """A question to stand behind the line that refuses a name; "" if none of `known` is near."""
+    near = get_close_matches(name, known, 1) if isinstance(name, str) else []
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def as_path(name: str, value: Any) -> Path:

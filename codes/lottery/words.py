@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lottery.files import UserError
+from lottery.files import UserError, meant
 
 BEHIND = re.compile(r"argument (--[a-z-]+): invalid (\w+) value: '(.+)'")  # argparse's words
 NUMBERS = re.compile(r"[\d.,;%-]+")
@@ -23,8 +23,23 @@ class Parser(argparse.ArgumentParser):
         """A command refuses what it does not know itself, so that the line names its own help."""
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            option = next((word.partition("=")[0] for word in unknown if word[:2] == "--"), None)
+            near = meant(option, self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
         return parsed, unknown
+
+
+class Version(argparse.Action):
+    """Print the package's version, which is looked up only when it is asked for."""
+
+    def __call__(self, parser, *_: object) -> None:
+        from importlib import metadata
+
+        try:
+            print(f"lottery {metadata.version('lottery')}")
+        except metadata.PackageNotFoundError:
+            raise UserError("lottery is not installed; pip install -e . in its folder") from None
+        parser.exit()
 
 
 def _behind(message: str) -> str:
@@ -57,6 +72,7 @@ def divided(words: Sequence[str], arms: Sequence[str]) -> tuple[list[str], list[
         if name not in DATASETS and name not in MODELS:
             raise UserError(
                 f"{name!r} is no dataset ({', '.join(DATASETS)}) and no model ({', '.join(MODELS)})"
+                f"{meant(name, [*DATASETS, *MODELS])}"
             )
     for name in arms:
         if name not in ARMS and (remedy := _remedy("--arm", name)):

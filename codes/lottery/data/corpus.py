@@ -14,7 +14,7 @@ from lottery.data.batches import Split
 from lottery.data.ids import SPLITS, build, rows_of
 from lottery.data.own import Own
 from lottery.data.sources import DATASETS, Dataset
-from lottery.files import Damaged, UserError, amount, shown
+from lottery.files import Damaged, UserError, amount, meant, shown
 from lottery.settings import Settings, options
 
 UNKNOWN = 0.5  # share of unknown words in validation at which another tokeniser is worth a thought
@@ -91,7 +91,7 @@ def known(dataset: str | Own) -> Dataset:
     if not isinstance(dataset, str) or dataset not in DATASETS:
         raise UserError(
             f"unknown dataset {shown(dataset)}: there are {', '.join(DATASETS)}; of your own "
-            f"texts give what data.from_frame makes, or --csv FILE"
+            f"texts give what data.from_frame makes, or --csv FILE{meant(dataset, DATASETS)}"
         )
     return DATASETS[dataset]
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from lottery import texts
-from lottery.files import UserError, say
+from lottery.files import UserError, meant, say
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -78,6 +78,7 @@ def _export(parsed: argparse.Namespace) -> None:
         raise UserError(
             f"unknown dataset {parsed.dataset!r}: there are {', '.join(DATASETS)}; to your own "
             f"texts belong --csv or --parquet FILE, --text and --label"
+            f"{meant(parsed.dataset, DATASETS)}"
         )
     store = Store(parsed.results) if parsed.results else results_of(own or parsed.dataset)
     records, unread = store.records(parsed.dataset)
