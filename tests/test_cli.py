@@ -206,6 +206,22 @@ def test_no_write_permission_is_one_clear_line(run, tmp_path):
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_no_write_permission_is_found_before_a_text_is_read(run, tmp_path, monkeypatch, own):
+    def read(*_, **__):
+        raise AssertionError("texts are read")
+
+    monkeypatch.setattr("lottery.data.load", read)
+    monkeypatch.setattr("lottery.data.from_file", read)
+    (tmp_path / "file").write_text("a file where the folder should be")
+    what = ["--csv", "a.csv", "--text", "a", "--label", "b"] if own else ["demo-reviews"]
+    words = ["run", *what, "cnn", "--results", tmp_path / "file" / "deeper", *TINY]
+    assert "file: name a folder" in one_line(run(*words))
+    with pytest.raises(AssertionError, match="texts are read"):  # and nothing is made
+        run(*words[: -len(TINY) - 1], tmp_path / "new" / "folder", *TINY)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_run_and_report_from_the_shell(run, tmp_path):
     store = tmp_path / "demo"
     words = ["run", "demo-reviews", "cnn", "--sparsity", "0.5", "--arm", "lt", *TINY]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lottery import texts
 from lottery.experiment.shard import ONLY, Shard
-from lottery.files import FULL, UserError, amount, root, say, unwritable
+from lottery.files import FULL, UserError, amount, check_writable, root, say, unwritable
 from lottery.plugins import option
 from lottery.plugins.blame import blamed
 from lottery.recipes import RECIPES
@@ -302,6 +302,8 @@ def _run(parsed: argparse.Namespace) -> int:
 
     shard = Shard.read(parsed.shard)
     datasets, chosen = divided(parsed.what, parsed.arm)
+    if parsed.results and (parsed.csv or parsed.parquet) and not parsed.dry_run:
+        check_writable(parsed.results)  # before the file is read
     own = texts.corpus(parsed, say)
     if own and datasets:
         raise UserError(f"{datasets[0]} and {own.source}: take one of them")

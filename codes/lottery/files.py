@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -83,6 +84,15 @@ def unwritable(path: Path, error: OSError) -> UserError:
     if error.errno == errno.ENOTDIR:
         remedy = "what it lies in is a file: name a folder"
     return UserError(f"{path}: cannot be written ({error.strerror}); {remedy}")
+
+
+def check_writable(folder: Path) -> None:
+    """UserError if nothing can be put into a folder, which need not be there and is not made."""
+    there = next(path for path in (folder, *folder.parents, Path()) if os.path.exists(path))
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise unwritable(folder, error) from None
 
 
 def root() -> Path:

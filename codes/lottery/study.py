@@ -20,7 +20,7 @@ from lottery.experiment.plan import planned, shapes
 from lottery.experiment.run import check_step, rewound
 from lottery.experiment.shard import ONLY, Shard, chains
 from lottery.experiment.shelf import Busy, DiskShelf
-from lottery.files import UserError, amount, root, shown
+from lottery.files import UserError, amount, check_writable, root, shown
 from lottery.pruning.masks import Mask, prunable
 from lottery.pruning.tickets import Weights
 from lottery.runs.provenance import code, commit
@@ -272,6 +272,10 @@ def run_all(
     planned = shared_out(studies, arms, shard)
     asked = [(study, [s for s in runs if not study.shelf.is_done(s)]) for study, runs in planned]
     asked = [(study, runs) for study, runs in asked if runs]
+    for study, runs in asked:  # before texts are read, and trained on for hours
+        for keep in (study.store.record_path, study.store.state_path):
+            for folder in {keep(settings).parent for settings in runs}:
+                check_writable(folder)
     for study, runs in asked:  # before the dense network is trained for a step it has not
         for settings in runs:
             check_step(settings, study.corpora(settings))
