@@ -16,9 +16,13 @@ import pytest
 
 from lottery import cli
 from lottery import study as experiment
+from lottery.data import DATASETS
 from lottery.files import root
+from lottery.models import MODELS
+from lottery.pruning.arms import ARMS
 from lottery.recipes import RECIPES
 from lottery.settings import Settings
+from lottery.words import NAMES
 
 TINY = [
     "--epochs",
@@ -264,6 +268,15 @@ def test_the_version_is_that_of_the_package(run, monkeypatch):
     assert run("--version") == (0, f"lottery {version}\n", "")
     monkeypatch.setattr(metadata, "version", lambda name: metadata.distribution("no such"))
     assert "is not installed" in one_line(run("--version"))
+
+
+def test_help_names_what_the_registries_have(run):
+    arms = [name for name, arm in ARMS.items() if name != "dense" and not arm.travels]
+    known = {"dataset": DATASETS, "model": MODELS, "arm": arms}
+    assert {kind: ", ".join(names) for kind, names in known.items()} == NAMES
+    for command, kinds in (("data", "dataset"), ("export", "dataset model"), ("run", "arm model")):
+        out = " ".join(run(command, "--help")[1].split())
+        assert all(NAMES[kind] in out for kind in kinds.split()), command
 
 
 def test_help_has_an_example(run):

@@ -23,7 +23,7 @@ from lottery.settings import OWN, options, told
 from lottery.tickets import commands as tickets
 from lottery.upkeep import commands as upkeep
 from lottery.upkeep.commands import add_folder, folder
-from lottery.words import Parser, Version, divided
+from lottery.words import NAMES, Parser, Version, divided
 
 EXAMPLES = """examples:
   lottery data imdb                     what the corpus holds
@@ -146,7 +146,7 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
         epilog="examples:\n  lottery data imdb\n"
         "  lottery data --csv reviews.csv --text body --label stars",
     )
-    data.add_argument("dataset", nargs="?", help="imdb, agnews, demo-reviews or demo-news")
+    data.add_argument("dataset", nargs="?", help=NAMES["dataset"])
     texts.add(data)
     _add_options(data, [f for f in options() if f.name in OF_TEXTS])
     data.set_defaults(command=_data)
@@ -163,8 +163,8 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
         "what",
         nargs="*",
         metavar="DATASET|MODEL",
-        help="of imdb, agnews, demo-reviews, demo-news; and of cnn, lstm"
-        f"{option.own('model')} (no model: all)",
+        help=f"of {NAMES['dataset']}; and of {NAMES['model']}{option.own('model')} "
+        "(no model: all)",
     )
     texts.add(run)
     run.add_argument(
@@ -187,7 +187,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         default=["lt", "random"],
         metavar="ARM",
-        help=f"lt, random, random_mask, shuffled, finetune{option.own('arm')}; with a --source "
+        help=f"{NAMES['arm']}{option.own('arm')}; with a --source "
         "transferred, … (docs/method.md); dense always runs (default: lt random)",
     )
     run.add_argument("--seed", type=int, nargs="+", default=[0], metavar="N", help="default: 0")

@@ -9,6 +9,12 @@ from typing import NoReturn
 
 from lottery.files import UserError, meant
 
+# As the registries have them, which PyTorch would have to be imported for.
+NAMES = {
+    "dataset": "imdb, agnews, demo-reviews, demo-news",
+    "model": "cnn, lstm",
+    "arm": "lt, random, random_mask, shuffled, finetune",
+}
 BEHIND = re.compile(r"argument (--[a-z-]+): invalid (\w+) value: '(.+)'")  # argparse's words
 NUMBERS = re.compile(r"[\d.,;%-]+")
 FORM = {"int": "whole numbers", "float": "numbers such as 0.5"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lottery import texts
 from lottery.files import UserError, meant, say
+from lottery.words import NAMES
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -19,10 +20,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "  lottery export reviews cnn my-ticket --sparsity 0.5 --csv reviews.csv --text body "
         "--label stars",
     )
-    export.add_argument(
-        "dataset", help="imdb, agnews, demo-reviews, demo-news, or the name of your own texts"
-    )
-    export.add_argument("model", help="cnn or lstm")
+    export.add_argument("dataset", help=f"{NAMES['dataset']}, or the name of your own texts")
+    export.add_argument("model", help=NAMES["model"])
     export.add_argument("folder", type=Path, metavar="DIR", help="where it goes; must not exist")
     export.add_argument("--sparsity", type=float, default=0.875, metavar="S", help="default: 0.875")
     export.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
