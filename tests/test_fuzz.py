@@ -129,8 +129,8 @@ def test_news_in_every_style_of_csv(data, rows, style, header):
 
 
 WRONG = {  # what is done to one row, and what the line must say
-    "blank": (lambda text, label: (" \n", label), "have no text"),
-    "empty": (lambda text, label: ("", label), "have no text"),
+    "blank": (lambda text, label: (" \n", label), "1 row has no text"),
+    "empty": (lambda text, label: ("", label), "1 row has no text"),
     "label": (lambda text, label: (text, "Positive"), "sentiment"),
     "no label": (lambda text, label: (text, ""), "sentiment"),
     "nul": (lambda text, label: (text + "\0", label), "NUL byte"),

@@ -163,8 +163,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
         "what",
         nargs="*",
         metavar="DATASET|MODEL",
-        help=f"of {NAMES['dataset']}; and of {NAMES['model']}{option.own('model')} "
-        "(no model: all)",
+        help=f"of {NAMES['dataset']}; and of {NAMES['model']}{option.own('model')} (no model: all)",
     )
     texts.add(run)
     run.add_argument(

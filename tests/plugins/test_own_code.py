@@ -119,7 +119,7 @@ def test_other_code_is_never_handed_an_old_record_nor_shown_with_it(cells, tmp_p
 def test_records_whose_code_is_not_here_are_left_out_by_report_and_verify(tmp_path, capsys):
     path, root = tmp_path / "own.py", tmp_path / "demo"
     path.write_text(SCORE + ARM + MODEL)
-    plugging.plug(["--plugin", str(path)])
+    option.plug(["--plugin", str(path)])
     study(root, (0.5,)).run()
     made = study(root, (0.5,), **OWN)
     strange = {str(made.store.record_path(record.settings)) for record in made.run()}
