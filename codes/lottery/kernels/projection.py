@@ -68,7 +68,7 @@ def _hold(table, few, counts, features):
 
 @intrinsic
 def _few(typingctx, c, c0, a, a0, features, first, last, b, b0):
-    """c[:] += sum_j a[k_j] b[k_j, :], k_j = features[j], for j = first..last-1, one at least.
+    """c[:] = sum_j a[k_j] b[k_j, :], k_j = features[j], for j = first..last-1, one at least.
 
     c is four vectors wide, and so are the rows of b.
     """
@@ -83,7 +83,6 @@ def _few(typingctx, c, c0, a, a0, features, first, last, b, b0):
         features = element(context, builder, kinds[4], features, zero)
         b = element(context, builder, kinds[7], b, b0)
         targets = [builder.gep(c, [ir.Constant(first.type, q * v.lanes)]) for q in range(4)]
-        start = [v.load(target) for target in targets]
         before = builder.block
         body = builder.append_basic_block("few")
         after = builder.append_basic_block("few.end")
@@ -101,8 +100,8 @@ def _few(typingctx, c, c0, a, a0, features, first, last, b, b0):
         following = builder.add(j, ir.Constant(j.type, 1))
         j.add_incoming(first, before)
         j.add_incoming(following, body)
-        for total, old, value in zip(sums, start, new, strict=True):
-            total.add_incoming(old, before)
+        for total, value in zip(sums, new, strict=True):
+            total.add_incoming(v.number(0.0), before)
             total.add_incoming(value, body)
         builder.cbranch(builder.icmp_signed("<", following, last), body, after)
         builder.position_at_end(after)
@@ -133,7 +132,7 @@ def multiply_rows(whole, rest, some, counts, features, size, weights, w0, width,
             tiles(rows, out, place + block * columns, width, whole, first * size, size, 1,
                   weights, w0 + block * size * columns, columns, size)  # fmt: skip
     place = o0 + count * width
-    sweep("zero", (len(some) + 1) * width, out, place, out, 0, 0)
+    sweep("zero", width, out, place + len(some) * width, out, 0, 0)
     for block in range(width // columns):
         for row in range(len(some)):
             begin = some[row] * size

@@ -9,6 +9,7 @@ from numba.extending import intrinsic
 from lottery.kernels.vectors import Vector, element
 
 BYTES = 64  # of the filters that go together: one vector of 512 bits, two of 256
+SUMS = 4  # vectors of responses that grow at once
 
 
 def together(itemsize: int) -> int:
@@ -56,50 +57,69 @@ def best_window(
 
         biases = [v.load(part(bias, q)) for q in parts]
         places = ir.VectorType(small, v.lanes)
-        foremost = v.spread(builder.trunc(first, small))
-        before = builder.block
-        window_ = builder.append_basic_block("window")
-        tap_ = builder.append_basic_block("tap")
-        compare_ = builder.append_basic_block("compare")
-        after = builder.append_basic_block("windows.end")
-        builder.branch(window_)
 
-        builder.position_at_end(window_)
-        window = builder.phi(whole)
-        old = [builder.phi(v.type) for _ in parts]
-        places_ = [builder.phi(places) for _ in parts]
-        builder.branch(tap_)
+        def walk(begin, end, abreast, best, winner):
+            """The windows begin, begin + abreast, ... below `end`, some abreast: their loads wait
+            for one another as little as there is room for in registers. Gives where that ends."""
+            before = builder.block
+            ask_ = builder.append_basic_block("windows")
+            window_ = builder.append_basic_block("window")
+            tap_ = builder.append_basic_block("tap")
+            compare_ = builder.append_basic_block("compare")
+            after = builder.append_basic_block("windows.end")
+            builder.branch(ask_)
 
-        builder.position_at_end(tap_)
-        tap = builder.phi(whole)
-        sums = [builder.phi(v.type) for _ in parts]
-        row = builder.sext(builder.load(builder.gep(index, [builder.add(window, tap)])), whole)
-        place = builder.add(builder.mul(row, stride), builder.mul(tap, filters))
-        place = builder.gep(table, [place])
-        new = [v.add(total, v.load(part(place, q))) for q, total in zip(parts, sums, strict=True)]
-        following = builder.add(tap, one)
-        for total, start, value in zip(sums, biases, new, strict=True):
-            total.add_incoming(start, window_)
-            total.add_incoming(value, tap_)
-        tap.add_incoming(zero, window_)
-        tap.add_incoming(following, tap_)
-        builder.cbranch(builder.icmp_signed("<", following, taps), tap_, compare_)
+            builder.position_at_end(ask_)
+            window = builder.phi(whole)
+            old = [builder.phi(v.type) for _ in parts]
+            places_ = [builder.phi(places) for _ in parts]
+            following = builder.add(window, ir.Constant(whole, abreast))
+            builder.cbranch(builder.icmp_signed("<=", following, end), window_, after)
 
-        builder.position_at_end(compare_)
-        here = v.spread(builder.trunc(window, small))
-        highest, more = zip(*map(v.larger, old, new), strict=True)
-        won = [builder.select(m, here, p) for m, p in zip(more, places_, strict=True)]
-        following = builder.add(window, one)
-        window.add_incoming(first, before)
-        window.add_incoming(following, compare_)
-        for q in parts:
-            old[q].add_incoming(v.number(float("-inf")), before)
-            old[q].add_incoming(highest[q], compare_)
-            places_[q].add_incoming(foremost, before)
-            places_[q].add_incoming(won[q], compare_)
-        builder.cbranch(builder.icmp_signed("<", following, last), window_, after)
+            builder.position_at_end(window_)
+            builder.branch(tap_)
 
-        builder.position_at_end(after)
+            builder.position_at_end(tap_)
+            tap = builder.phi(whole)
+            sums = [[builder.phi(v.type) for _ in parts] for _ in range(abreast)]
+            word = builder.gep(index, [builder.add(window, tap)])
+            column = builder.gep(table, [builder.mul(tap, filters)])
+            new = []
+            for aside, totals in enumerate(sums):
+                row = builder.load(builder.gep(word, [ir.Constant(whole, aside)]))
+                place = builder.gep(column, [builder.mul(builder.sext(row, whole), stride)])
+                new.append([v.add(t, v.load(part(place, q))) for q, t in enumerate(totals)])
+            next_ = builder.add(tap, one)
+            for totals, values in zip(sums, new, strict=True):
+                for total, start, value in zip(totals, biases, values, strict=True):
+                    total.add_incoming(start, window_)
+                    total.add_incoming(value, tap_)
+            tap.add_incoming(zero, window_)
+            tap.add_incoming(next_, tap_)
+            builder.cbranch(builder.icmp_signed("<", next_, taps), tap_, compare_)
+
+            builder.position_at_end(compare_)
+            highest, won = old, places_
+            for aside, values in enumerate(new):
+                here = builder.add(window, ir.Constant(whole, aside))
+                here = v.spread(builder.trunc(here, small))
+                highest, more = zip(*map(v.larger, highest, values), strict=True)
+                won = [builder.select(m, here, p) for m, p in zip(more, won, strict=True)]
+            builder.branch(ask_)
+            window.add_incoming(begin, before)
+            window.add_incoming(following, compare_)
+            for q in parts:
+                old[q].add_incoming(best[q], before)
+                old[q].add_incoming(highest[q], compare_)
+                places_[q].add_incoming(winner[q], before)
+                places_[q].add_incoming(won[q], compare_)
+            builder.position_at_end(after)
+            return window, old, places_
+
+        highest = [v.number(float("-inf"))] * len(parts)
+        won = [v.spread(builder.trunc(first, small))] * len(parts)
+        for abreast in (SUMS // len(parts), 1):
+            first, highest, won = walk(first, last, abreast, highest, won)
         for q in parts:
             v.store(highest[q], part(best, q))
             v.store(won[q], part(winner, q))
