@@ -46,6 +46,7 @@ week9: .venv/ready
 report: .venv/ready
 	$(BIN)/lottery report
 	$(BIN)/python benchmarks/recipes.py
+	$(BIN)/python benchmarks/cards.py
 
 lab: .venv/ready
 	$(BIN)/python -m jupyterlab notebooks

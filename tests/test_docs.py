@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections import defaultdict
 from dataclasses import replace
 from importlib import util
@@ -12,6 +13,7 @@ from statistics import fmean, quantiles
 
 import pytest
 
+from lottery import cli
 from lottery.analysis import protocols, verdict
 from lottery.cluster.graph import Work
 from lottery.files import root
@@ -125,6 +127,18 @@ def test_the_machines_are_those_of_the_records(records):
             wanted = protocols.protocol(pair, STRONGEST_DENSE)
             strong = [r for r in records if r.settings.protocol == wanted]
             assert f"| {name}, strongest dense | {made(strong)} |" in page
+
+
+def test_the_commands_of_the_study_are_commands():
+    """Each as the shell gives it to the parser."""
+    page = (root() / "docs" / "study.md").read_text(encoding="utf-8")
+    shell = 'lottery() { echo "$*"; }\n' + "\n".join(re.findall(r"```\n(.*?)```", page, re.S))
+    lines = subprocess.run(["bash", "-ec", shell], capture_output=True, text=True, check=True)
+    every = lines.stdout.splitlines()
+    assert len(every) > 20
+    for line in every:
+        parsed = cli._parser().parse_args(line.split())
+        assert parsed.command, line
 
 
 def test_the_minutes_of_a_run_are_those_of_the_records(records):

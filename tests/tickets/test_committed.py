@@ -18,7 +18,7 @@ from lottery.recipes import RECIPES
 from lottery.runs.store import Store
 from lottery.tickets import inside
 from lottery.tickets.card import card
-from lottery.tickets.export import sizes
+from lottery.tickets.export import facts, sizes
 from lottery.tickets.ticket import FEW
 from lottery.tickets.tokenizer import tokenizer
 
@@ -58,6 +58,12 @@ def test_it_is_that_of_a_record_and_of_its_name(request, ticket):
 def test_its_card_is_what_its_contents_say(request, ticket):
     text = (request.node.callspec.params["ticket"] / "README.md").read_text(encoding="utf-8")
     assert card(ticket.contents, small=True) == text
+
+
+def test_its_card_says_what_the_records_say_today(ticket):
+    records = Store(root() / "results").records(ticket.settings.dataset)[0]
+    told = facts(ticket.record, records)
+    assert ticket.contents.facts == {**ticket.contents.facts, **told}, "run benchmarks/cards.py"
 
 
 @pytest.mark.parametrize(

@@ -353,14 +353,14 @@ def test_a_packed_folder_is_the_same_and_smaller(results, folder, tmp_path):
     taken(results, ticket.settings.model, tmp_path / "small", small=True)
     small = Ticket.load(tmp_path / "small")
     assert all(torch.equal(w, small.trained[name]) for name, w in ticket.trained.items())
-    assert "xz -d *.xz" in (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
+    assert "xz -dk *.xz" in (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
     packed = sorted((tmp_path / "small").glob("*.xz"))
     assert sum(path.stat().st_size for path in packed) < 0.8 * sum(
         (folder / path.stem).stat().st_size for path in packed
     )
     for path in packed:
         content = lzma.decompress(path.read_bytes())
-        assert content == (folder / path.stem).read_bytes(), "as `xz -d` gives it"
+        assert content == (folder / path.stem).read_bytes(), "as `xz -dk` gives it"
         path.write_bytes(path.read_bytes()[:-5])
         with pytest.raises(UserError, match=f"{path.name}: is not whole|{path.name}: was altered"):
             Ticket.load(tmp_path / "small")

@@ -74,7 +74,7 @@ WITH_INSIDE = (
 WITH_ONNX = (
     "- `model.onnx`: (ids (texts, longest) padded with 0, lengths) to logits, for other runtimes.\n"
 )
-SMALL = ", once `xz -d *.xz` has unpacked the files"
+SMALL = ", once `xz -dk *.xz` has unpacked the files"
 
 
 def card(contents: Contents, onnx: bool = False, small: bool = False) -> str:

@@ -40,7 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--onnx", action="store_true", help="model.onnx, too; needs this project's extra `onnx`"
     )
     export.add_argument(
-        "--small", action="store_true", help="pack what people do not read (`xz -d` unpacks it)"
+        "--small", action="store_true", help="pack what people do not read (`xz -dk` unpacks it)"
     )
     texts.add(export)
     export.set_defaults(command=_export)

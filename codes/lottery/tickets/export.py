@@ -110,7 +110,7 @@ def export(
         vocabulary=corpus.vocabulary,
         trained=weights,
         mask=mask,
-        facts=_facts(record, store.records(s.dataset)[0]),
+        facts=facts(record, store.records(s.dataset)[0]),
     )
     if was_gone and (found := check(Ticket(contents), say, texts)).differ:
         again = AGAIN.format(found=found)
@@ -141,7 +141,7 @@ def _inside(study: Study, ticket: Ticket) -> Weights:
     )
 
 
-def _facts(record: Record, records: list[Record]) -> dict[str, object]:
+def facts(record: Record, records: list[Record]) -> dict[str, object]:
     """What the card says beside the record."""
     s = record.settings
     removed = [sum(column) for column in zip(*record.layers.values(), strict=True)]

@@ -1,4 +1,4 @@
-"""A ticket's files in fewer bytes, as .xz: `xz -d *.xz` in the folder gives the files back."""
+"""A ticket's files in fewer bytes, as .xz: `xz -dk *.xz` in the folder gives the files back."""
 
 from __future__ import annotations
 
