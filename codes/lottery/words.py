@@ -1,4 +1,4 @@
-"""The command's words: which are datasets, which are models, and where they must not stand."""
+"""The command's parser and its words: datasets, models, and where they must not stand."""
 
 from __future__ import annotations
 

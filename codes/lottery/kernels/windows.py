@@ -60,7 +60,8 @@ def best_window(
 
         def walk(begin, end, abreast, best, winner):
             """The windows begin, begin + abreast, ... below `end`, some abreast: their loads wait
-            for one another as little as there is room for in registers. Gives where that ends."""
+            for one another as little as there is room for in registers. Gives the first window
+            that is left, and the best responses so far with their windows."""
             before = builder.block
             ask_ = builder.append_basic_block("windows")
             window_ = builder.append_basic_block("window")
