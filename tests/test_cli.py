@@ -20,6 +20,7 @@ from lottery.data import DATASETS
 from lottery.files import root
 from lottery.models import MODELS
 from lottery.pruning.arms import ARMS
+from lottery.pruning.scores import SCORES
 from lottery.recipes import RECIPES
 from lottery.settings import Settings
 from lottery.words import NAMES
@@ -147,6 +148,7 @@ def one_line(result: tuple[int, str, str]) -> str:
         ),
         ("run imdb --zzz 3", "unrecognized arguments: --zzz 3 (see lottery run --help)"),
         ("run imdb --sparsty=0.5", "--sparsty=0.5; did you mean '--sparsity'? (see lottery run"),
+        ("reprot", "did you mean 'report'? (see lottery --help)"),
         ("run imbd cnn", "and no model (cnn, lstm); did you mean 'imdb'?"),
         ("run imdb lsmt", "and no model (cnn, lstm); did you mean 'lstm'?"),
         ("run imdb cnn --arm randm", "did you mean 'random'?"),
@@ -272,9 +274,13 @@ def test_the_version_is_that_of_the_package(run, monkeypatch):
 
 def test_help_names_what_the_registries_have(run):
     arms = [name for name, arm in ARMS.items() if name != "dense" and not arm.travels]
-    known = {"dataset": DATASETS, "model": MODELS, "arm": arms}
+    known = {"dataset": DATASETS, "model": MODELS, "arm": arms, "score": SCORES}
     assert {kind: ", ".join(names) for kind, names in known.items()} == NAMES
-    for command, kinds in (("data", "dataset"), ("export", "dataset model"), ("run", "arm model")):
+    for command, kinds in (
+        ("data", "dataset"),
+        ("export", "dataset model"),
+        ("run", "arm model score"),
+    ):
         out = " ".join(run(command, "--help")[1].split())
         assert all(NAMES[kind] in out for kind in kinds.split()), command
 

@@ -274,7 +274,7 @@ def _said(field: Field) -> str:
         if field.name in recipe
     ]
     if field.name == "score":
-        words += f": {', '.join(option.BUILT_IN)}{option.own('score')}"
+        words += f": {NAMES['score']}{option.own('score')}"
     return f"{words}{f' ({owner})' if owner else ''} (default: {'; '.join([default, *chosen])})"
 
 

@@ -14,8 +14,12 @@ NAMES = {
     "dataset": "imdb, agnews, demo-reviews, demo-news",
     "model": "cnn, lstm",
     "arm": "lt, random, random_mask, shuffled, finetune",
+    "score": "magnitude, movement, magnitude_increase, taylor, snip, grasp, random",
 }
-BEHIND = re.compile(r"argument (--[a-z-]+): invalid (\w+) value: '(.+)'")  # argparse's words
+COMMAND = re.compile(
+    r"argument COMMAND: invalid choice: '(.*?)' \(choose from (.*)\)"
+)  # argparse's words
+BEHIND = re.compile(r"argument (--[a-z-]+): invalid (\w+) value: '(.+)'")
 NUMBERS = re.compile(r"[\d.,;%-]+")
 FORM = {"int": "whole numbers", "float": "numbers such as 0.5"}
 
@@ -51,8 +55,10 @@ class Version(argparse.Action):
 def _behind(message: str) -> str:
     """A remedy where an option's list, as argparse has it, goes on with a dataset or model.
 
-    And where its numbers are written in another way.
+    And where its numbers are written in another way, or a command is misspelt.
     """
+    if command := COMMAND.fullmatch(message):
+        return meant(command[1], re.findall(r"\w+", command[2]))
     found = BEHIND.fullmatch(message)
     if not found:
         return ""

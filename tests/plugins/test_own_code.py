@@ -416,10 +416,6 @@ def test_help_names_what_is_plugged_in(tmp_path, capsys):
     assert "grasp, random, mine" in out
 
 
-def test_help_names_every_score(capsys):
-    assert tuple(SCORES) == option.BUILT_IN
-
-
 def test_a_score_that_is_wrong_or_an_arm_of_nothing_is_one_clear_line(shell, tmp_path):
     shell(SCORE.replace("squash(w.abs() - 1e-3)", "w * float('nan')"))
     with pytest.raises(UserError, match=r"score 'mine' of .* holds NaN"):

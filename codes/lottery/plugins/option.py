@@ -9,9 +9,6 @@ from itertools import pairwise
 
 from lottery.files import UserError
 
-# As `pruning.scores` has them, which PyTorch would have to be imported for.
-BUILT_IN = ("magnitude", "movement", "magnitude_increase", "taylor", "snip", "grasp", "random")
-
 
 def plug(arguments: Sequence[str]) -> None:
     """Run the files of --plugin; UserError names one that cannot be."""
