@@ -54,6 +54,13 @@ def differences(hidden: int, directions: int, layers: int, how: str) -> list[flo
         found.append([out.detach(), *(part.grad for part in parts)])
         for part in parts:
             part.grad = None
+    with torch.no_grad():
+        broken = table.index_fill(0, index[3:4].long(), float("nan"))
+        lost = [
+            module.lstm_pooled(broken, index, offsets, weights, how).isnan()
+            for module in (recurrence, recurrence_cuda)
+        ]
+    assert lost[0].any() and torch.equal(*lost)
     pairs = zip(*found, strict=True)
     return [float((one - other).abs().max() / one.abs().max()) for one, other in pairs]
 

@@ -235,7 +235,7 @@ def kernels(hidden: int, directions: int) -> tuple:
                 state[me] = h
                 if not pooled:
                     out[at, column] = h
-                elif h > best:
+                elif not h <= best:  # NaN counts as the larger
                     best, winner = h, token
                 token += -1 if direction else 1
                 if step + 1 < count:  # the next word is on its way while the others compute
