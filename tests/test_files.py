@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
-from lottery.files import amount, write_whole
+from tqdm import tqdm
+
+from lottery.files import amount, say, write_whole
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such modes")
@@ -35,3 +37,9 @@ def test_a_file_has_the_mode_that_the_umask_leaves(tmp_path, monkeypatch):
 def test_one_is_no_plural():
     said = [amount(number, "row has", "rows have") for number in (0, 1, 2, 1000)]
     assert said == ["0 rows have", "1 row has", "2 rows have", "1,000 rows have"]
+
+
+def test_a_line_stands_above_a_bar(capsys):
+    with tqdm(total=1):
+        say("a checkpoint is set aside")
+    assert "\ra checkpoint is set aside\n" in capsys.readouterr().err

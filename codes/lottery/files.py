@@ -37,8 +37,9 @@ class Damaged(Exception):
 
 
 def say(line: str) -> None:
-    """Tell a person at the shell something that is no result."""
-    print(line, file=sys.stderr)
+    """Tell a person at the shell something that is no result, on a line above any bars."""
+    bars = sys.modules.get("tqdm")  # who has not imported it shows none
+    (bars.tqdm.write if bars else print)(line, file=sys.stderr)
 
 
 def shown(value: object) -> str:
