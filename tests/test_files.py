@@ -7,7 +7,6 @@ import stat
 import sys
 
 import pytest
-
 from tqdm import tqdm
 
 from lottery.files import amount, say, write_whole
