@@ -227,6 +227,7 @@ def test_arms_start_from_the_weights_they_name():
         for name, weight in start.items():
             kept = (ticket.mask or {}).get(name, torch.ones_like(weight, dtype=torch.bool))
             assert torch.equal(ticket.weights[name], weight * kept), (arm, name)
+            assert not ticket.weights[name][~kept].signbit().any(), "zero, and not −0"
             assert ticket.weights[name].data_ptr() != weight.data_ptr(), "cloned, not aliased"
     for arm in ("lt", "random", "finetune"):
         assert all(torch.equal(ARMS[arm].make(origins).mask[n], mask[n]) for n in mask)
