@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -348,6 +349,18 @@ def test_an_epoch_has_the_figures_of_its_two_passes_and_the_test_its_own(
         found = one.train_loss, one.train_accuracy, one.valid_loss, one.valid_accuracy
         assert found == (0.1, 0.2, 0.3, 0.4)
     assert (outcome.test_loss, outcome.test_accuracy) == (0.5, 0.6)
+
+
+def test_a_run_takes_the_seconds_of_its_epochs_and_of_its_test(corpus, monkeypatch):
+    """Of the epochs before it was stopped, too: they come back with its state."""
+    clock = count()
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(training, "train_epoch", lambda *_: (0.1, 0.2))
+    monkeypatch.setattr(training, "evaluate", lambda model, split: (0.3, 0.4, split.labels))
+    model, first = built(small("cnn"))
+    outcome = training.train(model, Ticket(first), corpus, small("cnn"))
+    assert [one.seconds for one in outcome.history] == [1, 1, 1]
+    assert outcome.seconds == 4
 
 
 def test_an_absent_device_is_one_clear_line():
