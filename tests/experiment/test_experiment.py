@@ -14,7 +14,7 @@ from lottery import files, models
 from lottery import study as studies
 from lottery.experiment import run as one
 from lottery.files import UserError
-from lottery.pruning.masks import counts, full_mask, prune
+from lottery.pruning.masks import counts, full_mask, prune, random_mask, shuffled
 from lottery.pruning.scores import magnitude
 from lottery.pruning.tickets import Ticket
 from lottery.runs import compare, provenance
@@ -283,6 +283,11 @@ def test_a_seed_names_a_world_of_its_own(study, monkeypatch):
         for arm in controls:
             more, fewer = (tickets[arm, rung, seed].mask for rung in (1, 2))
             assert all((fewer[n] <= more[n]).all() for n in more), "nested"
+        for arm, draw in (("random_mask", random_mask), ("shuffled", shuffled)):
+            stream = Settings("imdb", "cnn", seed=seed).stream(arm)
+            wanted = draw(tickets["lt", 1, seed].mask, torch.Generator().manual_seed(stream))
+            made = tickets[arm, 1, seed].mask
+            assert all(torch.equal(made[n], wanted[n]) for n in wanted), "from its own stream"
     masks = [tickets["random_mask", 1, seed].mask for seed in (0, 1)]
     assert any(not torch.equal(masks[0][n], masks[1][n]) for n in masks[0])
     names = ("first weights", "new draw", "order", "dropout", "transferred", *controls)
@@ -299,7 +304,7 @@ def test_another_seeds_first_weights_do_not_pass_for_the_runs_own(study, monkeyp
     made = study(arms=("lt",))
     made.run()
     dense, draw = made.settings("cnn", "dense", 0, 0), models.draw
-    before = made.store.record_path(dense).read_bytes()
+    before, outcome = made.store.record_path(dense).read_bytes(), made.shelf.record(dense).outcome
     made.store.weights_path(dense).unlink()
     monkeypatch.setattr(models, "draw", lambda model, seed: draw(model, seed + 1))
     monkeypatch.setattr(compare, "ACCURACY_TOLERANCE", 1.0)
@@ -312,7 +317,8 @@ def test_another_seeds_first_weights_do_not_pass_for_the_runs_own(study, monkeyp
     said = []
     study(arms=("lt", "finetune"), say=said.append).run()
     assert any(
-        "of another machine, a GPU or other code, says test accuracy" in line for line in said
+        line.endswith(f"of another machine, a GPU or other code, says {outcome} and stays")
+        for line in said
     )
     assert made.store.record_path(dense).read_bytes() == before
 
@@ -340,6 +346,9 @@ def test_late_rewinding_starts_from_the_dense_networks_early_weights(study, monk
     assert made.settings("cnn", "random", 2, 0).rewind_step == 3, (
         "its mask comes from the rewound lt"
     )
+    one.check_step(replace(dense, rewind_step=8), made.corpus)  # where the training ends
+    with pytest.raises(UserError, match="rewind_step 9 is beyond the 8 steps"):
+        one.check_step(replace(dense, rewind_step=9), made.corpus)
     with pytest.raises(UserError, match="rewind_step 99 is beyond the 8 steps"):
         study(arms=("lt",), seeds=(5,), rewind_step=99).run()
 
