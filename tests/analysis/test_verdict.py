@@ -256,6 +256,12 @@ def test_other_ways_are_ladders_of_their_own_beside_the_plain_one():
     assert (len(alone.rungs), alone.way) == (2, "rewind_step 438")
 
 
+def test_late_rewinding_is_that_of_the_step_that_most_rungs_have():
+    plain, late = world({"lt": (0, 0)}), world({"lt": (0, 0)}, rewind_step=9)
+    (pair,) = verdict.pairs(together(plain, late, world({"lt": (0,)}, rewind_step=438)))
+    assert [rung[LATE].state for rung in pair.rungs] == [SAME, SAME]
+
+
 def test_ladders_that_part_are_told_apart():
     records = together(world({"lt": (0, 0)}), world({"lt": (-3,)}, ladder=(0.8,)))
     long, short = verdict.ladders(records)
@@ -357,6 +363,7 @@ WINS = {
     ("changes", "facts", "wanted", "prize"),
     [
         ({}, {}, (YES, YES, YES, YES), prizes.SECONDARY),
+        ({"sparsity": 0.6}, {}, (YES, YES, YES, YES), prizes.SECONDARY),
         ({"sparsity": 0.5}, {}, (NO, YES, YES, YES), prizes.NO_PRIZE),
         ({"epochs_enough": False}, {}, (NO, YES, YES, YES), prizes.NO_PRIZE),
         ({"epochs_enough": None}, {}, (prizes.NOTHING, YES, YES, YES), OPEN),
