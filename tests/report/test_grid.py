@@ -135,6 +135,8 @@ def test_nothing_is_as_good_as_a_network_that_learned_nothing(seeds):
     assert "IMDb CNN: the dense network (50.00 %) is not shown to do better than always" in said
     assert "commonest class (50.00 %)" in said and "✓" not in said.split("\n\n")[2]
     assert grid.headline([pair]).startswith("**No winning ticket is shown")
+    (near,) = verdict.pairs(world({"lt": (0, 0)}, dense=0.51, seeds=seeds))
+    assert near.dense.mean > near.floor > near.dense.low and not near.has_learned, "not yet shown"
     (better,) = verdict.pairs(world({"lt": (0, 0)}, dense=0.6, seeds=seeds))
     assert better.has_learned and "not shown to do better" not in grid.top([better])
 
@@ -189,6 +191,14 @@ def test_open_questions_are_told_by_what_would_close_them():
     assert one.endswith("1 rest on one seed, which decides nothing, and 1 were not run.")
 
 
+def test_an_open_question_stands_where_its_seeds_put_it():
+    given = Interval(0.0, -0.01, 0.01, 3)
+    facts = [Fact(OPEN, given, 3, needed) for needed in (4, 20, 21, None)]
+    counts = grid.standing([*facts, Fact(OPEN, given, 1), Fact(YES, given, 3, 3), Fact()])
+    known = {"asked": 7, "decided": 1, "soon": 2, "late": 1, "never": 1, "single": 1, "unrun": 1}
+    assert counts == known | {"few": 20}
+
+
 def test_late_rewinding_is_told_where_it_goes_further():
     late = world({"lt": (0, 0)}, rewind_step=438)
     records = list({r.run: r for r in [*world({"lt": (0, -2)}), *late]}.values())
@@ -216,6 +226,8 @@ def test_limits_count_the_intervals_and_the_lucky_ones():
     facts = [r[q] for p in found for r in p.rungs for q in verdict.HEADLINE]
     lucky = sum(fact.interval.is_lucky for fact in facts)
     assert f"{lucky} of the 12 decided questions rest on seeds that agree better" in said
+    single = of([one for one in both() if one.settings.seed == 0])
+    assert "hold 0 intervals of several seeds" in grid.limits(*single, ["IMDb"])[-1]
 
 
 # Where it is shown

@@ -277,7 +277,9 @@ def test_savings_of_a_ladder():
     options = {"layers": layers, "filters": 2, "widths": (3,)}
     records = [record(**options), record(arm="lt", ladder=(0.5,), **options)]
     records.append(record(arm="lt", ladder=(0.5,), rewind_step=9, **options))
-    dense, half = report.savings(records).to_dict("records")  # rewinding saves no more
+    none = {"test_loss": None, "test_accuracy": None, "test_correct": "", "best_epoch": 0}
+    failed = replace(record(arm="lt", ladder=(0.75,), **options), failed="the loss is nan", **none)
+    dense, half = report.savings([*records, failed]).to_dict("records")  # rewinding saves no more
     assert (dense["Parameters"], dense["Compression"]) == ("8,703", "1.00")  # 3 biases
     assert (half["Parameters"], half["Compression"]) == ("4,353", "2.00")
     assert (half["Without embedding"], half["Its compression"]) == ("353", "1.99")
@@ -373,6 +375,14 @@ def test_the_same_sparsity_by_two_ladders_is_two_rows():
         "lt init, ladder [0.75]",
         "lt init, ladder [0.5, 0.75]",
     }
+
+
+def test_of_two_ladders_to_one_sparsity_the_first_tables_have_the_one_of_more_seeds():
+    for many, few in (((0.75,), (0.5, 0.75)), ((0.5, 0.75), (0.75,))):
+        records = [record(arm="lt", ladder=many, seed=seed) for seed in (0, 1)]
+        records.append(record(arm="lt", ladder=few, accuracy=0.5))
+        row = report.after(records, "lt").loc["CNN"]
+        assert (row["Test Acc."], row["Seeds"]) == ("90.00 %", "2")
 
 
 def test_a_table_refuses_two_datasets():
@@ -607,6 +617,9 @@ def test_beside_the_earlier_report_at_the_nearest_sparsity():
     assert list(frame[frame["Report"] == "this"]["Seeds"]) == ["0", "0", "0", "1"]
     more = beside.beside([*records, record("agnews", "lstm", seed=1)])
     assert more.loc["AG-news LSTM"]["Seeds"].iloc[0] == "2 and 1", "dense and tickets"
+    sparse = [record("imdb", "lstm", "lt", ladder[:rung]) for rung in (1, 2, 3)]
+    this = beside.beside(sparse).loc["IMDb LSTM"].iloc[0]
+    assert this["at sparsity"] == "87.50 %", "the nearest of 86.6 %, on either side"
 
 
 # Recipes
@@ -708,6 +721,8 @@ def test_the_strongest_dense_has_a_row_where_it_is_not_the_tickets_own(monkeypat
     best = world({}, dense=0.9, dropout=0.2)
     text = page.page([*records, *best], ["imdb"], {})
     assert "on validation than the ticket's own: IMDb CNN ✓ down to 1/4." in text
+    text = page.page([*parted, *best], ["imdb"], {})
+    assert "than the ticket's own: IMDb CNN ✓ down to 1/2." in text, "one seed at 1/4 alone"
     (row,) = decay.strongest(records).to_dict("records")
     assert (row["Dense"], row["1/2"]) == ("not run", "not run")
 
@@ -728,15 +743,15 @@ def test_why_counts_words_weights_and_random_places(two_recipes):
     def counted(one, gone):
         return replace(one, words=words, vanished={"embedding.weight": gone})
 
-    points = {"lt": (0, 0), "random_mask": (-2, 0)}
+    points = {"lt": (0, 0, -2), "random_mask": (-2, 0, 0)}
     former = world(points, layers=layers, **FORMER)
     today = [counted(r, 425) for r in world(points, layers=layers, **TODAY)]
     kept, gone, masks, *rest = decay.why([*former, *today], [PAIR])
     assert kept.endswith("IMDb CNN at 1/4 5 % and 50 %.")
     assert gone.endswith("IMDb CNN 5 % with weight decay, not counted without.")
     assert masks.endswith(
-        "IMDb CNN as good as dense at 1, worse at 1, and worse than the ticket at 1, better at 0, "
-        "of 2."
+        "IMDb CNN as good as dense at 2, worse at 1, and worse than the ticket at 1, better at 1, "
+        "of 3."
     )
     assert rest == [decay.COUNTED.format(words="not counted")]
     old = decay.why(world({"lt": (0,)}), [PAIR])

@@ -11,7 +11,8 @@ from helpers.pictures import named
 from helpers.synthetic import record, world
 from lottery.analysis import selection, travel, verdict
 from lottery.analysis.frame import frame
-from lottery.analysis.intervals import interval
+from lottery.analysis.intervals import Interval, interval
+from lottery.analysis.verdict import OPEN, YES, Fact, Rung
 from lottery.report import grid, travelled
 from lottery.report import page as report
 from lottery.report.evidence import differences
@@ -95,6 +96,14 @@ def test_sentences_count_what_the_grid_holds(usual, foreign):
     sizes = {"Kept": ["2,500", "1,249"], "Own ticket": ["4,500", "2,249"]}
     sizes |= {"Outside word vectors": ["500", "249"], "Own ticket there": ["500", "249"]}
     assert {name: list(table[name]) for name in sizes} == sizes
+
+
+def test_limits_count_the_lucky_among_the_decided(usual, foreign):
+    (found,) = travel.journeys([*usual, *foreign])
+    lucky = Interval(0.01, 0.006, 0.014, 3, of_examples=0.008)
+    facts = {travel.OWN: Fact(OPEN, lucky, 3), travel.DENSE: Fact(YES, lucky, 3)}
+    said = limits([replace(found, rungs=(Rung(0.75, facts),))])
+    assert "2 more intervals, each 95 % by itself; 1 of the 1 decided comparisons rest" in said
 
 
 def test_masks_of_tickets_made_again_elsewhere_are_not_compared(usual, foreign):
@@ -210,6 +219,7 @@ def test_neither_grid_nor_curve_nor_tables_know_of_them(usual, foreign):
     assert verdict.ladders(both) == verdict.ladders(usual)
     assert differences(both).equals(differences(usual))
     assert rungs(both).equals(rungs(usual)) and len(other_settings(both)) == 0
+    assert len(other_settings([*both, *map(replace_epochs, foreign)])) == 0, "nor of a trial"
     labels = {line.get_label() for axes in sparsity_curve(both).axes for line in axes.lines}
     assert not any("transferred" in label for label in labels)
     seen = frame(both)
