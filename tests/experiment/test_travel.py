@@ -149,7 +149,9 @@ def test_results_with_foreign_masks_are_in_order_and_are_not_exported(there, tmp
 
 def test_a_record_whose_transfer_is_wrong_is_refused(there):
     values = by_arm(there, 1)["transferred"].to_json()
-    for wrong in (None, values["transfer"] | {"at_random": [0, 0]}):
+    own, words = values["transfer"]["own"], values["transfer"]["words"]
+    changes = {"at_random": [0, 0]}, {"own_inner": own + 1}, {"shared": words + 1}
+    for wrong in (None, *(values["transfer"] | change for change in changes)):
         with pytest.raises(UserError, match="'transfer'"):
             Record.from_json(values | {"transfer": wrong})
 

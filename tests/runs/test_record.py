@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from helpers.synthetic import record
+from helpers.synthetic import record, study
 from lottery.files import UserError
 from lottery.runs.record import Record
 from lottery.runs.store import Store
@@ -32,6 +32,14 @@ def test_numbers_beyond_all_bounds_are_one_clear_line(tmp_path, damage):
     assert "\n" not in line
 
 
+def test_records_stand_by_rung_arm_and_seed(tmp_path):
+    store = Store(tmp_path)
+    for one in study(ladder=(0.5, 0.75), seeds=range(5), models=("cnn",))[::-1]:
+        store.put(one)
+    keys = [(r.settings.rung, r.settings.arm, r.settings.seed) for r in store.records()[0]]
+    assert len(keys) == 25 and keys == sorted(keys)
+
+
 def epochs(values, *numbers):
     for epoch, number in zip(values["history"], numbers, strict=True):
         epoch["epoch"] = number
@@ -52,11 +60,12 @@ def less(name, by=1):
     [
         (lambda values: None, ""),
         (lambda values: values.update(best_epoch=3), "not the epoch of lowest validation loss"),
+        (lambda values: values.update(test_accuracy=0.901), "not the mean of 'test_correct'"),
         (lambda values: epochs(values, 1, 3, 2), "'history' and 'best_epoch' do not fit"),
         (lambda values: epochs(values, 0, 1, 2), "'history' and 'best_epoch' do not fit"),
         (lambda values: values["vanished"].update({EMBEDDING: 4001}), "'vanished' counts more"),
         (lambda values: values["vanished"].update({EMBEDDING: -1}), "'vanished' counts more"),
-        (lambda values: values["vanished"].update({"no.weight": 1}), "'vanished' counts more"),
+        (lambda values: values["vanished"].update({"no.weight": 0}), "'vanished' counts more"),
         (less("kept"), "'words' does not add up"),
         (less("vanished"), "'words' does not add up"),
         (lambda values: values["data"]["rows"].pop("valid"), "must count train, valid and test"),
@@ -71,4 +80,26 @@ def test_counts_that_do_not_fit_are_refused(change, said):
         assert Record.from_json(values).kept[EMBEDDING] == 4000
         return
     with pytest.raises(UserError, match=said):
+        Record.from_json(values)
+
+
+@pytest.mark.parametrize(
+    ("said", "right", "fits"),
+    [
+        ([500, 500], [500, 400], True),
+        ([400, 600], [500, 400], False),  # the first is right more often than it was said
+        ([700, 300], [650, 250], False),  # and than there are texts of it
+        ([500, 500], [500, 399], False),  # 900 texts are right
+        ([500, 499], [500, 400], False),  # of 1,000 texts
+        ([550, 450], [-1, 901], False),
+    ],
+)
+def test_no_class_is_right_more_often_than_it_was_said_or_has_texts(said, right, fits):
+    values = record().to_json()
+    values["data"] |= {"classes": ["a", "b"], "labels": {"test": [600, 400]}}
+    values["by_class"] = {"said": said, "right": right}
+    if fits:
+        assert Record.from_json(values).macro_f1 == pytest.approx((1000 / 1100 + 800 / 900) / 2)
+        return
+    with pytest.raises(UserError, match="'by_class' does not add up"):
         Record.from_json(values)
