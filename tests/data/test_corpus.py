@@ -10,7 +10,7 @@ import torch
 
 from lottery import data as corpus
 from lottery import files
-from lottery.data import DATASETS, ids
+from lottery.data import DATASETS, cache, ids
 from lottery.files import UserError
 
 TEXTS = [f"film number{n} is fine" for n in range(16)] + [
@@ -175,6 +175,14 @@ def test_another_file_seed_or_size_is_another_cache(small, tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 4
 
 
+def test_a_python_of_other_unicode_tables_has_another_cache(monkeypatch):
+    """Lower case and white space, and so words, may be others there."""
+    here = cache.path_of("imdb", ["the same"])
+    assert cache.path_of("imdb", ["the same"]) == here
+    monkeypatch.setattr(cache.unicodedata, "unidata_version", "0.0.0")
+    assert cache.path_of("imdb", ["the same"]) != here
+
+
 def test_a_damaged_cache_is_noticed_and_built_again(small, tmp_path):
     first, _ = small()
     (path,) = (tmp_path / "cache").iterdir()
@@ -243,6 +251,10 @@ def test_examples_are_training_texts_two_a_class(small):
     found = ids.rows_of({"all": (["x" * 400], [0])})
     long = ids.examples(found, np.array([0]), DATASETS["imdb"].classes)
     assert len(long[0][1]) == 300
+    for texts in (["a film", "A film"], ["A film", "a film"]):  # one text, written in two ways
+        found = ids.rows_of({"all": (texts, [0, 0])})
+        shown = ids.examples(found, np.array([0, 1]), DATASETS["imdb"].classes)
+        assert shown == [("negative", "A film")] * 2, "whatever the order of the rows"
 
 
 def test_description_tells_the_facts(small):
