@@ -446,6 +446,13 @@ def test_a_missing_record_is_a_row_not_run(missing):
         assert gone == (["LSTM"] if arm == missing else [])
 
 
+def test_a_model_of_which_nothing_was_run_has_its_row():
+    frame = report.before([record()])
+    assert list(frame["Test Acc."]) == ["90.00 %", "not run"]
+    assert list(frame.index) == ["CNN", "LSTM"]
+    assert "- 사용한 모델: ``CNN``, ``LSTM``\n" in page.page([record()], ["imdb"], {})
+
+
 def test_no_cell_is_empty_or_not_a_number():
     mixed = study(ladder=(0.5, 0.75), seeds=(0, 1), models=("cnn",))
     mixed += [record(model="lstm"), record(seed=5, max_tokens=9), record(seed=6, max_tokens=9)]
