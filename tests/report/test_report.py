@@ -700,6 +700,7 @@ def test_the_former_recipe_is_marked_where_it_stands_in(two_recipes):
     text = page.page([*former, *dense], ["imdb"], {})
     assert "| IMDb CNN (without weight decay) |" in text
     assert "  - CNN here without weight decay: today's recipe not run\n" in text
+    assert "dense networks are 0 more intervals." in text, "the answer's ladders hold them"
     text = page.page([*former, *world({"lt": (0,)}, **TODAY)], ["imdb"], {})
     assert "(without weight decay)" not in text
     assert "today's recipe not run" not in text

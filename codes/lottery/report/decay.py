@@ -90,8 +90,11 @@ def both(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> pd.Data
 def facts_without(
     records: Iterable[Record], pairs: Iterable[tuple[str, str]]
 ) -> list[verdict.Fact]:
-    """What `both` says of the former recipe, of several seeds."""
-    found = [ways for pair in pairs if all((ways := by_recipe(records, pair)).values())]
+    """What `both` says of the former recipe, of several seeds, and the answer does not."""
+    records = list(records)
+    shown = {pair.key for pair in verdict.pairs(records) if pair.is_former}
+    others = (by_recipe(records, pair) for pair in pairs if pair not in shown)
+    found = [ways for ways in others if all(ways.values())]
     ladders = [verdict.pairs(ways[WITHOUT], WITHOUT_DECAY)[0] for ways in found]
     facts = (rung[TICKET] for ladder in ladders for rung in ladder.rungs)
     return [fact for fact in facts if fact.seeds > 1]
