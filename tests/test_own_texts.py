@@ -226,6 +226,11 @@ def test_of_equal_classes_the_first_is_the_largest_and_the_last_the_smallest():
     assert (found.largest, found.smallest) == ("a", "d")
 
 
+def test_who_says_the_largest_class_of_training_is_right_on_its_share_of_the_test():
+    found = Balance.of(["a", "b"], {"train": [70, 30], "test": [4, 96]})
+    assert (found.largest, found.most, found.least, found.floor) == ("a", 0.7, 0.3, 0.04)
+
+
 def test_a_test_set_of_the_same_texts_is_named_as_the_reason(tmp_path):
     path = tmp_path / "some.csv"
     path.write_text("x,y\n" + "".join(f"text {n},{n % 2}\n" for n in range(40)))
