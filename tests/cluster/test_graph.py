@@ -13,6 +13,7 @@ from helpers.engines import LADDER
 from lottery.cluster.graph import Work, graph, measure, usual_seconds
 from lottery.cluster.sent import Sent
 from lottery.experiment.plan import below, needs
+from lottery.experiment.run import failed
 from lottery.experiment.shelf import Gone
 from lottery.pruning.masks import full_mask, prunable
 from lottery.runs.checkpoints import named, packed, unpacked
@@ -72,6 +73,8 @@ def test_records_say_how_long_a_run_takes(tmp_path):
     made = study(tmp_path / "demo")
     assert usual_seconds([made.store]) == {}
     seconds = [record.seconds for record in made.run()]
+    stopped = study(tmp_path / "demo", seeds=(1,)).plan()[0]
+    made.store.put(failed(stopped, made.corpus, "by hand"))  # one that failed says nothing of it
     found = usual_seconds([made.store, made.store])
     assert found == {("demo-reviews", "cnn"): pytest.approx(sum(seconds) / 3)}
     higher = study(tmp_path / "demo", ladder=(0.5, 0.75), arms=("lt",))
@@ -125,6 +128,10 @@ def test_what_a_run_stands_on_is_sent_whole_and_nothing_else(tmp_path):
     for missing in (lambda: sent.trained(dense, "best"), lambda: sent.rewound(dense, 4)):
         with pytest.raises(Gone):
             missing()
+    asked, shelf = [], OneShelf(tensors, mask)
+    shelf.trained = lambda settings, epoch: asked.append(epoch) or (tensors, mask)
+    Sent.of(shelf, needs(ticket), "best").trained(dense, "best")
+    assert asked == ["best"], "of the epoch that the mask is scored at"
 
 
 def test_pruned_weights_do_not_travel():
