@@ -162,9 +162,11 @@ def test_what_a_record_says_of_other_runs_is_held_against_them(there, tmp_path):
         copy.put(one)
     one = by_arm(there, 2)["transferred"]
     path = copy.record_path(one.settings)
-    changes = {"fingerprint": "2" * 64, "own": one.transfer.own + 1}
-    for (field, value), said in zip(
-        changes.items(), ("has another 'fingerprint'", "counts other weights"), strict=True
+    own, counts = one.transfer.own, "counts other weights"
+    for field, value, said in (
+        ("fingerprint", "2" * 64, "has another 'fingerprint'"),
+        ("own", own - 1, counts),
+        ("own", own + 1, counts),
     ):
         path.unlink()
         copy.put(replace(one, transfer=replace(one.transfer, **{field: value})))

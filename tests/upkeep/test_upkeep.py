@@ -142,15 +142,19 @@ def test_a_lie_is_found(store, lie, capsys, monkeypatch):
 
 
 def test_a_mask_that_is_not_its_tickets_is_said(tmp_path):
-    made = study(tmp_path / "demo", ladder=(0.5,), arms=("lt", "random", "random_mask"))
+    arms = "lt", "random", "random_mask", "finetune"
+    made = study(tmp_path / "demo", ladder=(0.5,), arms=arms)
     made.run()
     by_arm = {record.settings.arm: record for record in made.store.records()[0]}
     path = made.store.record_path(by_arm["lt"].settings)
     path.unlink()
     made.store.put(replace(by_arm["lt"], mask="0" * 64))
-    (note,) = [note for note in verify(made.store)[2] if "is another" in note]
-    one, own = by_arm["random"].run, by_arm["lt"].run
-    assert note.startswith(f"run {one}: the mask of run {own}, on which it stands, is another")
+    notes = [note for note in verify(made.store)[2] if "is another" in note]
+    own = by_arm["lt"].run
+    for note, one in zip(
+        notes, sorted(by_arm[arm].run for arm in ("random", "finetune")), strict=True
+    ):
+        assert note.startswith(f"run {one}: the mask of run {own}, on which it stands, is another")
 
 
 def test_counts_that_no_such_sparsity_gives(store):
@@ -346,6 +350,7 @@ def test_clean_removes_what_no_record_needs_and_nothing_else(tmp_path, capsys):
     assert made.store.tested_path(dense).exists()
     stopped(made)
     state = made.store.state_path(lt)
+    weights.with_name(f"{dense.run}.txt").write_text("a person's note")
     keep = {
         path
         for path in (tmp_path / "demo").rglob("*")
