@@ -69,6 +69,9 @@ def test_without_a_record_nobody_knows_how_long(tmp_path):
     lines = forecast([Work(made.shelf, made.plan(), made.corpora)])
     assert lines[1].split() == ["demo-reviews", "cnn", "3", "0", "0"]
     assert len(lines) == 2
+    other = study(tmp_path, models=("lstm",), hidden=4)  # another model's records do not tell it
+    lines = forecast([Work(other.shelf, other.plan(), other.corpora)])
+    assert lines[1].split() == ["demo-reviews", "lstm", "3", "3", "0", "?"]
 
 
 def test_a_share_has_its_own(tmp_path):
