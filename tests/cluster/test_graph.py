@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -11,6 +14,7 @@ from hypothesis.extra import numpy as arrays
 from helpers.children import study
 from helpers.engines import LADDER
 from lottery.cluster.graph import Work, graph, measure, usual_seconds
+from lottery.cluster.job import CorpusRef
 from lottery.cluster.sent import Sent
 from lottery.experiment.plan import below, needs
 from lottery.experiment.run import failed
@@ -132,6 +136,18 @@ def test_what_a_run_stands_on_is_sent_whole_and_nothing_else(tmp_path):
     shelf.trained = lambda settings, epoch: asked.append(epoch) or (tensors, mask)
     Sent.of(shelf, needs(ticket), "best").trained(dense, "best")
     assert asked == ["best"], "of the epoch that the mask is scored at"
+
+
+@pytest.mark.parametrize("part", ["train", "valid", "test"])
+def test_a_corpus_that_a_model_reads_otherwise_has_another_name(corpus, part):
+    """Workers keep what was sent under it."""
+    split, names = getattr(corpus, part), [CorpusRef.of(corpus).name]
+    turned = split.take(np.arange(len(split))[::-1])
+    for other in (replace(split, labels=1 - split.labels), replace(turned, labels=split.labels)):
+        names.append(CorpusRef.of(replace(corpus, **{part: other})).name)
+    names.append(CorpusRef.of(replace(corpus, vocabulary=corpus.vocabulary[::-1])).name)
+    assert names[0] == CorpusRef.of(replace(corpus)).name
+    assert len(set(names)) == 4
 
 
 def test_pruned_weights_do_not_travel():
