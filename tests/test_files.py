@@ -7,9 +7,10 @@ import stat
 import sys
 
 import pytest
+import torch
 from tqdm import tqdm
 
-from lottery.files import amount, say, write_whole
+from lottery.files import amount, digest, say, write_whole
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such modes")
@@ -42,3 +43,12 @@ def test_a_line_stands_above_a_bar(capsys):
     with tqdm(total=1):
         say("a checkpoint is set aside")
     assert "\ra checkpoint is set aside\n" in capsys.readouterr().err
+
+
+def test_a_digest_is_of_names_types_shapes_and_values():
+    one = {"w": torch.zeros(2, 3)}
+    others = {"v": one["w"]}, {"w": torch.zeros(3, 2)}, {"w": torch.ones(2, 3)}
+    others += {"w": torch.zeros(2, 3, dtype=torch.int32)}, one | {"v": torch.zeros(0)}
+    found = [digest(one), digest(one, "{}"), *map(digest, others)]
+    assert len(set(found)) == len(found)
+    assert digest({"w": torch.zeros(3, 2).T}) == digest(one), "however it lies in memory"
