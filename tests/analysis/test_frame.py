@@ -113,7 +113,7 @@ def test_shares_of_rows_and_of_vanished_weights_by_hand():
     one = counted({"embedding.weight": 110, "output.weight": 60}, words)
     # 80 words share 8,000 weights, 100 each.
     assert shares.kept([one], 0, 8) == pytest.approx(300 / 6000)
-    assert shares.kept([one], 0, 4) == pytest.approx(50 / 1000), "fewer than four times"
+    assert shares.kept([one], 4, 256) == pytest.approx(250 / 5000), "fewer than 256 times"
     assert shares.kept([one], 256, float("inf")) == pytest.approx(1200 / 2000)
     assert shares.vanished([one]) == pytest.approx(170 / 8500)
     more = replace(one, words=(Words(4, 80, 800, 0),), vanished={"embedding.weight": 0})
