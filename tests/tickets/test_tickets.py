@@ -25,7 +25,7 @@ from lottery.data.tokens import SPLITTERS, encode, renumber, vocabulary
 from lottery.files import UserError
 from lottery.runs import compare, provenance
 from lottery.runs.store import Store
-from lottery.tickets.check import check
+from lottery.tickets.check import Check, check
 from lottery.tickets.export import export, find, sizes
 from lottery.tickets.folder import _checksum, check_free
 from lottery.tickets.predict import column, lines, predict
@@ -117,6 +117,12 @@ def test_a_network_that_another_machine_made_again_says_so(results, tmp_path, mo
     found = check(ticket, say=lambda _: None)
     assert found.differ > 0 and said[-1].endswith(f"on another machine gives a near one: {found}")
     assert said[-1] in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_of_a_thousand_examples_one_may_be_rounded_to_the_other_side():
+    assert Check(0.9, 1000, 1, True).is_good and Check(0.9, 999, 0, True).is_good
+    assert not Check(0.9, 1000, 2, True).is_good and not Check(0.9, 999, 1, True).is_good
+    assert not Check(0.9, 1000, 0, False).is_good, "of other texts"
 
 
 def test_all_forms_give_the_same_logits(folder, results):
