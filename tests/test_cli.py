@@ -148,6 +148,7 @@ def one_line(result: tuple[int, str, str]) -> str:
         ),
         ("run imdb --zzz 3", "unrecognized arguments: --zzz 3 (see lottery run --help)"),
         ("run imdb --sparsty=0.5", "--sparsty=0.5; did you mean '--sparsity'? (see lottery run"),
+        ("run imdb --ep 1", "--ep 1; did you mean '--epochs'? (see lottery run"),
         ("reprot", "did you mean 'report'? (see lottery --help)"),
         ("run imbd cnn", "and no model (cnn, lstm); did you mean 'imdb'?"),
         ("run imdb lsmt", "and no model (cnn, lstm); did you mean 'lstm'?"),

@@ -257,6 +257,10 @@ def test_a_study_of_a_frame_and_its_folder(tmp_path):
         Study(other, ["cnn"], store=store, say=[].append, **QUICK).run()
     with pytest.raises(UserError, match="belongs to mine"):
         Study("demo-reviews", ["cnn"], store=store, say=[].append, **QUICK).run()
+    (tmp_path / "runs" / "zzz" / "cnn").mkdir(parents=True)
+    (tmp_path / "runs" / "zzz" / "cnn" / "a.json").write_text("{}")
+    with pytest.raises(UserError, match=r"zzz/cnn/a\.json: .*; mend it or move it away"):
+        Study("demo-reviews", ["cnn"], store=tmp_path, say=[].append, **QUICK).run()
 
 
 def test_another_corpus_never_comes_into_week9(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 
 from lottery.files import UserError
@@ -101,6 +102,11 @@ def test_streams_are_apart_and_shared_by_all_arms():
     assert replace(BASE, arm="random", ladder=(0.5,)).stream("order", 1) == BASE.stream("order", 1)
 
 
+def test_whole_numbers_of_numpy_are_numbers():
+    own = replace(BASE, seed=np.int64(3), epochs=np.uint8(2), dropout=np.int32(0)).checked()
+    assert own.run == replace(BASE, seed=3, epochs=2, dropout=0.0).checked().run
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -116,6 +122,8 @@ def test_streams_are_apart_and_shared_by_all_arms():
         ({"learning_rate": float("nan")}, "learning_rate nan"),
         ({"learning_rate": 1e6}, "learning_rate"),
         ({"learning_rate": 10**400}, "is not a number from 0 to 10"),
+        ({"learning_rate": np.float32(1e-3)}, "is no number of Python: write float"),
+        ({"seed": np.float64(1)}, "is not a whole number from 0"),
         ({"dropout": 1.0}, "dropout"),
         ({"word_dropout": 1.5}, "word_dropout"),
         ({"pooling": "sum"}, "unknown pooling 'sum': there are max, mean, last"),

@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             option.plug(arguments)
             parsed = _parser().parse_args(arguments)
             status = parsed.command(parsed) or 0
-            sys.stdout.flush()
+            if sys.stdout:  # None where the shell has closed it
+                sys.stdout.flush()
             return status
     except BrokenPipeError:  # `lottery status | head`: who reads has enough
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -338,7 +339,7 @@ def _run(parsed: argparse.Namespace) -> int:
         print(table(records).to_string(index=False, float_format="{:.4f}".format))
     if own and shard == ONLY:
         studies[0].report()
-    return 1 if any(study.shelf.unreadable for study in studies) else 0
+    return 1 if any(study.shelf.unreadable or study.failed() for study in studies) else 0
 
 
 def _report(parsed: argparse.Namespace) -> int:

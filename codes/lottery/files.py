@@ -68,7 +68,10 @@ def check_known(kind: str, name: Any, known: Iterable[str]) -> Any:
 
 def meant(name: Any, known: Iterable[str]) -> str:
     """A question to stand behind the line that refuses a name; "" if none of `known` is near."""
+    known = list(known)
     near = get_close_matches(name, known, 1) if isinstance(name, str) else []
+    if near and len(begun := [one for one in known if one.startswith(name)]) == 1:
+        near = begun
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -14,6 +14,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
+from numbers import Integral
+from numbers import Real as RealNumber
 from typing import Any
 
 from lottery.files import UserError, check_known, shown
@@ -30,12 +32,12 @@ class Whole:
     most: int
 
     def __call__(self, name: str, value: Any) -> int:
-        whole = isinstance(value, int) and not isinstance(value, bool)
+        whole = isinstance(value, Integral) and not isinstance(value, bool)  # NumPy's, too
         if not whole or not self.least <= value <= self.most:
             raise UserError(
                 f"{name} {shown(value)} is not a whole number from {self.least} to {self.most}"
             )
-        return value
+        return int(value)
 
     def __str__(self) -> str:
         return f"{self.least} to {self.most:,}"
@@ -50,7 +52,10 @@ class Real:
     open: bool = False
 
     def __call__(self, name: str, value: Any) -> float:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if isinstance(value, RealNumber) and not isinstance(value, (Integral, float)):
+            # 1e-3 in 32 bits is another number
+            raise UserError(f"{name} {shown(value)} is no number of Python: write float(…)")
+        number = isinstance(value, (Integral, float)) and not isinstance(value, bool)
         if not number or not self.least <= value <= self.most or not math.isfinite(value):
             raise UserError(
                 f"{name} {shown(value)} is not a number from {self.least:g} to {self.most:g}"

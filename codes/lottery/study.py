@@ -32,6 +32,7 @@ from lottery.training.train import Diverged
 
 LONGEST_PAUSE = 30.0  # seconds between two looks whether another process is done
 
+FAILED = "{run}: failed before, {why}; to try again, move {place} away"
 NO_SHARE = (
     "shard {shard}: nothing to do, for all there is to share is {chains}, a model and a seed each"
 )
@@ -133,6 +134,12 @@ class Study:
         found = map(self.shelf.record, own)
         return [record for record in found if record is not None and not record.failed]
 
+    def failed(self, runs: Iterable[Settings] | None = None) -> list[Record]:
+        """The records that are there of those of `runs` (default: all of the study) that failed."""
+        runs = self.plan() if runs is None else runs
+        found = map(self.shelf.record, runs)
+        return [record for record in found if record is not None and record.failed]
+
     def run_here(self, pending: Sequence[Settings]) -> None:
         """Train these runs one after the other in this process."""
         waited, pause = set(), 1.0
@@ -141,7 +148,7 @@ class Study:
                 undone = self.climb(pending, bars)
                 for settings, why in undone.items():
                     if isinstance(why, Diverged):
-                        self.say(f"{title(settings)}: stopped, {why}")
+                        self.say(f"{title(settings)}: failed, {why}")
                 busy = [settings for settings, why in undone.items() if isinstance(why, Busy)]
                 if len(busy) == len(pending):
                     if busy[0].run not in waited:
@@ -164,7 +171,7 @@ class Study:
             weights = rewound(settings, self.corpora(settings), step, self.device)
             self.shelf.keep_rewound(settings, step, weights)
             return
-        bars.more()
+        bars.more(settings)
         for why in self.climb([settings], bars).values():
             raise why
 
@@ -249,6 +256,7 @@ class Study:
                         f"({self.corpus.fingerprint[:12]}); give these another --name, or move it"
                     )
         elif other := [name for name in there if name not in DATASETS]:
+            self.store.read(self.store.paths(other[0])[0])  # a stray file is named itself
             raise UserError(f"{root}: belongs to {other[0]}; name another results folder")
 
     def report(self) -> Path:
@@ -270,6 +278,10 @@ def run_all(
     """
     commit(), code()  # read now: what runs, whatever is edited in the hours before they are asked
     planned = shared_out(studies, arms, shard)
+    for study, runs in planned:
+        for record in study.failed(runs):
+            place = study.store.record_path(record.settings)
+            study.say(FAILED.format(run=title(record.settings), why=record.failed, place=place))
     asked = [(study, [s for s in runs if not study.shelf.is_done(s)]) for study, runs in planned]
     asked = [(study, runs) for study, runs in asked if runs]
     for study, runs in asked:  # before texts are read, and trained on for hours

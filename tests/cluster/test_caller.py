@@ -52,7 +52,7 @@ def test_an_error_without_words_is_called_by_its_type(tmp_path):
     called._now(called.nodes[key], "submitted")
     called._receive(future)
     assert isinstance(called.error, MemoryError)
-    assert said == ["cnn dense seed 0: stopped, MemoryError"]
+    assert said == ["cnn dense seed 0: failed, MemoryError"]
 
 
 def test_a_run_with_a_record_that_kills_its_workers_keeps_it(tmp_path):
@@ -64,7 +64,7 @@ def test_a_run_with_a_record_that_kills_its_workers_keeps_it(tmp_path):
     node.begun = 4
     called._record_death(node)
     assert made.store.get(record.settings) == record
-    assert said[0] == "cnn dense seed 0: stopped, its workers died 4 times"
+    assert said[0] == "cnn dense seed 0: failed, its workers died 4 times"
     assert [node.state for node in called.nodes.values()] == ["failed"] * 3
 
 

@@ -482,16 +482,20 @@ def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
     said = []
     records = study(arms=("random", "lt", "finetune"), say=said.append).run()
     assert titles(records) == ["cnn dense seed 0", "cnn lt 0.5 seed 0", "cnn finetune 0.5 seed 0"]
-    assert said == ["cnn random 0.5 seed 0: stopped, the loss is nan"]
+    assert said == ["cnn random 0.5 seed 0: failed, the loss is nan"]
     made = study()
     record = made.store.get(made.settings("cnn", "random", 1, 0))
     assert record.failed == "the loss is nan"
     assert len(table([record])) == 0
     with pytest.raises(UserError, match=r"^cnn random 0\.5 seed 0: the loss is nan$"):
         made.tested(record.settings)
-    assert titles(study().run()) == titles(records)[:2], (
-        "not tried again, and not among the figures"
+    again = study(say=said.append)
+    assert titles(again.run()) == titles(records)[:2], "not tried again, and not among the figures"
+    assert said[1] == (
+        "cnn random 0.5 seed 0: failed before, the loss is nan; to try again, move "
+        f"{made.store.record_path(record.settings)} away"
     )
+    assert titles(again.failed()) == ["cnn random 0.5 seed 0"] and not again.failed([])
 
 
 def test_what_stands_on_a_diverged_run_says_so(study, monkeypatch):
@@ -507,7 +511,7 @@ def test_what_stands_on_a_diverged_run_says_so(study, monkeypatch):
     records = study(ladder=(0.5, 0.75), say=said.append).run()
     assert titles(records) == ["cnn dense seed 0", "cnn random 0.5 seed 0"]
     on = "it stands on cnn lt 0.5 seed 0: the loss is nan"
-    assert said[1:] == [f"cnn {arm} 0.75 seed 0: stopped, {on}" for arm in ("lt", "random")]
+    assert said[1:] == [f"cnn {arm} 0.75 seed 0: failed, {on}" for arm in ("lt", "random")]
 
 
 def test_mistakes_show_before_anything_is_trained(study, trained):

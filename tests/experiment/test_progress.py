@@ -51,7 +51,8 @@ def test_without_a_run_no_bar_is_shown(clock, capsys):
         clock[0] += 60
     assert capsys.readouterr().err == ""
     with progress.Bars(0, "IMDb") as bar:
-        bar.more()  # what it stands on is gone
+        for _ in range(3):  # another process is at it meanwhile
+            bar.more(settings)  # what it stands on is gone
         with bar.run(settings):
             pass
     assert "1/1" in capsys.readouterr().err

@@ -254,6 +254,12 @@ def test_every_ladder_has_its_rows():
     assert list(frame["Arm"]) == ["lt init", "lt init", "lt init, rewind_step 438"]
 
 
+def test_every_learning_rate_that_was_run_is_told():
+    records = [*world({"lt": (0,)}), record(learning_rate=5e-4, seed=9)]
+    text = page.page(records, ["imdb"], {})
+    assert "here there is 5e-4 and 1e-3 only, so that 5 can be failed" in text
+
+
 def test_conditions_stand_in_rows_and_rungs_in_columns():
     records = world({"lt": (0, 0), "random": (-2, -0.5)}, learning_rate=5e-4)
     records += world({"lt": (-3,), "random": (-3,)}, (0.7,), model="lstm")

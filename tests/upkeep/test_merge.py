@@ -143,6 +143,14 @@ def test_corpora_from_outside_do_not_mix(tmp_path):
     assert len(mine.paths()) == 2 and len(known.paths()) == 1
 
 
+def test_generated_and_real_texts_do_not_mix(tmp_path):
+    real = put(tmp_path / "real", RECORDS[0])
+    demo = put(tmp_path / "demo", synthetic.record("demo-reviews"))
+    for into, other in ((real, demo), (demo, real)):
+        counts, (problem,) = merge(into, [other.root], [].append)
+        assert counts == {} and "generated and real texts are not mixed" in problem
+
+
 def test_a_failed_run_beside_one_with_figures(tmp_path):
     good = synthetic.record(seed=3)
     bare = {"test_loss": None, "test_accuracy": None, "test_correct": "", "best_epoch": 0}

@@ -342,6 +342,17 @@ def test_a_clock():
 # Clean
 
 
+def test_clean_keeps_the_weights_of_a_record_under_another_name(tmp_path, capsys):
+    made = study(tmp_path / "demo", arms=())
+    (dense,) = made.plan()
+    made.run()
+    path = made.store.record_path(dense)
+    path.rename(path.with_name("copy.json"))
+    assert cli.main(["clean", "--results", str(made.store.root)]) == 1
+    assert f"copy.json: holds run {dense.run}; rename or move it" in capsys.readouterr().err
+    assert made.store.weights_path(dense).exists() and made.store.tested_path(dense).exists()
+
+
 def test_clean_removes_what_no_record_needs_and_nothing_else(tmp_path, capsys):
     made = study(tmp_path / "demo", arms=("lt", "random"), epochs=2)
     made.run("dense")

@@ -346,7 +346,7 @@ class Caller:
         while lost:
             node, why = lost.pop()
             self._now(node, "failed")
-            self.say(f"{node.title}: stopped, {why}")
+            self.say(f"{node.title}: failed, {why}")
             why = f"it stands on {node.title}: {why}"
             above = map(self.nodes.get, node.above)
             lost += [(other, why) for other in above if other.state == "waiting"]

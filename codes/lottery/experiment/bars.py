@@ -23,6 +23,7 @@ class Bars:
         # Without a run there is nothing to show, unless `more` come.
         delay = 0.0 if runs else math.inf
         self._outer = _bar(total=runs, desc=title, unit="run", position=0, delay=delay)
+        self._more: set[Settings] = set()
 
     def __enter__(self) -> Bars:
         return self
@@ -30,9 +31,13 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._outer.close()
 
-    def more(self) -> None:
-        """One more run than was thought: another stands on it, and its weights are gone."""
-        self._outer.total += 1
+    def more(self, settings: Settings) -> None:
+        """One more run than was thought: another stands on it, and its weights are gone.
+
+        It may be asked for again, as long as another process is at it.
+        """
+        self._outer.total += settings not in self._more
+        self._more.add(settings)
         self._outer.delay = 0.0
 
     @contextmanager

@@ -73,7 +73,7 @@ def section(dataset: str, records: list[Record], pictures: Links) -> list[str]:
         shown,
         DIFFERENCES.format(never=never(shown), lucky=lucky(shown)),
         *table("### Strict conditions", conditions(records)),
-        _strict(plain_ladders(records)),
+        _strict(plain_ladders(records), records),
         *table("### Size and speed on paper", savings(records)),
         PAPER.format(lengths=" or ".join(map(str, lengths))),
     ]
@@ -87,8 +87,8 @@ def plain_ladders(records: Iterable[Record]) -> list[verdict.Pair]:
     return [ladder for ladder in verdict.ladders(records) if not ladder.way]
 
 
-def _strict(found: Sequence[verdict.Pair]) -> str:
-    rates = sorted({ladder.settings.learning_rate for ladder in found if ladder.rungs})
+def _strict(found: Sequence[verdict.Pair], records: Iterable[Record]) -> str:
+    rates = sorted({record.settings.learning_rate for record in records})
     falls = any(ladder.settings.schedule == "linear" for ladder in found)
     return STRICT.format(
         rates=" and ".join(map(power, rates)),

@@ -46,7 +46,8 @@ LEGEND = (
 )
 UNLEARNED = (
     "{name}: the dense network ({dense}) is not shown to do better than always saying the "
-    "commonest class ({floor}). To be as good as that is nothing: no ✓ before it learns more."
+    "commonest class of the test texts ({floor}). To be as good as that is nothing: no ✓ before it "
+    "learns more."
 )
 STRONGER = (
     "Beside another recipe's dense network, stronger on validation than the ticket's own: {each}."

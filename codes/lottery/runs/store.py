@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +87,22 @@ class Store:
 
     def read(self, path: Path) -> Record:
         """One record from its file, or a UserError that names the file and what is wrong."""
+        record = self._read(path)
+        if record.run != Path(path).stem:
+            raise UserError(f"{path}: holds run {record.run}; rename or move it")
+        return record
+
+    def misnamed(self) -> list[Record]:
+        """The records that lie under another name than their run's."""
+        found = []
+        for path in self.paths():
+            with suppress(UserError):
+                record = self._read(path)
+                if record.run != path.stem:
+                    found.append(record)
+        return found
+
+    def _read(self, path: Path) -> Record:
         try:
             values = json.loads(Path(path).read_bytes())
         except OSError as error:
@@ -98,8 +115,6 @@ class Store:
             raise UserError(f"{path}: {error}; mend it or move it away") from None
         if values.get("sha256") != checksum(values):
             raise UserError(f"{path}: 'sha256' is not that of its content; mend it or move it away")
-        if record.run != Path(path).stem:
-            raise UserError(f"{path}: holds run {record.run}; rename or move it")
         return record
 
     def paths(self, dataset: str | None = None) -> list[Path]:

@@ -25,8 +25,8 @@ NEEDLESS_WITHOUT_RECORD = (
 def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
     """Remove what no record needs; give the number of files and bytes of each kind.
 
-    Never a record, the state of a stopped run, the weights of a recorded one, or anything of a run
-    that a process is at.
+    Never a record, the state of a stopped run, the weights of a recorded one, be its record
+    misnamed, or anything of a run that a process is at.
     """
     removed: dict[str, tuple[int, int]] = {}
 
@@ -48,10 +48,12 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
             runs.setdefault(place_of(store, path), []).append((_kind(path), path))
     for path in sorted((store.root / "runs").glob("*/*/.*.tmp")):
         runs.setdefault(place_of(store, path), []).append(("temporary files", path))
+    misnamed = {place_of(store, store.record_path(r.settings)) for r in store.misnamed()}
     for place, found in runs.items():
         with held(place.with_name(f"{place.name}.{LOCK}"), make=not dry_run) as free:
             # Looked for now: before the lock was ours, a process may have finished the run.
-            needless = NEEDLESS if has_record(store, place) else NEEDLESS_WITHOUT_RECORD
+            recorded = place in misnamed or has_record(store, place)
+            needless = NEEDLESS if recorded else NEEDLESS_WITHOUT_RECORD
             for kind, path in found if free else ():
                 if kind in needless:
                     remove(kind, path)

@@ -64,8 +64,9 @@ def _merge(parsed: argparse.Namespace) -> int:
     from lottery.runs.store import Store
     from lottery.upkeep.merge import merge
 
-    _, problems = merge(Store(parsed.results or root() / "results"), parsed.folders, say)
-    print("\n".join(problems) or f"every record is in {parsed.results or 'results'}")
+    into = Store(parsed.results or root() / "results")
+    _, problems = merge(into, parsed.folders, say)
+    print("\n".join(problems) or f"every record is in {into.root}")
     return 1 if problems else 0
 
 
@@ -78,12 +79,17 @@ def _status(parsed: argparse.Namespace) -> int:
     return 1 if unread else 0
 
 
-def _clean(parsed: argparse.Namespace) -> None:
+def _clean(parsed: argparse.Namespace) -> int:
     from lottery.runs.store import Store
     from lottery.upkeep.clean import clean
 
-    removed = clean(Store(folder(parsed)), parsed.dry_run)
+    store = Store(folder(parsed))
+    removed = clean(store, parsed.dry_run)
     for kind, (count, size) in sorted(removed.items()):
         print(f"{kind}: {count}, {size / 1e6:.1f} MB")
     total = sum(size for _, size in removed.values()) / 1e6
     print(f"{total:.1f} MB {'would be' if parsed.dry_run else 'are'} free again")
+    unread = store.records()[1]
+    for line in unread:
+        say(line)
+    return 1 if unread else 0

@@ -97,8 +97,14 @@ def _fingerprints(store: Store) -> dict[str, str]:
 
 
 def _check_texts(record: Record, path: Path, prints: dict[str, str]) -> None:
-    """A corpus from outside has a folder of its own, and all records there are of one text."""
+    """A corpus from outside has a folder of its own, and all records there are of one text.
+
+    And generated corpora have another folder than real ones.
+    """
     name, print_ = record.settings.dataset, record.data["fingerprint"]
+    kinds = {DATASETS[one].generated for one in (*prints, name) if one in DATASETS}
+    if len(kinds) > 1:
+        raise UserError(f"{path}: generated and real texts are not mixed; give another --results")
     others = [one for one in prints if one != name and {one, name} - set(DATASETS)]
     if others:
         raise UserError(f"{path}: is of {name}, and the folder belongs to {others[0]}")
