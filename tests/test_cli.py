@@ -17,12 +17,14 @@ import pytest
 from lottery import cli
 from lottery import study as experiment
 from lottery.data import DATASETS
+from lottery.experiment import run as one
 from lottery.files import root
 from lottery.models import MODELS
 from lottery.pruning.arms import ARMS
 from lottery.pruning.scores import SCORES
 from lottery.recipes import RECIPES
 from lottery.settings import Settings
+from lottery.training.train import Diverged
 from lottery.words import NAMES
 
 TINY = [
@@ -271,6 +273,18 @@ def test_the_version_is_that_of_the_package(run, monkeypatch):
     assert run("--version") == (0, f"lottery {version}\n", "")
     monkeypatch.setattr(metadata, "version", lambda name: metadata.distribution("no such"))
     assert "is not installed" in one_line(run("--version"))
+
+
+def test_a_run_that_fails_is_told_by_the_exit_status(run, tmp_path, monkeypatch):
+    def never(*_, **__):
+        raise Diverged("the loss is nan")
+
+    monkeypatch.setattr(one, "train", never)
+    words = ("run", "demo-reviews", "cnn", "--sparsity", "--results", tmp_path / "r", *TINY)
+    status, _, error = run(*words)
+    assert status == 1 and "cnn dense seed 0: failed, the loss is nan" in error
+    status, _, error = run(*words)
+    assert status == 1 and "cnn dense seed 0: failed before, the loss is nan; to try" in error
 
 
 def test_help_names_what_the_registries_have(run):

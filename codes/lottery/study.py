@@ -51,9 +51,9 @@ class Study:
     With `at`, the arms are trained at these sparsities of the ladder alone, and below them only
     what they stand on.
 
-    Trained is in this process; or with `jobs` on so many processes of this machine, one thread
-    each; or on the Dask cluster of `client`, a `distributed.Client` or a scheduler's address, with
-    `per_gpu` runs at a time on each GPU that its workers offer.
+    Runs are trained in this process; or with `jobs` on so many processes of this machine, one
+    thread each; or on the Dask cluster of `client`, a `distributed.Client` or a scheduler's
+    address, with `per_gpu` runs at a time on each GPU that its workers offer.
 
     Raises UserError for what is no dataset, arm or setting, or out of bounds.
     """
@@ -92,6 +92,7 @@ class Study:
         if not self.is_elsewhere:
             self.device = use(device, threads)
         self.say = say
+        self.failures: list[Record] = []  # of the runs last asked for those that failed
         store = results_of(dataset) if store is None else store
         store = store if isinstance(store, Store) else Store(store)
         self.abroad: dict[str, Corpus] = {}  # other datasets, whose tickets give masks
@@ -109,7 +110,7 @@ class Study:
 
     @cached_property
     def device(self) -> torch.device:
-        """Where this process trains; of a study that is trained elsewhere chosen when asked for."""
+        """Where this process trains; chosen when first asked for if it is a study's elsewhere."""
         return use(*self.wanted)
 
     def settings(self, model: str, arm: str, rung: int, seed: int) -> Settings:
@@ -273,8 +274,8 @@ def run_all(
 ) -> list[Record]:
     """Train what is missing of `arms` (default: all of each study); give all their records.
 
-    Where it is trained is said by the first study; elsewhere, all studies are one graph. With a
-    `shard`, of its share of the runs alone.
+    The first study says where to train; on a cluster all studies are one graph. With a `shard`, of
+    its share of the runs alone.
     """
     commit(), code()  # read now: what runs, whatever is edited in the hours before they are asked
     planned = shared_out(studies, arms, shard)
@@ -303,6 +304,8 @@ def run_all(
     else:
         for study, runs in asked:
             study.run_here(runs)
+    for study, runs in planned:
+        study.failures = study.failed(runs)
     return [record for study, runs in planned for record in study.records(runs)]
 
 

@@ -80,7 +80,7 @@ def test_records_say_how_long_a_run_takes(tmp_path):
     stopped = study(tmp_path / "demo", seeds=(1,)).plan()[0]
     made.store.put(failed(stopped, made.corpus, "by hand"))  # one that failed says nothing of it
     found = usual_seconds([made.store, made.store])
-    assert found == {("demo-reviews", "cnn"): pytest.approx(sum(seconds) / 3)}
+    assert found == {("demo-reviews", "cnn"): sorted(seconds)[1]}
     higher = study(tmp_path / "demo", ladder=(0.5, 0.75), arms=("lt",))
     ((_, node),) = graph([asked(higher, higher.plan()[-1:])]).items()
     assert node.height == found["demo-reviews", "cnn"]

@@ -39,7 +39,10 @@ def test_take_copies_the_rows_in_their_order(texts, data):
 
 @given(texts_strategy, st.integers(1, 15))
 def test_cut_keeps_the_first_tokens(texts, limit):
-    assert texts_of(split_of(texts).cut(limit)) == [text[:limit] for text in texts]
+    split = split_of(texts)
+    cut = split.cut(limit)
+    assert texts_of(cut) == [text[:limit] for text in texts]
+    assert (cut is split) == (max(map(len, texts)) <= limit), "what is mapped stays on the disk"
 
 
 @given(st.lists(st.integers(1, 9), min_size=1))

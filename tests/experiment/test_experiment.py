@@ -495,7 +495,8 @@ def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
         "cnn random 0.5 seed 0: failed before, the loss is nan; to try again, move "
         f"{made.store.record_path(record.settings)} away"
     )
-    assert titles(again.failed()) == ["cnn random 0.5 seed 0"] and not again.failed([])
+    assert titles(again.failures) == ["cnn random 0.5 seed 0"]
+    assert again.run("lt") and not again.failures, "of the runs asked for"
 
 
 def test_what_stands_on_a_diverged_run_says_so(study, monkeypatch):
@@ -525,7 +526,7 @@ def test_mistakes_show_before_anything_is_trained(study, trained):
         ({"seeds": (-3,)}, "seed -3"),
         ({"epochs": 0}, "epochs 0"),
         ({"colour": 1}, "unknown setting 'colour': there are split_seed, "),
-        ({"epoch": 1}, "unknown setting 'epoch'; did you mean epochs"),
+        ({"epoch": 1}, "unknown setting 'epoch'; did you mean 'epochs'"),
         ({"sparsity": 0.5}, "unknown setting 'sparsity'; did you mean ladder, a list"),
         ({"results": "x"}, r"unknown setting 'results'; did you mean store=Store"),
         ({"learning_rate": 10**5000}, "learning_rate of thousands of digits is not a number"),

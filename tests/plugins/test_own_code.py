@@ -421,7 +421,7 @@ def test_a_score_that_is_wrong_or_an_arm_of_nothing_is_one_clear_line(shell, tmp
     with pytest.raises(UserError, match=r"score 'mine' of .* holds NaN"):
         study(tmp_path / "a", (0.5,), ("lt",), score="mine").run()
     for change, says in (
-        ("return None", "arm 'signs' gives NoneType, not a Ticket"),
+        ("return None", "arm 'signs' gives builtins.NoneType, not lottery.pruning.tickets.Ticket"),
         ("return Ticket(origins.trained)", "asks for trained ones says so, tunes=True"),
         ("return Ticket({})", "arm 'signs' lacks embedding.weight"),
     ):

@@ -141,6 +141,27 @@ def test_a_lie_is_found(store, lie, capsys, monkeypatch):
     assert words in capsys.readouterr().out
 
 
+def test_settings_that_cannot_be_run_are_named_whatever_the_arm(store):
+    one = honest(synthetic.record(arm="random", ladder=(0.5,), epochs=3, seed=99))
+    wrong = replace(one, settings=replace(one.settings, dropout=5.0))
+    store.put(wrong)
+    (problem, *_) = verify(store)[1]
+    path = store.record_path(wrong.settings)
+    assert problem.startswith(f"{path}: its settings cannot be run (dropout 5.0")
+
+
+def test_a_run_that_ends_while_records_are_read_is_no_lie(store, monkeypatch):
+    new, read = honest(synthetic.record(seed=99, epochs=3)), Store.read
+
+    def slow(self, path):
+        if not store.record_path(new.settings).exists():
+            store.put(new)
+        return read(self, path)
+
+    monkeypatch.setattr(Store, "read", slow)
+    assert verify(store) == (20, [], [])
+
+
 def test_a_mask_that_is_not_its_tickets_is_said(tmp_path):
     arms = "lt", "random", "random_mask", "finetune"
     made = study(tmp_path / "demo", ladder=(0.5,), arms=arms)

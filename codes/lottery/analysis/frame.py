@@ -42,7 +42,7 @@ def load(
     Args:
         results: the folder; a relative one is the repository's.
         epochs: a row for each run and epoch instead, with that epoch's figures and seconds.
-        correct: one more column, a bool array (test rows,) a run: which texts were classified well?
+        correct: one more column, a bool array (test rows,) a run: which texts it got right
     """
     folder = root() / as_path("results", results)
     if not (folder / "runs").is_dir():

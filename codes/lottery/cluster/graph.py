@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from statistics import fmean
+from statistics import median
 
 from lottery.data import Corpus
 from lottery.experiment.plan import needs
@@ -63,13 +63,13 @@ def graph(asked: Sequence[Work]) -> dict[Key, Node]:
 
 
 def usual_seconds(stores: Iterable[Store]) -> dict[tuple[str, str], float]:
-    """For each dataset and model the mean seconds of a run, from the records of these stores."""
+    """For each dataset and model the median seconds of a run, from the records of these stores."""
     spent: dict[tuple[str, str], list[float]] = defaultdict(list)
     for store in set(stores):
         for record in store.records()[0]:
             if not record.failed:
                 spent[record.settings.pair].append(record.seconds)
-    return {pair: fmean(some) for pair, some in spent.items()}
+    return {pair: median(some) for pair, some in spent.items()}
 
 
 def add(nodes: dict[Key, Node], work: Work, settings: Settings, step: int = 0) -> Key:

@@ -56,9 +56,11 @@ class Split:
         return Split(tokens, offsets, self.labels[rows])
 
     def cut(self, max_tokens: int) -> Split:
-        """Keep the first `max_tokens` tokens of each text."""
+        """Keep the first `max_tokens` tokens of each text; itself where no text is longer."""
         if max_tokens < 1:
             raise ValueError("max_tokens must be at least 1")
+        if self.lengths.max(initial=0) <= max_tokens:
+            return self
         tokens, offsets = _gather(self.tokens, self.offsets, np.arange(len(self)), max_tokens)
         return Split(tokens, offsets, self.labels)
 

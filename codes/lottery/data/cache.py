@@ -1,4 +1,4 @@
-"""What `ids.build` gives, kept in a file that is mapped into memory; without a place, not kept."""
+"""What `ids.build` gives, kept in a file that is mapped into memory."""
 
 from __future__ import annotations
 

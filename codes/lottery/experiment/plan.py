@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any
 
 import torch
 
 from lottery import data, models
-from lottery.files import UserError, check_known, shown
+from lottery.files import UserError, check_known, meant, shown
 from lottery.models import MODELS
 from lottery.plugins.register import named
 from lottery.pruning.arms import ARMS, check_arms
@@ -116,9 +115,9 @@ def planned(
     given = {}
     for name, value in options.items():
         if name not in known:
-            near = OTHERWISE.get(name) or next(iter(get_close_matches(name, known, 1)), "")
-            hint = f"; did you mean {near}?" if near else f": there are {', '.join(known)}"
-            raise UserError(f"unknown setting {name!r}{hint}")
+            other = OTHERWISE.get(name)
+            hint = f"; did you mean {other}?" if other else meant(name, known)
+            raise UserError(f"unknown setting {name!r}{hint or ': there are ' + ', '.join(known)}")
         if value is not None:
             given[name] = several(name, value) if known[name].type.startswith("tuple") else value
     if given.get("source"):

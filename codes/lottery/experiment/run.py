@@ -46,7 +46,7 @@ def train_ticket(
     """Train one run on `corpus` (whole texts); give its record, and a `bundle` of what it leaves.
 
     A run whose loss does not stay finite gives a record that says so, and no tensors. What the
-    file `state` keeps of an earlier try is gone on from.
+    file `state` keeps of an earlier try is where it begins.
     """
     mask = full_mask(ticket.weights) | (ticket.mask or {})
     corpus = cut(corpus, settings.max_tokens)
@@ -146,6 +146,6 @@ def _try(settings: Settings, corpus: Corpus) -> None:
 
 @lru_cache(maxsize=2)
 def cut(corpus: Corpus, max_tokens: int) -> Corpus:
-    """The corpus with later tokens cut; a view where no text is so long."""
+    """The corpus with later tokens cut; the same splits where no text is so long."""
     parts = {name: split.cut(max_tokens) for name, split in corpus.splits.items()}
     return replace(corpus, **parts)

@@ -18,9 +18,9 @@ Chain = tuple[str, str, int]  # a dataset, a model and a seed
 class Shard:
     """Share `number` of `count`, from 1.
 
-    What is shared out are chains: all runs of one dataset, model and seed, because each rung stands
-    on the one below; where masks travel, those of the datasets between which they do. They go round
-    in turn, so that shares differ by one chain at most.
+    Chains are shared out: a chain is all runs of one dataset, model and seed, because each rung
+    stands on the one below; datasets between which masks travel have one chain together. They are
+    dealt in turn, so that shares differ by one chain at most.
     """
 
     number: int = 1

@@ -19,9 +19,8 @@ class Model(nn.Module):
     """
 
     label: ClassVar[str] = ""  # its name in tables and figures; empty: the one it is listed by
-    sparse: tuple[
-        str, ...
-    ] = ()  # of which, by the mask now worn, the kept weights alone are multiplied
+    # Tensors of which, with the mask now worn, only the kept weights are multiplied.
+    sparse: tuple[str, ...] = ()
 
     def forward(self, batch: Batch, noise: torch.Generator | None = None) -> Tensor:
         """Logits (B, outputs). `noise` is the dropout's stream; without it nothing is dropped."""

@@ -59,7 +59,8 @@ class Arm:
         """A ticket of the model's own tensors; UserError for anything else."""
         made = self.make(origins)
         if not isinstance(made, Ticket):
-            raise UserError(f"arm {self.name!r} gives {type(made).__name__}, not a Ticket")
+            kind = f"{type(made).__module__}.{type(made).__qualname__}"
+            raise UserError(f"arm {self.name!r} gives {kind}, not lottery.pruning.tickets.Ticket")
         for name, weight in origins.first.items():
             if name not in made.weights or made.weights[name].shape != weight.shape:
                 shape = tuple(weight.shape)

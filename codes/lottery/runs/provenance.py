@@ -68,6 +68,8 @@ def commit() -> str:
     try:
         git = ["git", "-C", str(PACKAGE)]
         options = {"capture_output": True, "text": True, "check": True, "timeout": 10}
+        # A checkout of another project's, in which this one is installed, says nothing of it.
+        subprocess.run([*git, "ls-files", "--error-unmatch", "--", "__init__.py"], **options)
         head = subprocess.run([*git, "rev-parse", "HEAD"], **options).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain", "--", "."], **options).stdout
     except (OSError, subprocess.SubprocessError):

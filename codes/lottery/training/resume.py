@@ -21,7 +21,7 @@ class ResumeState:
 
     Order and dropout come from the seed and the epoch's number, so weights, Adam's moments, the
     best weights and the history are all that a run needs to go on. `of` says what it is the state
-    of: settings, ticket, data, device, versions and code. From another's state nothing is gone on.
+    of: settings, ticket, data, device, versions and code. A state of anything else is set aside.
     """
 
     path: Path

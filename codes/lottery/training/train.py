@@ -53,8 +53,8 @@ def train(
     """Train `model` from `ticket`; test it once, with the weights of the best epoch.
 
     Adam, `settings.epochs` passes. The best epoch is the one of lowest validation loss (the first
-    of equals); its weights, and only they, read the test set. What `resume` holds of an earlier try
-    is gone on from, to the bit on the CPU. Raises Diverged.
+    of equals); its weights, and only they, read the test set. It begins where `resume`
+    holds the state of an earlier try, on the CPU to the bit as if undisturbed. Raises Diverged.
     """
     progress = progress or Progress()
     model.to(device).load_state_dict(ticket.weights)

@@ -14,7 +14,7 @@ from lottery.upkeep.places import has_record, held, place_of
 # A table, a figure or the report is written in moments: its temporary file, once older than this
 # many seconds, has been left by a process that was killed.
 LEFT_BEHIND = 600
-# Kinds of files, as `_kind` names them, that a run with a record and one without do not need.
+# Kinds of files, as `_kind` names them, that go: of a run with a record, and of one without.
 NEEDLESS = ("temporary files", "damaged files", "locks", "states of finished runs")
 NEEDLESS_WITHOUT_RECORD = (
     *("temporary files", "damaged files"),

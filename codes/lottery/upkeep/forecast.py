@@ -12,7 +12,7 @@ from lottery.settings import Settings, title
 from lottery.training.train import Diverged
 from lottery.upkeep.status import aligned, clock
 
-HOW_LONG = "about: as long as runs with a record took on average, one after the other"
+HOW_LONG = "about: as long as runs with a record took (the median), one after the other"
 
 
 @dataclass

@@ -26,11 +26,13 @@ def verify(store: Store) -> tuple[int, list[str], list[str]]:
     """Read every record again: how many there are, what is wrong, and what is good to know."""
     problems: list[str] = []
     records: list[Record] = []
-    for path in store.paths():
+    paths, unread = store.paths(), 0  # a run may end meanwhile
+    for path in paths:
         try:
             record = store.read(path)
         except UserError as error:
             problems.append(str(error))
+            unread += 1
             continue
         records.append(record)
         if path != store.record_path(record.settings):
@@ -54,8 +56,8 @@ def verify(store: Store) -> tuple[int, list[str], list[str]]:
                 f"{dataset}: records of {len(prints)} different data "
                 f"({', '.join(sorted(prints))}); the report keeps them apart"
             )
-    written, about = _written(store, sorted(records, key=in_order))
-    return len(store.paths()), problems + written, notes + about
+    written, about = _written(store, sorted(records, key=in_order), unread)
+    return len(paths), problems + written, notes + about
 
 
 def _untold(record: Record, by_run: Mapping[str, Record]) -> list[str]:
@@ -64,7 +66,7 @@ def _untold(record: Record, by_run: Mapping[str, Record]) -> list[str]:
         return []
     found = []
     source = by_run.get(record.transfer.run)
-    own = by_run.get(replace(record.settings, arm="lt", source="").checked().run)
+    own = by_run.get(replace(record.settings, arm="lt", source="").normal().run)
     if source and source.data["fingerprint"] != record.transfer.fingerprint:
         found.append(f"'transfer' has another 'fingerprint' than its run {source.run}")
     if own and sum(own.kept.values()) != record.transfer.own:
@@ -76,7 +78,7 @@ def _apart(record: Record, by_run: Mapping[str, Record]) -> list[tuple[str, str]
     """This run and one whose mask it took, where that is known to be another now."""
     if record.settings.arm not in ("random", "finetune") and record.transfer is None:
         return []
-    own = replace(record.settings, arm="lt", source="").checked().run
+    own = replace(record.settings, arm="lt", source="").normal().run
     took = {own: record.mask}
     if record.transfer is not None:
         took = {own: record.transfer.own_mask, record.transfer.run: record.transfer.mask}
@@ -121,9 +123,9 @@ def _lies(record: Record) -> list[str]:
     return found
 
 
-def _written(store: Store, records: Sequence[Record]) -> tuple[list[str], list[str]]:
+def _written(store: Store, records: Sequence[Record], unread: int) -> tuple[list[str], list[str]]:
     """Are tables, figures and report what the records give? Problems, and what is to be known."""
-    path, unread = page.path_of(store), len(store.paths()) - len(records)
+    path = page.path_of(store)
     try:
         report = page.made(store, records, unread, say=lambda line: None)
     except UserError:  # as of generated texts in a folder of real ones
