@@ -15,7 +15,7 @@ from tqdm import tqdm
 from lottery.data.reading import DELIMITERS, LONGEST, check_form, long_fields
 from lottery.data.tokens import is_unicode
 from lottery.files import UserError, amount
-from lottery.tickets.ticket import Ticket
+from lottery.tickets.ticket import OWN, Ticket, columns
 
 PART = 1024  # texts that are in memory at once
 
@@ -140,7 +140,7 @@ def predict(
     """
     writer, bad, blank, begun = csv.writer(out, lineterminator="\n"), 0, 0, False
     empty = [""] * (1 + len(ticket.classes))
-    head = ["line", "label", *ticket.classes]
+    head = [*OWN, *columns(ticket.classes)]
     with tqdm(unit=" texts", disable=not bar) as progress:
         for part in _parts(texts):
             if not begun:

@@ -28,6 +28,7 @@ from lottery.tickets import plain
 from lottery.tickets.folder import Contents
 from lottery.training.epoch import EVALUATION_BATCH
 
+OWN = ("line", "label")  # columns of an answer, here and in the shell, that are no class's
 FEW = 16  # so few texts are answered at once by PyTorch's layers: our kernels may not be compiled
 
 
@@ -119,7 +120,10 @@ class Ticket:
         return probabilities(self._plainly(split) if len(split) <= FEW else self.logits(split))
 
     def predict(self, texts: Iterable[str]) -> pd.DataFrame:
-        """One row a text: `label`, the likeliest class, and the probability of every class."""
+        """One row a text: `label`, the likeliest class, and the probability of every class.
+
+        A class's column has its name; of one called `label` or `line` it is `p(label)`, `p(line)`.
+        """
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts: write [text]")
         if isinstance(texts, (pd.DataFrame, Mapping)):
@@ -132,7 +136,8 @@ class Ticket:
                 raise UserError(f"text {number} is not valid Unicode ({text[:20]!a}); mend it")
         chances = self.probabilities(texts)
         labels = [self.classes[best] for best in chances.argmax(1)]
-        return pd.DataFrame({"label": labels} | dict(zip(self.classes, chances.T, strict=True)))
+        names = columns(self.classes)
+        return pd.DataFrame({"label": labels} | dict(zip(names, chances.T, strict=True)))
 
     def report(self) -> str:
         """In a few lines: what was pruned, what it scores, beside its dense network."""
@@ -178,6 +183,17 @@ def begins_with_first(settings: Settings) -> bool:
 def is_own(ticket: Ticket, corpus: Corpus) -> bool:
     """Was the ticket trained on this corpus?"""
     return corpus.fingerprint == ticket.record.data["fingerprint"]
+
+
+def columns(classes: Sequence[str]) -> list[str]:
+    """The column of each class's probability: its name, in p() where that is the answer's own."""
+    names = []
+    for name in classes:
+        if name in OWN:
+            while name in (*OWN, *classes):
+                name = f"p({name})"
+        names.append(name)
+    return names
 
 
 def probabilities(logits: Tensor) -> np.ndarray:
