@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, BinaryIO, TextIO
 
+import numpy as np
 from tqdm import tqdm
 
 from lottery.data.reading import DELIMITERS, LONGEST, check_form, long_fields
@@ -27,11 +28,6 @@ class Line:
     number: int
     text: str | None
     wrong: str = ""
-
-    @property
-    def is_blank(self) -> bool:
-        """Is it read, and holds no letter to answer?"""
-        return self.text is not None and not self.text.strip()
 
 
 def lines(stream: BinaryIO) -> Iterator[Line]:
@@ -135,10 +131,11 @@ def predict(
 ) -> int:
     """Write a CSV row for each line: its number, label, probabilities. Gives how many were bad.
 
-    A bad line keeps its row, empty, and is named; a blank one, too, and is counted. Input whose
-    beginning is refused leaves nothing behind; where a later line is, the answers before it stand.
+    A bad line keeps its row, empty, and is named; one without a word, too, and is counted. Input
+    whose beginning is refused leaves nothing behind; where a later line is, the answers before it
+    stand.
     """
-    writer, bad, blank, begun = csv.writer(out, lineterminator="\n"), 0, 0, False
+    writer, bad, wordless, begun = csv.writer(out, lineterminator="\n"), 0, 0, False
     empty = [""] * (1 + len(ticket.classes))
     head = [*OWN, *columns(ticket.classes)]
     with tqdm(unit=" texts", disable=not bar) as progress:
@@ -146,25 +143,27 @@ def predict(
             if not begun:
                 writer.writerow(head)
                 begun = True
-            good = [line.text for line in part if line.text is not None and not line.is_blank]
+            good = [line.text for line in part if line.text is not None]
             chances = iter(ticket.probabilities(good))
             for line in part:
                 if line.text is None:
                     bad += 1
                     say(f"line {line.number}: {line.wrong}; its answer is left empty")
-                if line.text is None or line.is_blank:
-                    blank += line.is_blank
                     writer.writerow([line.number, *empty])
                     continue
                 own = next(chances)
+                if np.isnan(own[0]):
+                    wordless += 1
+                    writer.writerow([line.number, *empty])
+                    continue
                 label = ticket.classes[int(own.argmax())]
                 writer.writerow([line.number, label, *(f"{chance:.4f}" for chance in own)])
             out.flush()
             progress.update(len(part))
     if not begun:
         writer.writerow(head)
-    if blank:
-        say(f"blank texts: {blank:,}; their answers are left empty")
+    if wordless:
+        say(f"texts without a word: {wordless:,}; their answers are left empty")
     return bad
 
 

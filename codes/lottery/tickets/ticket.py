@@ -113,15 +113,21 @@ class Ticket:
         return out
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """(N, classes) for these texts."""
+        """(N, classes) for these texts; NaN for one without a word, which says nothing."""
         if not len(texts):
             return np.zeros((0, len(self.classes)), np.float32)
         split = self.encode(texts)
-        return probabilities(self._plainly(split) if len(split) <= FEW else self.logits(split))
+        found = probabilities(self._plainly(split) if len(split) <= FEW else self.logits(split))
+        divide = tokens.SPLITTERS[self.contents.how]
+        for row in np.flatnonzero(split.lengths == 1):
+            if not divide(texts[row]):
+                found[row] = np.nan
+        return found
 
     def predict(self, texts: Iterable[str]) -> pd.DataFrame:
         """One row a text: `label`, the likeliest class, and the probability of every class.
 
+        A text without a word, a blank one say, has the label None, and NaN for probabilities.
         A class's column has its name; of one called `label` or `line` it is `p(label)`, `p(line)`.
         """
         if isinstance(texts, str):
@@ -135,7 +141,7 @@ class Ticket:
             if not tokens.is_unicode(text):
                 raise UserError(f"text {number} is not valid Unicode ({text[:20]!a}); mend it")
         chances = self.probabilities(texts)
-        labels = [self.classes[best] for best in chances.argmax(1)]
+        labels = [None if np.isnan(own[0]) else self.classes[own.argmax()] for own in chances]
         names = columns(self.classes)
         return pd.DataFrame({"label": labels} | dict(zip(names, chances.T, strict=True)))
 
