@@ -10,7 +10,7 @@ import pytest
 
 from lottery import Ticket
 from lottery.files import root
-from lottery.tickets.predict import lines, predict
+from lottery.tickets.predict import column, lines, predict
 from lottery.tickets.ticket import FEW
 
 
@@ -56,3 +56,28 @@ def test_of_a_text_without_a_word_nothing_is_said(ticket, more):
     assert rows[3] == ["3", "", "", "", "", ""]
     assert ticket.predict([""])["label"].tolist() == [None]
     assert (ticket.encode([""]).tokens == 1).all(), "the network itself reads one <unk>"
+
+
+def test_a_line_ends_as_in_a_csv():
+    """Or texts of a file from elsewhere would be answered as one."""
+    stream = io.BytesIO(b"good\rbad\r\n\nx\r\r\ny")
+    assert [(line.number, line.text) for line in lines(stream)] == [
+        *((1, "good"), (2, "bad"), (3, ""), (4, "x"), (5, ""), (6, "y"))
+    ]
+    assert not stream.closed
+
+
+def test_what_is_no_utf_8_is_named_with_a_remedy(ticket):
+    raw = "\ufeffé café\r".encode() + "café\n".encode("latin-1") + b"\xed\xa0\x80\nfine\n"
+    rows, said = written(ticket, lines(io.BytesIO(raw)))
+    remedy = "write it so, from Latin-1 with iconv -f latin1 -t utf-8; its answer is left empty"
+    assert said == [
+        f"line 2: byte 4 is not UTF-8; {remedy}",
+        f"line 3: byte 1 is not UTF-8; {remedy}",
+    ]
+    assert [bool(row[1]) for row in rows[1:]] == [True, False, False, True]
+    stream = io.BytesIO("id,text\n1,café\n".encode("latin-1"))
+    _, said = written(ticket, column(stream, "text"))
+    assert said == [
+        "line 2: is not UTF-8; give its --encoding, e.g. latin-1; its answer is left empty"
+    ]

@@ -48,11 +48,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     predict = commands.add_parser(
         "predict",
         help="texts on standard input to labels and probabilities",
-        description="One text a line, or with --column a CSV; a CSV row for each on standard\n"
-        "output. A line that cannot be read keeps its row, is named, and makes the status 1. A\n"
-        "text without a word, a blank one say, keeps its row, too: without label and\n"
-        "probabilities. The probability of a class called label or line stands under p(label) or\n"
-        "p(line).",
+        description="One text a line, in UTF-8, or with --column a CSV; a CSV row for each on\n"
+        "standard output. A line ends with a line feed, a carriage return or both. One that\n"
+        "cannot be read keeps its row, is named, and makes the status 1. A text without a word,\n"
+        "a blank one say, keeps its row, too: without label and probabilities. The probability\n"
+        "of a class called label or line stands under p(label) or p(line).",
         epilog="example:\n  lottery predict results/tickets/imdb-cnn --column review < films.csv",
     )
     predict.add_argument("folder", type=Path, metavar="DIR", help="a ticket's folder")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -19,6 +18,8 @@ from lottery.files import UserError, amount
 from lottery.tickets.ticket import OWN, Ticket, columns
 
 PART = 1024  # texts that are in memory at once
+UTF16 = ("\udcff\udcfe", "\udcfe\udcff")  # its mark, read as UTF-8
+ICONV = "write it so, from Latin-1 with iconv -f latin1 -t utf-8"
 
 
 @dataclass(frozen=True)
@@ -31,25 +32,34 @@ class Line:
 
 
 def lines(stream: BinaryIO) -> Iterator[Line]:
-    """One text a line, in UTF-8; UserError for UTF-16 and for what has no lines."""
-    for number in count(1):
-        raw = stream.readline(LONGEST)
-        if not raw:
-            return
-        if len(raw) == LONGEST and not raw.endswith(b"\n"):
-            raise UserError(
-                f"standard input: line {number:,} is longer than 64 MB; give a text a line"
-            )
-        if number == 1 and raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-            raise UserError(
-                "standard input: is UTF-16; write it as UTF-8 (iconv -f utf-16 -t utf-8)"
-            )
-        try:
-            text = raw.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            yield Line(number, None, f"byte {error.start + 1} is not UTF-8")
-        else:
-            yield _checked(number, text.removeprefix("\ufeff") if number == 1 else text, "utf-8")
+    """One text a line, in UTF-8; UserError for UTF-16 and for what has no lines.
+
+    A line ends as in a CSV: with a line feed, a carriage return or both.
+    """
+    decoded = io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="")
+    try:
+        for number in count(1):
+            text = decoded.readline(LONGEST)
+            if not text:
+                return
+            if len(text) == LONGEST and not text.endswith("\n"):
+                raise UserError(
+                    f"standard input: line {number:,} is longer than 64 MB; give a text a line"
+                )
+            if number == 1 and text.startswith(UTF16):
+                raise UserError(
+                    "standard input: is UTF-16; write it as UTF-8 (iconv -f utf-16 -t utf-8)"
+                )
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                byte = 1 + len(text[: error.start].encode())
+                yield Line(number, None, f"byte {byte} is not UTF-8; {ICONV}")
+            else:
+                text = text.removeprefix("\ufeff") if number == 1 else text
+                yield _checked(number, text.rstrip("\r\n"), "utf-8")
+    finally:
+        decoded.detach()  # or it would close the stream
 
 
 def _checked(number: int, text: str, encoding: str) -> Line:
@@ -57,7 +67,7 @@ def _checked(number: int, text: str, encoding: str) -> Line:
     if "\0" in text:
         return Line(number, None, "holds a NUL byte: it is no text, or it is UTF-16")
     if not is_unicode(text):
-        return Line(number, None, f"is not {encoding.upper()}")
+        return Line(number, None, f"is not {encoding.upper()}; give its --encoding, e.g. latin-1")
     return Line(number, text)
 
 
@@ -74,7 +84,7 @@ def column(
     try:
         with long_fields():
             first = decoded.readline(LONGEST).removeprefix("\ufeff")
-            if first.startswith(("\udcff\udcfe", "\udcfe\udcff")):
+            if first.startswith(UTF16):
                 raise UserError("standard input: is UTF-16; give --encoding utf-16")
             if not first.strip():
                 wrong = "its first line is blank" if first else "is empty"
