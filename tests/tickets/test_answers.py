@@ -1,4 +1,4 @@
-"""What a ticket answers in Python and in the shell, of any classes and of texts without a word."""
+"""What a ticket answers and says of itself, of any classes and of texts without a word."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from lottery import Ticket
 from lottery.files import root
+from lottery.tickets.card import card
 from lottery.tickets.predict import column, lines, predict
 from lottery.tickets.ticket import FEW
 
@@ -56,6 +57,13 @@ def test_of_a_text_without_a_word_nothing_is_said(ticket, more):
     assert rows[3] == ["3", "", "", "", "", ""]
     assert ticket.predict([""])["label"].tolist() == [None]
     assert (ticket.encode([""]).tokens == 1).all(), "the network itself reads one <unk>"
+
+
+def test_the_card_shows_class_names_as_they_are(ticket):
+    classes = ("Sci/Tech", "<c>", "*d*", "a`b", "`", "e\x1b[1m")
+    text = card(replace(ticket.contents, classes=classes))
+    shown = r"Sci/Tech, `<c>`, `*d*`, ``a`b``, `` ` ``, `'e\x1b[1m'`"
+    assert f"- Classes: {shown}.\n" in text
 
 
 def test_a_line_ends_as_in_a_csv():
