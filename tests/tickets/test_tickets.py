@@ -10,6 +10,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -86,8 +87,11 @@ def test_its_words_are_those_of_its_record_and_not_of_the_recipe(tmp_path):
     store, quiet = Store(tmp_path / "demo"), [].append
     study = Study("demo-news", ["cnn"], [0.5], ["lt"], store=store, say=quiet, **own)
     ticket = export(store, study.run()[-1], tmp_path / "out", say=quiet)
-    assert ticket.contents.vocabulary == study.corpus.vocabulary
+    words = ticket.contents.vocabulary
+    assert words == study.corpus.vocabulary
     assert check(ticket, say=quiet).is_good
+    turned = Ticket(replace(ticket.contents, vocabulary=(*words[:2], *words[:1:-1])))
+    assert not check(turned, say=quiet).is_good, "its tokenizer would give others' ids"
 
 
 @pytest.mark.parametrize("arm", ["dense", "random"])
