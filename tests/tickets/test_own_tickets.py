@@ -103,7 +103,9 @@ def test_without_its_texts_or_with_others_it_is_one_line(made, tmp_path, capsys)
     shares = data.from_file(
         words[1], text=words[3], label=words[5], tokens=words[7], test_share=0.3, say=[].append
     )
-    assert not check(ticket, [].append, shares).is_good
+    found = check(ticket, [].append, shares)
+    assert not found.is_good
+    assert "not the one it was trained on; give its file's --text, --label, --tokens" in str(found)
 
 
 def own_of(words) -> data.Own:

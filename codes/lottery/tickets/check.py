@@ -16,6 +16,11 @@ from lottery.training.epoch import evaluate
 ROUNDING = 0.001
 
 SAME = "test accuracy {accuracy} of {examples:,} texts, as recorded, example by example"
+STRANGE = "the corpus here is not the one it was trained on"
+OF_OWN = (
+    "; give its file's --text, --label, --tokens, --test, --valid-share and --test-share as they "
+    "were at its run"
+)
 OTHER = "test accuracy {accuracy} of {examples:,} texts, {differ} examples other than recorded"
 
 
@@ -27,6 +32,7 @@ class Check:
     examples: int
     differ: int  # examples right here and wrong in the record, or the other way round
     same_data: bool
+    own: bool = False  # the corpus is one from outside
 
     @property
     def is_good(self) -> bool:
@@ -34,7 +40,7 @@ class Check:
 
     def __str__(self) -> str:
         if not self.same_data:
-            return "the corpus here is not the one it was trained on"
+            return STRANGE + OF_OWN * self.own
         said = OTHER if self.differ else SAME
         accuracy = percent(self.accuracy)
         return said.format(accuracy=accuracy, examples=self.examples, differ=self.differ)
@@ -50,7 +56,7 @@ def check(
     s = ticket.settings
     corpus = data.load(data.texts_of(s.dataset, texts), **s.texts, say=say)
     if not is_own(ticket, corpus) or corpus.vocabulary != ticket.contents.vocabulary:
-        return Check(0.0, 0, 0, False)
+        return Check(0.0, 0, 0, False, texts is not None)
     _, accuracy, said = evaluate(ticket.model(), corpus.test.cut(s.max_tokens))
     differ = int(np.count_nonzero((said == corpus.test.labels) != ticket.record.correct))
     return Check(accuracy, len(said), differ, True)
