@@ -17,7 +17,7 @@ from lottery.pruning.tickets import Weights
 from lottery.report.words import percent, points
 from lottery.runs.record import Record
 from lottery.runs.store import Store
-from lottery.settings import OWN, TRANSFERRED, options
+from lottery.settings import OWN, TRANSFERRED, Settings, options
 from lottery.study import Study
 from lottery.tickets import folder as folders
 from lottery.tickets import inside
@@ -31,6 +31,10 @@ ELSEWHERE = (
     "arm {arm}: the mask is another dataset's; what can be exported was pruned on its own texts, "
     "e.g. --arm lt"
 )
+CODED = (
+    "{code}: what is made with a score, arm or model of your own cannot be exported, for a "
+    "ticket's folder must load without its code; name one made with the package's own"
+)
 AGAIN = (
     "Its weights were gone; this network was trained again, which on another machine gives a near "
     "one: {found}"
@@ -43,6 +47,10 @@ def find(records: Iterable[Record], model: str, arm: str, sparsity: float, seed:
     """The run of today's recipe; UserError that names what there is."""
     if arm.startswith(TRANSFERRED):
         raise UserError(ELSEWHERE.format(arm=arm))
+    records = list(records)
+    alike = [r.settings for r in records if (r.settings.model, r.settings.arm) == (model, arm)]
+    if alike and all(s.code for s in alike):
+        raise _coded(alike[0])
     check_known("model", model, models.MODELS)
     check_known("arm", arm, arms.ARMS)
     own = [
@@ -65,6 +73,12 @@ def find(records: Iterable[Record], model: str, arm: str, sparsity: float, seed:
         known = f"sparsities {', '.join(map('{:g}'.format, steps))}; "
         known += f"seeds {', '.join(map(str, seeds))}"
     raise UserError(f"no {model} {arm} of sparsity {sparsity:g}, seed {seed}: there are {known}")
+
+
+def _coded(settings: Settings) -> UserError:
+    """Why a run with code from outside is not exported; the code without its digest."""
+    names = (" ".join(part.split(" ")[:2]) for part in settings.code)
+    return UserError(CODED.format(code=", ".join(names)))
 
 
 def export(
@@ -97,7 +111,7 @@ def export(
     if inside and s.rung and below(s) is None:
         raise UserError(f"score {s.score} looks at first values alone: no rung below to show")
     if s.code:
-        raise UserError(f"{', '.join(s.code)}: only what is the package's own can be exported")
+        raise _coded(s)
     own = {f.name: getattr(s, f.name) for f in options() if f.name not in OWN}  # not the recipe's
     plan = texts_of(s.dataset, texts), [s.model], s.ladder or [0.5], ["lt"], [s.seed]
     study = Study(*plan, store=store, say=say, **own)
