@@ -9,8 +9,9 @@ import pytest
 from helpers import synthetic
 from lottery import cli
 from lottery.files import UserError
+from lottery.recipes import RECIPES
 from lottery.runs.store import Store
-from lottery.tickets.export import export
+from lottery.tickets.export import choice, export, find
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,28 @@ def test_what_has_code_of_ones_own_cannot_be_exported(tmp_path, capsys, model, a
     assert "must load without its code" in line
     with pytest.raises(UserError, match="must load without its code"):
         export(store, own, tmp_path / "out", say=[].append)
+
+
+def test_it_says_what_it_took_and_what_else_there_is():
+    def made(dataset="demo-reviews", ladder=(0.5, 0.75), **options):
+        return synthetic.record(dataset, "cnn", "lt", ladder, **options)
+
+    usual, other = made(), made(epochs=3, rewind_step=9)
+    assert choice(usual, [usual, made(seed=1), made(ladder=(0.5,))]) == ""
+    recipe = made("imdb", **RECIPES["imdb", "cnn"])
+    assert choice(recipe, [recipe]) == ""
+    assert choice(other, [other]) == (
+        "cnn lt 0.75 seed 0: the one taken has epochs 3, rewind_step 9"
+    )
+    short = made(ladder=(0.75,), epochs=3)
+    records = [short, other, usual]
+    assert choice(find(records, "cnn", "lt", 0.75, 0), records) == (
+        "cnn lt 0.75 seed 0: the one taken has the default settings; 2 others are there "
+        "(ladder [0.75], epochs 3; epochs 3, rewind_step 9)"
+    )
+    plain = made("imdb")
+    assert choice(recipe, [recipe, plain]).startswith(
+        "cnn lt 0.75 seed 0: the one taken has the recipe's settings; 1 other is there (max_tokens"
+    )
+    many = [made(epochs=number) for number in range(1, 6)]
+    assert choice(usual, [usual, *many]).endswith("(epochs 1; epochs 2; epochs 3; and 2 more)")

@@ -46,7 +46,9 @@ def test_it_is_exported_predicts_and_is_verified(made, tmp_path, capsys):
     words, store = made
     place = tmp_path / "ticket"
     command = ["export", "mine", "cnn", str(place), "--sparsity", "0.5"]
+    capsys.readouterr()
     assert cli.main([*command, *words, "--results", str(store.root)]) == 0
+    assert "cnn lt 0.5 seed 0: the one taken has embedding_size 6, " in capsys.readouterr().err
     ticket, own = Ticket.load(place), corpus(words)
     record = store.get(ticket.settings)
     assert ticket.classes == tuple(record.classes) == own.classes

@@ -70,7 +70,7 @@ def _export(parsed: argparse.Namespace) -> None:
     from lottery.data import DATASETS
     from lottery.runs.store import Store
     from lottery.study import results_of
-    from lottery.tickets.export import export, find, sizes
+    from lottery.tickets.export import choice, export, find, sizes
 
     if parsed.dataset in DATASETS and (given := texts.given(parsed)):
         raise UserError(f"{parsed.dataset} is the project's own: leave out --{given[0]}")
@@ -86,6 +86,8 @@ def _export(parsed: argparse.Namespace) -> None:
     if unread:
         say(f"records that cannot be read: {len(unread)}; the first: {unread[0]}")
     record = find(records, parsed.model, parsed.arm, parsed.sparsity, parsed.seed)
+    if line := choice(record, records):
+        say(line)
     more = {"texts": own, "inside": parsed.inside, "onnx": parsed.onnx, "small": parsed.small}
     ticket = export(store, record, parsed.folder, not parsed.without_first, say, **more)
     print(ticket.report())

@@ -10,14 +10,15 @@ from lottery import models
 from lottery.analysis import protocols, selection, verdict
 from lottery.data import Own, texts_of
 from lottery.experiment.plan import below
-from lottery.files import UserError, check_known
+from lottery.files import UserError, amount, check_known
 from lottery.pruning import arms
 from lottery.pruning.masks import counts
 from lottery.pruning.tickets import Weights
+from lottery.recipes import RECIPES
 from lottery.report.words import percent, points
 from lottery.runs.record import Record
 from lottery.runs.store import Store
-from lottery.settings import OWN, TRANSFERRED, Settings, options
+from lottery.settings import OWN, TRANSFERRED, Settings, options, title
 from lottery.study import Study
 from lottery.tickets import folder as folders
 from lottery.tickets import inside
@@ -39,6 +40,7 @@ AGAIN = (
     "Its weights were gone; this network was trained again, which on another machine gives a near "
     "one: {found}"
 )
+SHOWN = 3  # of the runs that are not taken
 DENSE = "its dense network of the same seed has {accuracy}"
 DIFFERENCE = "; over {seeds} seeds such tickets are {mean} points from dense ({low} to {high})"
 
@@ -73,6 +75,34 @@ def find(records: Iterable[Record], model: str, arm: str, sparsity: float, seed:
         known = f"sparsities {', '.join(map('{:g}'.format, steps))}; "
         known += f"seeds {', '.join(map(str, seeds))}"
     raise UserError(f"no {model} {arm} of sparsity {sparsity:g}, seed {seed}: there are {known}")
+
+
+def choice(record: Record, records: Iterable[Record]) -> str:
+    """A line that says by what settings `record` was made, and of others like it by what others.
+
+    Empty where it is by the pair's recipe, or the defaults, and there is no other.
+    """
+    s = record.settings
+
+    def like(one: Settings) -> bool:
+        names = ("dataset", "model", "arm", "sparsity", "seed")
+        return one != s and all(getattr(one, name) == getattr(s, name) for name in names)
+
+    others = [r.settings for r in records if not r.failed and like(r.settings)]
+    own = replace(protocols.protocol(s.pair), arm=s.arm, ladder=s.ladder, seed=s.seed)
+    usual = "the recipe's settings" if s.pair in RECIPES else "the default settings"
+
+    def said(one: Settings) -> str:
+        return protocols.words(protocols.differences(one, protocols.plain(own))) or usual
+
+    if not others and said(s) == usual:
+        return ""
+    line = f"{title(s)}: the one taken has {said(s)}"
+    if others:
+        shown = [said(one) for one in others[:SHOWN]]
+        shown += [f"and {more} more"] if (more := len(others) - SHOWN) > 0 else []
+        line += f"; {amount(len(others), 'other is', 'others are')} there ({'; '.join(shown)})"
+    return line
 
 
 def _coded(settings: Settings) -> UserError:
