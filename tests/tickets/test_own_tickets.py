@@ -48,7 +48,9 @@ def test_it_is_exported_predicts_and_is_verified(made, tmp_path, capsys):
     command = ["export", "mine", "cnn", str(place), "--sparsity", "0.5"]
     capsys.readouterr()
     assert cli.main([*command, *words, "--results", str(store.root)]) == 0
-    assert "cnn lt 0.5 seed 0: the one taken has embedding_size 6, " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "cnn lt 0.5 seed 0: the one taken has embedding_size 6, " in said
+    assert "run/s" not in said, "nothing was trained"
     ticket, own = Ticket.load(place), corpus(words)
     record = store.get(ticket.settings)
     assert ticket.classes == tuple(record.classes) == own.classes

@@ -146,8 +146,8 @@ def export(
     plan = texts_of(s.dataset, texts), [s.model], s.ladder or [0.5], ["lt"], [s.seed]
     study = Study(*plan, store=store, say=say, **own)
     was_gone = not store.tested_path(s).exists()
+    corpus = study.corpus  # said before there is a bar, which a line would draw though it is idle
     weights, mask = study.tested(s)
-    corpus = study.corpus
     contents = Contents(
         record=record,
         classes=corpus.classes,
