@@ -208,8 +208,9 @@ def test_a_text_that_is_most_of_the_rows_is_still_on_one_side():
 
 @pytest.mark.parametrize("classes", [2, 3, 1000])
 def test_from_two_to_a_thousand_classes(classes):
-    frame = pd.DataFrame({"x": [f"a{n} b" for n in range(3 * classes)]})
-    frame["y"] = [n % classes for n in range(3 * classes)]
+    rows = max(60, 3 * classes)
+    frame = pd.DataFrame({"x": [f"a{n} b" for n in range(rows)]})
+    frame["y"] = [n % classes for n in range(rows)]
     own = data.from_frame(frame, text="x", label="y", name="mine", say=[].append)
     found = data.load(own, say=[].append)
     assert found.classes == tuple(map(str, range(classes)))  # in order of their size

@@ -48,7 +48,8 @@ def corpus(parsed: argparse.Namespace, say: Callable[[str], object], called: str
     path = parsed.csv or parsed.parquet
     if path is None:
         if given:
-            raise UserError(f"--{next(iter(given))} belongs to a file: add --csv or --parquet FILE")
+            option = next(iter(given)).replace("_", "-")
+            raise UserError(f"--{option} belongs to a file: add --csv or --parquet FILE")
         return None
     for name in ("text", "label"):
         if name not in given:

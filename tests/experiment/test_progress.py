@@ -7,6 +7,7 @@ import re
 import pytest
 
 from lottery.experiment import bars as progress
+from lottery.files import say
 from lottery.settings import Settings
 
 
@@ -49,7 +50,8 @@ def test_without_a_run_no_bar_is_shown(clock, capsys):
     settings = Settings("imdb", "cnn").checked()
     with progress.Bars(0, "IMDb") as bar:
         clock[0] += 60
-    assert capsys.readouterr().err == ""
+        say("a line")
+    assert capsys.readouterr().err == "a line\n"
     with progress.Bars(0, "IMDb") as bar:
         for _ in range(3):  # another process is at it meanwhile
             bar.more(settings)  # what it stands on is gone

@@ -17,7 +17,7 @@ import numpy as np
 
 from lottery.data import ids, reading, tokens
 from lottery.data.sources import DATASETS, Dataset
-from lottery.files import UserError, amount
+from lottery.files import UserError, amount, check_known
 
 CLASSES = 1000  # at most
 TEST_SHARE = 0.2  # of all rows, as of the 50,000 reviews
@@ -25,7 +25,14 @@ VALID_SHARE = 0.3  # of the others, as of both corpora
 FEWER = "give more rows, or smaller shares of validation and test"
 FEW = 20  # classes of one row may be real ones
 ALIKE = "{names} are classes of their own; write them alike if they are one"
-NO_LABEL = {"nan", "null", "n/a"}  # what some programs write where a label is missing
+NO_LABEL = {
+    "nan",
+    "null",
+    "n/a",
+    "none",
+    "<na>",
+    "nat",
+}  # what some programs write where a label is missing
 ONE_ROW = "{count} one row ({names}), which is in one split and in no other"
 # Names of other things in a results folder, or on the command line.
 TAKEN = {*DATASETS, "demo", "runs", "checkpoints", "figures", "tickets", "trials", "cnn", "lstm"}
@@ -77,6 +84,11 @@ class Own:
             raise UserError(
                 f"{self.name}: too few different texts to divide (train / validation / test would "
                 f"have {given} rows); {remedy}"
+            )
+        if sum(map(bool, facts["facts"]["labels"]["test"].values())) < 2:
+            raise UserError(
+                f"{self.name}: the test set that was drawn has texts of one class only, which "
+                f"tells nothing; give more rows, or another share or split seed"
             )
         how = json.dumps([facts["fingerprint"], self.tokens, *self.shares])
         facts["fingerprint"] = hashlib.sha256(how.encode()).hexdigest()
@@ -167,8 +179,9 @@ def from_frame(
     Raises:
         UserError: what is wrong with the columns, the rows or the name, in one line.
     """
-    rows = amount(len(frame), "row", "rows") if hasattr(frame, "__len__") else ""
-    place = f"DataFrame of {rows}" if rows else "frame"
+    kind = type(frame).__name__
+    has_rows = hasattr(frame, "columns") or hasattr(frame, "num_rows")  # pandas', datasets'
+    place = f"{kind} of {amount(len(frame), 'row', 'rows')}" if has_rows else "frame"
     parts = {"train" if test is not None else "all": (frame, place)}
     if test is not None:
         parts["test"] = test, f"test {place.split()[0]}"
@@ -210,11 +223,10 @@ def check_name(name: str) -> str:
     """A name that a folder may have and that nothing else has; else UserError."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
         raise UserError(
-            f"name {name!r} is no name of a corpus: up to 64 letters, digits, - and _, e.g. --name "
-            f"reviews"
+            f"name {name!r} is no name of a corpus: up to 64 letters, digits, - and _, e.g. reviews"
         )
     if name.lower() in TAKEN:
-        raise UserError(f"name {name!r} is taken; give another, e.g. --name my-{name}")
+        raise UserError(f"name {name!r} is taken; give another, e.g. my-{name}")
     return name
 
 
@@ -231,8 +243,7 @@ def look(
     for word, share in (("valid_share", valid_share), ("test_share", test_share)):
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
             raise UserError(f"{word} {share!r} is not a share between 0 and 1, e.g. 0.2")
-    if how not in tokens.SPLITTERS:
-        raise UserError(f"tokens {how!r} are unknown: there are {', '.join(tokens.SPLITTERS)}")
+    check_known("tokens", how, tokens.SPLITTERS)
     digest, left_out = hashlib.sha256(), Counter()
     counts = {part: _looked(part, source, digest, left_out) for part, source in parts.items()}
     every = set().union(*counts.values())

@@ -27,6 +27,11 @@ Row = tuple[str | None, str | None]  # text, name of its class
 DELIMITERS = (",", ";", "\t", "|")
 LONGEST = 1 << 26  # characters of a field: more is a quote that nobody closed
 BATCH = 1000  # rows of a parquet file or a data set that are in memory at once
+OTHER_FORMS = {  # by the first bytes of a file
+    b"\x1f\x8b": "packed (gzip); unpack it",
+    b"PK\x03\x04": "a ZIP archive or a sheet of Excel's; unpack it, or save it as CSV",
+    b"PAR1": "parquet; give it as --parquet FILE",
+}
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -51,6 +56,9 @@ def csv_file(
         start = file.read(4)
     if encoding is None:
         encoding = next((name for bom, name in BOMS.items() if start.startswith(bom)), "utf-8")
+    for mark, what in OTHER_FORMS.items():
+        if start.startswith(mark):
+            raise UserError(f"{path.name}: is no CSV but {what}")
     check_form(delimiter, encoding)
     heads: dict[str, list[str]] = {}
     for between in (delimiter,) if delimiter else DELIMITERS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Iterator
@@ -20,25 +19,31 @@ class Bars:
     """The experiment's bar. `run` gives the bar of one training."""
 
     def __init__(self, runs: int, title: str) -> None:
-        # Without a run there is nothing to show, unless `more` come.
-        delay = 0.0 if runs else math.inf
-        self._outer = _bar(total=runs, desc=title, unit="run", position=0, delay=delay)
-        self._more: set[Settings] = set()
+        self._title, self._more = title, set()
+        self._outer: tqdm | None = None
+        if runs:  # else there is nothing to show, unless `more` come
+            self._show(runs)
 
     def __enter__(self) -> Bars:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._outer.close()
+        if self._outer is not None:
+            self._outer.close()
+
+    def _show(self, runs: int) -> None:
+        self._outer = _bar(total=runs, desc=self._title, unit="run", position=0)
 
     def more(self, settings: Settings) -> None:
         """One more run than was thought: another stands on it, and its weights are gone.
 
         It may be asked for again, as long as another process is at it.
         """
-        self._outer.total += settings not in self._more
+        if self._outer is None:
+            self._show(1)
+        else:
+            self._outer.total += settings not in self._more
         self._more.add(settings)
-        self._outer.delay = 0.0
 
     @contextmanager
     def run(self, settings: Settings) -> Iterator[Progress]:
