@@ -158,8 +158,9 @@ def test_a_run_that_kills_its_workers_is_recorded_and_the_rest_goes_on(tmp_path,
     assert Counter(r.settings.arm for r in records) == {"dense": 1, "lt": 1, "shuffled": 1}
     (failed,) = [r for r in store.records()[0] if r.failed]
     assert (failed.settings.arm, failed.failed) == ("random", "its workers died 2 times")
-    (line,) = [line for line in said if "stopped" in line]
-    assert "to try it again" in line and failed.run in line
+    (line,) = [line for line in said if ": failed, " in line]
+    assert "to try again" in line and failed.run in line
     said.clear()
     assert made.run() == records, "nothing is tried again"
-    assert said == []
+    (line,) = said
+    assert "failed before, its workers died 2 times; to try again" in line

@@ -631,3 +631,10 @@ def test_what_is_no_frame_is_called_what_it_is():
     frame = pd.DataFrame({"x": ["a", "b"], "y": [0, 1]})
     with pytest.raises(UserError, match="unknown tokens"):
         data.from_frame(frame, tokens=["words"], **columns)
+
+
+def test_a_tab_that_was_expected_is_shown_as_one_writes_it(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('text\tlabel\n"one"x\tgood\n')
+    with pytest.raises(UserError, match=r"\('\\t' expected after '\"'\); close every quote"):
+        data.from_file(path, text="text", label="label", delimiter="\t", say=[].append)

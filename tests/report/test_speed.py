@@ -71,7 +71,7 @@ def test_what_was_measured_stands_beside_its_record(store):
         assert row["Disk, MB"] == f"{of['bytes'] / 1e6:.2f}" and row["Memory, MiB"] == "300"
     assert "On a slow one with 2 threads, PyTorch 2.6.0" in part
     assert "results/figures/speed.png" in part and (store.root / "figures" / "speed.svg").exists()
-    assert _written(store, RECORDS) == ([], []), "verify knows it"
+    assert _written(store, RECORDS, 0) == ([], []), "verify knows it"
 
 
 def test_a_run_without_a_record_is_not_shown(store):

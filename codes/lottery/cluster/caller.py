@@ -358,7 +358,7 @@ class Caller:
         shelf = node.work.shelf
         if not node.step and not shelf.store.record_path(node.settings).exists():
             shelf.keep(failed(node.settings, node.work.corpora(node.settings), why), {})
-            why += f"; remove {shelf.store.record_path(node.settings)} to try it again"
+            why += f"; to try again, move {shelf.store.record_path(node.settings)} away"
         self._fail(node, why)
 
     def _left(self) -> UserError:

@@ -141,7 +141,8 @@ class _Lines:
                 f"--encoding, e.g. latin-1, or cp949 of Korean"
             ) from None
         except csv.Error as error:
-            why = "a field is longer than 64 MB" if "limit" in str(error) else error
+            said = str(error).replace("\t", "\\t")  # a tab that was expected
+            why = "a field is longer than 64 MB" if "limit" in said else said
             raise UserError(
                 f"{self.path.name}: bad CSV up to line {self.line_num:,} ({why}); close every "
                 f"quote, and double those inside a text"
