@@ -88,7 +88,8 @@ class Own:
         if sum(map(bool, facts["facts"]["labels"]["test"].values())) < 2:
             raise UserError(
                 f"{self.name}: the test set that was drawn has texts of one class only, which "
-                f"tells nothing; give more rows, or another share or split seed"
+                f"tells nothing; give more rows, a larger test share, another split seed, or a "
+                f"test set of your own"
             )
         how = json.dumps([facts["fingerprint"], self.tokens, *self.shares])
         facts["fingerprint"] = hashlib.sha256(how.encode()).hexdigest()
