@@ -283,6 +283,16 @@ def test_a_byte_order_mark_says_the_encoding(put, encoding):
     assert kept(read(put(written(rows).encode(encoding)))) == rows
 
 
+def test_a_byte_order_mark_is_named_where_another_encoding_is_given(put):
+    path = put(written().encode("utf-16"))
+    for name in ("utf-8", "latin-1"):
+        said = f"texts.csv: its mark says UTF-16, not {name.upper()}; leave out its --encoding"
+        assert line(path, encoding=name) == said
+    assert "encoding 'what' is unknown" in line(path, encoding="what")
+    for name in ("utf-16", "UTF_32"):  # the mark of the second begins as that of the first
+        assert kept(read(put(written().encode(name)), encoding=name)) == ROWS
+
+
 def test_duplicate_column_names(put):
     path = put(written([(*row, "x") for row in ROWS], ("text", "label", "text")))
     assert line(path) == "texts.csv: 2 columns 'text'; name each once"

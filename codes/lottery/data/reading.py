@@ -54,12 +54,17 @@ def csv_file(
     path = _there(path)
     with path.open("rb") as file:
         start = file.read(4)
+    marked = next((name for bom, name in BOMS.items() if start.startswith(bom)), None)
     if encoding is None:
-        encoding = next((name for bom, name in BOMS.items() if start.startswith(bom)), "utf-8")
+        encoding = marked or "utf-8"
     for mark, what in OTHER_FORMS.items():
         if start.startswith(mark):
             raise UserError(f"{path.name}: is no CSV but {what}")
     check_form(delimiter, encoding)
+    if marked == "utf-16" and not codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
+        raise UserError(
+            f"{path.name}: its mark says UTF-16, not {encoding.upper()}; leave out its --encoding"
+        )
     heads: dict[str, list[str]] = {}
     for between in (delimiter,) if delimiter else DELIMITERS:
         try:
