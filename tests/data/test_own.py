@@ -314,7 +314,13 @@ def test_a_text_of_ten_megabytes(put):
 
 def test_a_quote_that_nobody_closed(put, monkeypatch):
     head = written()
-    assert "close every quote" in line(put(head + '"and on,bad\n' + head))
+    said = line(put(head + '"and on,bad\n' + head))
+    assert "bad CSV in lines 22 to 27 " in said and "close every quote" in said
+    assert "bad CSV in line 22 " in line(put(head + '"one"x,bad\n' + head))
+    assert line(put(head + '"and on,bad\n' + 9 * "more,good\n")) == (
+        "texts.csv: line 22: a quote opens here that is not closed; close it, and double those "
+        "inside a text"
+    )
     monkeypatch.setattr(reading, "LONGEST", 1000)
     said = line(put(head + '"and on,bad\n' + 100 * "plain text,good\n"))
     assert "a field is longer than 64 MB" in said

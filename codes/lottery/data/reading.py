@@ -137,6 +137,7 @@ class _Lines:
         return self
 
     def __next__(self) -> list[str]:
+        start = self.line_num + 1
         try:
             return next(self.reader)
         except UnicodeError:
@@ -147,10 +148,17 @@ class _Lines:
             ) from None
         except csv.Error as error:
             said = str(error).replace("\t", "\\t")  # a tab that was expected
+            if "unexpected end" in said:
+                raise UserError(
+                    f"{self.path.name}: line {start:,}: a quote opens here that is not closed; "
+                    f"close it, and double those inside a text"
+                ) from None
             why = "a field is longer than 64 MB" if "limit" in said else said
+            end = self.line_num
+            where = f"lines {start:,} to {end:,}" if end > start else f"line {end:,}"
             raise UserError(
-                f"{self.path.name}: bad CSV up to line {self.line_num:,} ({why}); close every "
-                f"quote, and double those inside a text"
+                f"{self.path.name}: bad CSV in {where} ({why}); close every quote, and double "
+                f"those inside a text"
             ) from None
 
 
