@@ -643,9 +643,19 @@ def test_words_for_no_label_are_doubted_in_a_frame_and_a_drawn_test_set_has_two_
 
 def test_what_is_no_frame_is_called_what_it_is():
     columns = {"text": "x", "label": "y", "name": "mine", "say": [].append}
-    with pytest.raises(UserError, match=r"^frame: list is no pandas DataFrame and no datasets"):
-        data.from_frame([{"x": "a", "y": 1}], **columns)
     frame = pd.DataFrame({"x": ["a", "b"], "y": [0, 1]})
+    parts = datasets.DatasetDict(train=datasets.Dataset.from_pandas(frame))
+    for wrong, kind, remedy in (
+        ([{"x": "a", "y": 1}], "list", "make one with pd.DataFrame"),
+        ("some.csv", "str", "give a file's path to data.from_file"),
+        (parts, "DatasetDict", "of a dictionary give one of its parts, and test="),
+        (pa.Table.from_pandas(frame), "Table", "give its to_pandas()"),
+    ):
+        said = f"{kind} is no pandas DataFrame and no datasets.Dataset; {remedy}"
+        with pytest.raises(UserError, match="^" + re.escape(f"frame: {said}")):
+            data.from_frame(wrong, **columns)
+        with pytest.raises(UserError, match="^" + re.escape(f"test: {said}")):
+            data.from_frame(frame, test=wrong, **columns)
     with pytest.raises(UserError, match="unknown tokens"):
         data.from_frame(frame, tokens=["words"], **columns)
 

@@ -180,13 +180,8 @@ def from_frame(
     Raises:
         UserError: what is wrong with the columns, the rows or the name, in one line.
     """
-    kind = type(frame).__name__
-    has_rows = hasattr(frame, "columns") or hasattr(frame, "num_rows")  # pandas', datasets'
-    place = f"{kind} of {amount(len(frame), 'row', 'rows')}" if has_rows else "frame"
-    parts = {"train" if test is not None else "all": (frame, place)}
-    if test is not None:
-        parts["test"] = test, f"test {place.split()[0]}"
-    found = {k: reading.frame_rows(one, text, label, words) for k, (one, words) in parts.items()}
+    parts = {"train": frame, "test": test} if test is not None else {"all": frame}
+    found = {k: reading.frame_rows(one, text, label, k == "test") for k, one in parts.items()}
     return look(found, name, valid_share, test_share, tokens, say)
 
 

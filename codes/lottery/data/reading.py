@@ -257,16 +257,27 @@ def _pairs(place: str, texts, labels, names: Sequence[str] | None = None) -> Ite
         yield _text(text), class_name(label)
 
 
-def frame_rows(frame: Any, text: str, label: str, place: str) -> Source:
+def frame_rows(frame: Any, text: str, label: str, test: bool = False) -> Source:
     """A pandas DataFrame or a `datasets.Dataset`; UserError for anything else."""
+    kind = type(frame).__name__
+    place = f"test {kind}" if test else kind
     if isinstance(frame, pd.DataFrame):
+        place = place if test else f"{kind} of {amount(len(frame), 'row', 'rows')}"
         return _pandas(frame, text, label, place)
     if hasattr(frame, "features") and hasattr(frame, "column_names") and hasattr(frame, "iter"):
+        if not test and hasattr(frame, "num_rows"):  # a stream has none
+            place = f"{kind} of {amount(frame.num_rows, 'row', 'rows')}"
         return _dataset(frame, text, label, place)
-    hint = " (a dictionary: give one of its parts, and test=)" if isinstance(frame, dict) else ""
-    raise UserError(
-        f"{place}: {type(frame).__name__} is no pandas DataFrame and no datasets.Dataset{hint}"
-    )
+    if isinstance(frame, (str, Path)):
+        remedy = "give a file's path to data.from_file"
+    elif isinstance(frame, dict):
+        remedy = "of a dictionary give one of its parts, and test="
+    elif hasattr(frame, "to_pandas"):
+        remedy = "give its to_pandas()"
+    else:
+        remedy = "make one with pd.DataFrame"
+    role = "test" if test else "frame"
+    raise UserError(f"{role}: {kind} is no pandas DataFrame and no datasets.Dataset; {remedy}")
 
 
 def _pandas(frame: pd.DataFrame, text: str, label: str, place: str) -> Source:
