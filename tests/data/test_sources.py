@@ -190,8 +190,9 @@ def test_the_data_folder_of_the_project_is_the_default(data, monkeypatch):
     assert load("imdb").source == "IMDB Dataset.csv in data/"
 
 
-def test_without_any_source_one_line_says_the_three_ways(monkeypatch, hub):
+def test_without_any_source_one_line_says_the_three_ways(data, monkeypatch, hub):
     ways = ("imdb/*.parquet", "'IMDB Dataset.csv'", "LOTTERY_DATA", "stanfordnlp/imdb on the hub")
+    ways += (f"into {data} (",)
     fails("imdb", "imdb was not found", *ways)  # the stand-in raises KeyError
 
     def offline(*_, **__):
@@ -199,9 +200,11 @@ def test_without_any_source_one_line_says_the_three_ways(monkeypatch, hub):
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
     fails("imdb", "Offline mode is enabled", *ways)
+    said: list[str] = []
     with pytest.raises(UserError) as error:
-        load("agnews")
-    assert len(str(error.value)) < 600
+        load("agnews", said)
+    assert len(str(error.value)) < 600 + len(str(data))
+    assert not said, "nothing is said to be there before it is"
 
 
 def test_the_real_hub_library_offline_is_the_same_line(tmp_path):

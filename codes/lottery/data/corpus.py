@@ -122,7 +122,8 @@ def load(
         return _load_own(dataset, split_seed, vocabulary_size, say)
     official = known(dataset)
     source = sources.find(dataset, official)
-    say(f"{official.title}: {source.words}")
+    if source.there:
+        say(f"{official.title}: {source.words}")
 
     def built() -> tuple[dict, dict]:
         return build(rows_of(source.read()), official, split_seed, vocabulary_size)
@@ -133,6 +134,8 @@ def load(
     about = [dataset, official.classes, official.sizes, source.digest]
     path = cache.path_of(dataset, [*about, split_seed, vocabulary_size])
     found = cache.read(path, say) or cache.fill(path, say, built())
+    if not source.there:
+        say(f"{official.title}: {source.words}")
     return _corpus(dataset, source.words, *found, path if path.exists() else None)
 
 

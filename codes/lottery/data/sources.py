@@ -64,11 +64,12 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus that was found but not yet read."""
+    """A corpus, or where it should be, not yet read."""
 
     words: str  # where it was found, without this machine's paths
     digest: str  # changes with the content
     read: Callable[[], dict[str, Table]]
+    there: bool = True  # what the hub has is known once it is read
 
 
 def find(dataset: str, known: Dataset) -> Source:
@@ -103,7 +104,8 @@ def find(dataset: str, known: Dataset) -> Source:
     return Source(
         f"hub {known.hub}@{known.revision}",
         f"{known.hub}@{known.revision}",
-        lambda: _from_hub(dataset, known, words),
+        lambda: _from_hub(dataset, known, folder),
+        there=False,
     )
 
 
@@ -158,7 +160,7 @@ def _from_files(
     return Source(f"{' + '.join(names)} in {words}", digest.hexdigest(), read)
 
 
-def _from_hub(dataset: str, known: Dataset, folder: str) -> dict[str, Table]:
+def _from_hub(dataset: str, known: Dataset, folder: Path) -> dict[str, Table]:
     parts: dict[str, Table] = {part: ([], []) for part in known.rows}
     try:
         import datasets
