@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 
 import datasets
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from helpers import own_texts, stores
-from lottery import Study, cli, data
+from lottery import Study, cli, data, texts
 from lottery.data import ids
 from lottery.data.balance import Balance, macro_f1
 from lottery.files import UserError, root
@@ -340,3 +341,10 @@ def test_a_column_of_identifiers_is_no_column_of_classes():
     frame = pd.DataFrame({"x": [f"text {n}" for n in range(300)], "y": range(300)})
     with pytest.raises(UserError, match=r"300 of 300 classes have one row .* the column of"):
         data.from_frame(frame, text="x", label="y", name="mine", say=[].append)
+
+
+def test_an_option_without_its_file_is_named_as_one_writes_it():
+    parser = argparse.ArgumentParser()
+    texts.add(parser)
+    with pytest.raises(UserError, match=r"^--test-share belongs to a file"):
+        texts.corpus(parser.parse_args(["--test-share", "0.5"]), [].append)
