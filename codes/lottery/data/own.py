@@ -25,14 +25,8 @@ VALID_SHARE = 0.3  # of the others, as of both corpora
 FEWER = "give more rows, or smaller shares of validation and test"
 FEW = 20  # classes of one row may be real ones
 ALIKE = "{names} are classes of their own; write them alike if they are one"
-NO_LABEL = {
-    "nan",
-    "null",
-    "n/a",
-    "none",
-    "<na>",
-    "nat",
-}  # what some programs write where a label is missing
+# What some programs write where a label is missing.
+NO_LABEL = {"nan", "null", "n/a", "none", "<na>", "nat"}
 ONE_ROW = "{count} one row ({names}), which is in one split and in no other"
 # Names of other things in a results folder, or on the command line.
 TAKEN = {*DATASETS, "demo", "runs", "checkpoints", "figures", "tickets", "trials", "cnn", "lstm"}
