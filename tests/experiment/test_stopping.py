@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -94,32 +96,40 @@ def test_the_second_run_of_a_process_goes_on_as_the_first_of_another(tmp_path):
     assert not state.with_name(f"{state.name}.damaged").exists()
 
 
-def test_killed_while_it_writes_the_report(tmp_path):
+def test_killed_while_it_writes_the_report(tmp_path, monkeypatch):
     """Every file is the old one or the new one, never a part."""
     store = Store(tmp_path / "demo")
     say = [].append
     study(store.root, arms=("random",)).run()
     report.write(store, say=say)
-    outputs = [*store.root.glob("*.csv"), *store.root.glob("figures/*"), store.root / "week9.md"]
-    assert {path.suffix for path in outputs} == {".csv", ".png", ".svg", ".md"}
-    old = {path: path.read_bytes() for path in outputs}
     study(store.root, ladder=(0.5, 0.75), arms=("random",)).run()
-    arguments = ["report", "--results", str(store.root)]
-    killed = []
-    for number in range(1, len(outputs) + 1):
-        child = Child(arguments, tmp_path / f"log{number}", children.die_half_way, number)
-        killed.append(child.wait())
-        now = {path: path.read_bytes() for path in outputs}
-        if number == 1:
-            assert now == old
-        clean(store)
-    assert killed == [-signal.SIGKILL] * len(outputs)
-    new = {}
-    report.write(store, say=say)
-    new = {path: path.read_bytes() for path in outputs}
-    assert all(content in (old[path], new[path]) for path, content in now.items())
-    assert new != old
-    assert now[store.root / "week9.md"] == old[store.root / "week9.md"]
+    write, killed, seen = Path.write_bytes, [], []
+
+    def outputs() -> dict[Path, bytes]:
+        there = (*store.root.glob("*.*"), *store.root.glob("figures/*.*"))
+        return {path: path.read_bytes() for path in there if path.suffix != ".tmp"}
+
+    def watched(self: Path, content: bytes) -> int:
+        """At each file a twin of this process dies when half of it is written."""
+        twin = os.fork()
+        if not twin:
+            write(self, content[: len(content) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        killed.append(os.waitstatus_to_exitcode(os.waitpid(twin, 0)[1]))
+        seen.append(outputs())
+        return write(self, content)
+
+    old = outputs()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", watched)
+        report.write(store, say=say)
+    new = outputs()
+    assert {path.suffix for path in new} == {".csv", ".png", ".svg", ".md"}
+    assert killed == [-signal.SIGKILL] * len(new), "each is written once"
+    assert seen[0] == old != new
+    for path, last in new.items():
+        assert all(now.get(path) in (old.get(path), last) for now in seen)
+    assert seen[-1][store.root / "week9.md"] == old[store.root / "week9.md"], "it is the last"
     assert verify(store)[1] == []
 
 

@@ -66,7 +66,7 @@ def test_a_cell_is_a_mark_a_difference_and_its_interval(state, symbol):
 
 
 def test_a_row_a_pair_and_a_column_a_rung():
-    frame = grid.grid(pairs_of(both(), ["imdb", "agnews"]))
+    frame = grid.grid(pairs_of(verdict.ladders(both()), ["imdb", "agnews"]))
     assert list(frame.index) == ["IMDb CNN", "IMDb LSTM", "AG-news CNN", "AG-news LSTM"]
     assert list(frame) == [
         *("Dense", "1/2 of the weights", "1/4", "1/8"),

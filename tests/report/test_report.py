@@ -254,6 +254,18 @@ def test_every_ladder_has_its_rows():
     assert list(frame["Arm"]) == ["lt init", "lt init", "lt init, rewind_step 438"]
 
 
+def test_names_that_others_gave_are_shown_as_they_are():
+    labels = {"train": [70, 30], "valid": [7, 3], "test": [4, 96]}
+    facts = {"classes": ["a|b", "*c*"], "labels": labels, "given_test": True}
+    facts |= {"left_out": {}, "tokens": "words"}
+    of_own = replace(record(), data=record().data | facts)
+    text = page.page([of_own], ["imdb"], {})
+    assert re.search(r"^\| `a\\\|b` +\| +70 ", text, re.MULTILINE)
+    assert (
+        "The largest class, `a|b`, is 70.00 % of the training texts, the smallest, `*c*`," in text
+    )
+
+
 def test_every_learning_rate_that_was_run_is_told():
     records = [*world({"lt": (0,)}), record(learning_rate=5e-4, seed=9)]
     text = page.page(records, ["imdb"], {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import lru_cache
 from typing import Any
 
 from lottery.plugins.register import coded
@@ -29,7 +30,20 @@ def protocol(pair: tuple[str, str], recipes: Recipes = RECIPES) -> Settings:
 
     Of a model from outside, with the code that is here: records carry theirs.
     """
-    return coded(Settings(*pair, **recipes.get(pair, {})).protocol)
+    return coded(_protocol(*pair, tuple(recipes.get(pair, {}).items())))
+
+
+# A report asks for the same few, tens of thousands of times, and compares what it is given: that
+# 1 and 1.0 are one key does no harm.
+@lru_cache
+def _protocol(dataset: str, model: str, options: tuple[tuple[str, Any], ...]) -> Settings:
+    return Settings(dataset, model, **dict(options)).protocol
+
+
+@lru_cache(maxsize=2**14)
+def _plain(settings: Settings, options: tuple[tuple[str, Any], ...]) -> Settings:
+    own = {"arm": settings.arm, "ladder": settings.ladder, "seed": settings.seed}
+    return replace(settings.protocol, **dict(options), **own).normal()
 
 
 def is_former(settings: Settings) -> bool:
@@ -55,9 +69,7 @@ def plain(settings: Settings) -> Settings:
     """The same arm, rung and seed with the mask made as the pair's recipe says."""
     recipes = WITHOUT_DECAY if is_former(settings) else RECIPES
     recipe = recipes.get(settings.pair, {})
-    made = {name: recipe[name] for name in OF_MASKS if name in recipe}
-    own = {"arm": settings.arm, "ladder": settings.ladder, "seed": settings.seed}
-    return replace(settings.protocol, **made, **own).normal()
+    return _plain(settings, tuple((name, recipe[name]) for name in OF_MASKS if name in recipe))
 
 
 def variant(settings: Settings) -> dict[str, Any]:

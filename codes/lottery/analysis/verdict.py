@@ -179,10 +179,15 @@ def pairs(records: Iterable[Record], recipes: Recipes | None = None) -> list[Pai
     Tickets made another way stand in, named in `way`, where no plain one was run. By default those
     of `selection.in_report`, else those of the recipes named.
     """
-    found: dict[tuple[str, str], Pair] = {}
-    for ladder in ladders(records, recipes):
-        found.setdefault(ladder.key, ladder)
-    return list(found.values())
+    return firsts(ladders(records, recipes))
+
+
+def firsts(found: Iterable[Pair]) -> list[Pair]:
+    """Of each dataset and model the first of these ladders."""
+    leading: dict[tuple[str, str], Pair] = {}
+    for ladder in found:
+        leading.setdefault(ladder.key, ladder)
+    return list(leading.values())
 
 
 def ladders(records: Iterable[Record], recipes: Recipes | None = None) -> list[Pair]:
@@ -192,11 +197,15 @@ def ladders(records: Iterable[Record], recipes: Recipes | None = None) -> list[P
     """
     records = [record for record in records if not record.failed]
     chosen = selection.of_recipe(records, recipes) if recipes else selection.in_report(records)
-    own: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in chosen:
-        own[record.settings.pair].append(record)
-    keys = sorted(own, key=place)
-    return [ladder for key in keys for ladder in _of_pair(own[key], records)]
+    own, every = _by_pair(chosen), _by_pair(records)
+    return [pair for key in sorted(own, key=place) for pair in _of_pair(own[key], every[key])]
+
+
+def _by_pair(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
+    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        found[record.settings.pair].append(record)
+    return found
 
 
 def place(pair: tuple[str, str]) -> tuple[int, str, int]:
@@ -206,7 +215,7 @@ def place(pair: tuple[str, str]) -> tuple[int, str, int]:
 
 
 def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
-    """The ladders of one pair's protocol; `everything` may hold the networks they stand beside."""
+    """The ladders of one pair's protocol, beside networks from among `everything` of the pair."""
     by_settings = {record.settings: record for record in own}
     tickets = groups.groups(record for record in own if record.settings.arm == "lt")
     dense = [r for r in sorted(own, key=lambda r: r.settings.seed) if r.settings.arm == "dense"]

@@ -120,9 +120,10 @@ class Answer(str):
 def answer(records: Iterable[Record]) -> Answer:
     """What these records say, for a notebook: the sentence, the grid, and what was found."""
     records = list(records)
-    found = verdict.pairs(records)
+    ladders = verdict.ladders(records)
+    found = verdict.firsts(ladders)
     blocks = [GENERATED] if any(pair.generated for pair in found) else []
-    blocks += [top(found), bulleted(bullets(found, verdict.ladders(records)))]
+    blocks += [top(found), bulleted(bullets(found, ladders))]
     return Answer("\n\n".join(filter(None, blocks)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -30,6 +31,16 @@ LEFT |= {
     "From → to",
     "Difference",
 }
+
+
+def literal(name: str) -> str:
+    """A name that others gave, as markdown leaves it: as code if it holds more than words."""
+    if re.fullmatch(r"[^\W_]+(?:[ /,.-]+[^\W_]+)*", name):
+        return name
+    text = name if name.isprintable() else repr(name)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    pad = " " * (text.startswith("`") or text.endswith("`"))
+    return f"{fence}{pad}{text}{pad}{fence}"
 
 
 def bulleted(lines: Iterable[str]) -> str:

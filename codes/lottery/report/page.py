@@ -148,7 +148,8 @@ def made(
     if root.name == RESULTS and not outside and readme.is_file():
         also = travel.sentence(belonging)
         before = readme.read_text(encoding="utf-8")
-        texts[readme] = grid.into(before, pairs_of(belonging, datasets), also).encode()
+        pairs = pairs_of(verdict.ladders(belonging), datasets)
+        texts[readme] = grid.into(before, pairs, also).encode()
     pictures = {places[key]: figure for key, figure in drawn.items()}
     return Report(path, len(belonging), texts, pictures)
 
@@ -243,7 +244,8 @@ def page(
     is_own = not any(name in DATASETS for name in datasets)
     keys = [(dataset, model) for dataset in datasets for model in MODELS]
     chosen = [key for key in keys if key in RECIPES]
-    pairs, ladders = pairs_of(records, datasets), verdict.ladders(records)
+    ladders = verdict.ladders(records)
+    pairs = pairs_of(ladders, datasets)
     blocks = [f"# Lottery tickets on {', '.join(datasets)}" if is_own else "# Week 9"]
     if generated:
         blocks = [f"# Week 9 on generated corpora ({', '.join(generated)})", grid.GENERATED]
@@ -279,9 +281,9 @@ def page(
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def pairs_of(records: Iterable[Record], datasets: Iterable[str]) -> list[Pair]:
+def pairs_of(ladders: Iterable[Pair], datasets: Iterable[str]) -> list[Pair]:
     """Every pair that the report is about, run or not; of a corpus from outside those run."""
-    found = {pair.key: pair for pair in verdict.pairs(records)}
+    found = {pair.key: pair for pair in verdict.firsts(ladders)}
     every = [
         (dataset, model)
         for dataset in datasets

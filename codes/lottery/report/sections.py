@@ -15,7 +15,7 @@ from lottery.files import amount
 from lottery.models import MODELS, label
 from lottery.pruning import arms
 from lottery.report.captions import Links, picture
-from lottery.report.markdown import bulleted, markdown, table
+from lottery.report.markdown import bulleted, literal, markdown, table
 from lottery.report.tables import after, before, models_of, rungs
 from lottery.report.words import percent, power
 from lottery.runs.record import Record
@@ -80,10 +80,10 @@ def _classes(records: Sequence[Record]) -> list[str]:
             | {"share of train": percent(share * rows["train"][number])}
             for number in shown
         ],
-        index=[of.classes[number] for number in shown],
+        index=[literal(of.classes[number]) for number in shown],
     ).rename_axis(columns="Class")
     balance = vars(Balance.of(of.classes, rows))
-    said = {k: percent(v) if isinstance(v, float) else v for k, v in balance.items()}
+    said = {k: percent(v) if isinstance(v, float) else literal(v) for k, v in balance.items()}
     left = [f"{count:,} without {lack}" for lack, count in of.data["left_out"].items()]
     words = [BALANCE.format(**said)]
     if len(shown) < len(order):

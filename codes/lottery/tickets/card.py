@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import re
 
 from lottery.data import title
 from lottery.pruning.arms import ARMS
+from lottery.report.markdown import literal
 from lottery.report.words import percent
 from lottery.settings import Settings
 from lottery.tickets import plain
@@ -87,7 +87,7 @@ def card(contents: Contents, onnx: bool = False, small: bool = False) -> str:
         made=_made(s),
         sparsity=percent(record.sparsity),
         accuracy=percent(record.test_accuracy),
-        classes=", ".join(map(_shown, contents.classes)),
+        classes=", ".join(map(literal, contents.classes)),
         seed=s.seed,
         run=record.run,
         corpus=title(s.dataset),
@@ -99,16 +99,6 @@ def card(contents: Contents, onnx: bool = False, small: bool = False) -> str:
         code=code(s.model),
         **record.data["rows"],
     )
-
-
-def _shown(name: str) -> str:
-    """A class's name as markdown leaves it: as code if it holds more than words."""
-    if re.fullmatch(r"[^\W_]+(?:[ /,.-]+[^\W_]+)*", name):
-        return name
-    text = name if name.isprintable() else repr(name)
-    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
-    pad = " " * (text.startswith("`") or text.endswith("`"))
-    return f"{fence}{pad}{text}{pad}{fence}"
 
 
 def _made(s: Settings) -> str:
