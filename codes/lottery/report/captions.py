@@ -13,7 +13,8 @@ PICTURES = {
         "Means over the seeds, dots are single seeds, bars 95 % intervals over seeds and test "
         "examples, of a single seed over the examples alone. The band holds what is no further "
         "from dense than the margin. Arms share seeds and examples, so that bars may overlap where "
-        "the paired difference is sure.",
+        "the paired difference is sure. The axis holds dense and both inits; other arms may leave "
+        "it below, and stand in the table.",
     ),
     "decay": (
         "Both recipes",

@@ -47,6 +47,18 @@ def test_bars_end_where_accuracy_does():
     assert axes.get_ylim()[0] > -10 and axes.get_ylim()[1] < 110
 
 
+def test_random_places_far_below_do_not_flatten_the_tickets():
+    records = world({"lt": (0, -2), "random_mask": (-5, -20)}, seeds=(0, 1))
+    (axes,) = draw("sparsity", records).axes
+    low, high = axes.get_ylim()
+    tickets = [100 * r.test_accuracy for r in records if r.settings.arm in ("dense", "lt")]
+    assert low < min(tickets) and max(tickets) < high and high - low < 10
+    assert min(named(axes)["random mask"].get_ydata()) < low
+    alone = [r for r in records if r.settings.arm != "lt"]
+    (axes,) = draw("sparsity", alone).axes
+    assert axes.get_ylim()[0] < min(named(axes)["random mask"].get_ydata())
+
+
 def test_the_curve_shows_the_means_over_weights_remaining():
     records = study(ladder=LADDER, seeds=(0, 1, 2))
     figure = draw("sparsity", records)

@@ -24,6 +24,7 @@ from lottery.runs.record import Record
 from lottery.settings import Settings
 
 LEAST = 2.0  # points that the axis spans or more, lest noise look like much
+HELD = ("dense", "lt", "random")  # the axis shows them whole; random places fall far below
 MARGIN = 100 * verdict.MARGIN  # points
 ASIDE = 0.1  # octaves between two arms of one rung, where there is room
 BAND = {"color": "0.9", "linewidth": 0}
@@ -113,7 +114,7 @@ def _over_weights(series: Sequence[Series], band: bool) -> Picture | None:
         grid(axes, "both")
         axes.set_title(panel_name(*found[0].settings.pair))
     panels[0].set_ylabel("Test accuracy (%)")
-    fit(panels, LEAST)
+    fit(panels, LEAST, _held([group for one in series for group in one.groups]))
     legend(figure, handles)
     return figure
 
@@ -130,18 +131,10 @@ def _draw(
     handles.setdefault(one.name, Line2D([], [], **one.look))
     for number, chain in enumerate(groups.chains(own)):
         x = [places[group.settings] for group in chain]
-        ends = [intervals.interval(np.array([r.correct for r in g.records])) for g in chain]
-        means = [100 * given.mean for given in ends]
-        axes.vlines(
-            x,
-            [100 * max(given.low, 0.0) for given in ends],  # of few texts they may reach beyond
-            [100 * min(given.high, 1.0) for given in ends],
-            colors=one.look["color"],
-            linewidth=1.0,
-            zorder=3,
-        )
+        lows, means, highs = zip(*map(_interval, chain), strict=True)
+        axes.vlines(x, lows, highs, colors=one.look["color"], linewidth=1.0, zorder=3)
         for at, group in zip(x, chain, strict=True):
-            seeds = [100 * record.test_accuracy for record in group.records]
+            seeds = _seeds(group)
             if len(seeds) > 1:
                 axes.plot([at / 2**0.03] * len(seeds), seeds, color=one.look["color"], **DOTS)
         axes.plot(x, means, label=f"_{one.name}" if number else one.name, **one.look)
@@ -150,6 +143,24 @@ def _draw(
         if one.is_dense and band:
             axes.axhspan(means[0] - MARGIN, means[0] + MARGIN, zorder=0, **BAND)
             handles.setdefault(f"dense ± {MARGIN:g} points", Patch(**BAND))
+
+
+def _interval(group: Group) -> tuple[float, float, float]:
+    """Low end, mean and high end in percent."""
+    given = intervals.interval(np.array([record.correct for record in group.records]))
+    low, high = max(given.low, 0.0), min(given.high, 1.0)  # of few texts they may reach beyond
+    return 100 * low, 100 * given.mean, 100 * high
+
+
+def _seeds(group: Group) -> list[float]:
+    return [100 * record.test_accuracy for record in group.records]
+
+
+def _held(found: Sequence[Group]) -> list[float]:
+    """What the axis must hold, in percent: all of HELD; where no ticket is among them, of all."""
+    held = [group for group in found if group.settings.arm in HELD]
+    held = held if any(group.settings.rung for group in held) else found
+    return [end for group in held for end in (*_interval(group), *_seeds(group))]
 
 
 def _places(series: Sequence[Series], model: str) -> dict[Settings, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from matplotlib.axes import Axes
@@ -43,11 +43,12 @@ def grid(axes: Axes, which: str = "y") -> None:
     axes.set_axisbelow(True)
 
 
-def fit(panels: Iterable[Axes], least: float) -> None:
-    """Set the shared y axis around the data, `least` wide at least, lest noise look like much."""
+def fit(panels: Iterable[Axes], least: float, held: Sequence[float] = ()) -> None:
+    """Set the shared y axis around `held`, else all that is drawn, `least` wide at least, lest
+    noise look like much."""
     panels = list(panels)
-    ends = [end for axes in panels for end in axes.dataLim.intervaly if math.isfinite(end)]
-    if ends:
+    drawn = [end for axes in panels for end in axes.dataLim.intervaly if math.isfinite(end)]
+    if ends := held or drawn:
         middle, span = (min(ends) + max(ends)) / 2, max(ends) - min(ends)
         half = max(least, 1.1 * span) / 2
         panels[0].set_ylim(middle - half, middle + half)
