@@ -18,7 +18,7 @@ from lottery.settings import Settings
 RUNGS = ((), (0.5,), (0.5, 0.75), (0.5, 0.75, 0.875), (0.5, 0.75, 0.875, 0.9375))
 RUNGS += ((*RUNGS[-1], 0.969),)  # what is chosen, is chosen by the mean over dense and these
 SHOWN = ("weight_decay", "schedule", "scope", "dropout", "word_dropout", "rewind_step")
-HEADS = ("pair", "decay", "schedule", "scope", "dropout", "words", "θₖ", "seeds")
+HEADS = ("pair", "decay", "schedule", "scope", "dropout", "word dropout", "θₖ", "seeds")
 HEADS += ("dense", "50 %", "75 %", "87.5 %", "93.75 %", "96.9 %", "mean")
 OF_DENSE = ("weight_decay", "schedule", "pooling", "layers", "embedding_size", "dropout")
 OF_DENSE += ("word_dropout",)
@@ -84,7 +84,7 @@ def alone(dense: list[Record]) -> str:
         apart = _percent(min(all_of), max(all_of))
         cells = (*_said(recipe, OF_DENSE), len(all_of), *_percent(mean), " to ".join(apart))
         rows.append((recipe.pair, -mean, cells))
-    heads = ("pair", "decay", "schedule", "pooling", "layers", "vectors", "dropout", "words")
+    heads = ("pair", "decay", "schedule", "pooling", "layers", "vectors", "dropout", "word dropout")
     return _lines((*heads, "seeds", "mean", "from … to"), rows, 4)
 
 

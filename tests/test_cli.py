@@ -164,6 +164,21 @@ def test_a_mistake_is_one_clear_line(run, words, says):
     assert says in one_line(run(*words.split()))
 
 
+def test_a_letter_that_the_encoding_lacks_is_told_by_its_number():
+    code = "import sys; from lottery.cli import main; sys.exit(main(['run', '--help']))"
+    encoded = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=encoded)
+    assert (done.returncode, done.stderr) == (0, b"") and b"\\u03b8" in done.stdout
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_stream_that_the_shell_has_closed_is_no_mistake(monkeypatch, stream, tmp_path, capsys):
+    monkeypatch.setattr(sys, stream, None)
+    assert cli.main(["status", "--results", str(tmp_path)]) == 2
+    assert getattr(sys, stream).write("nowhere") == 7
+    assert cli.main(["run", "imdb", "cnn", "--seed", "20", "--dry-run"]) == 0
+
+
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_reader_who_has_enough_gets_no_traceback(stream):
     """As `lottery data demo-news | true`: the pipe is closed before anything is written."""

@@ -144,8 +144,8 @@ def test_the_commands_of_the_study_are_commands():
 def test_the_minutes_of_a_run_are_those_of_the_records(records):
     page = " ".join((root() / "docs" / "study.md").read_text(encoding="utf-8").split())
     said = re.search(
-        r"a CNN's run took (\S+) minutes, nine of ten at most (\S+); an LSTM's on a CPU (\S+) and "
-        r"(\S+), on a GPU (\S+) and (\S+),",
+        r"the median run, and nine of ten at most, took a CNN (\S+) and (\S+) minutes, an LSTM on "
+        r"a CPU (\S+) and (\S+), on a GPU (\S+) and (\S+),",
         page,
     )
     for number, (model, device) in enumerate((("cnn", "cpu"), ("lstm", "cpu"), ("lstm", "cuda"))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -10,7 +11,7 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from lottery.files import amount, digest, say, write_whole
+from lottery.files import amount, digest, say, sync, write_whole
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such modes")
@@ -32,6 +33,18 @@ def test_a_file_has_the_mode_that_the_umask_leaves(tmp_path, monkeypatch):
     with pytest.raises(FileExistsError):
         write_whole(path, "more", overwrite=False)
     assert path.read_text() == "text"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it syncs no folder")
+def test_a_folder_that_a_share_cannot_sync_is_no_error_and_a_file_is(tmp_path, monkeypatch):
+    def unable(handle):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", unable)
+    sync(tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="Invalid argument"):
+        sync(tmp_path / "file")
 
 
 def test_one_is_no_plural():

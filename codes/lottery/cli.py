@@ -32,7 +32,7 @@ EXAMPLES = """examples:
   lottery run imdb agnews --jobs 2      both datasets and models, two at a time
   lottery run imdb cnn --sparsity 0.5 0.75 --at 0.75 --arm shuffled
                                         a control, at one rung of the ladder
-  lottery run demo-reviews cnn          the same on generated reviews, in seconds
+  lottery run demo-reviews cnn          generated reviews, in seconds
   lottery run --csv reviews.csv --text body --label stars cnn
                                         on your own texts, with their report
   lottery run imdb --seed 0 1 2 --shard 1/3
@@ -56,13 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     left out, as a record that cannot be read; 2 for a mistake that the user can mend; 130 after
     Ctrl-C, 143 after SIGTERM, 141 when nobody reads any more."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _open_streams()
     try:
         with _terminable(), blamed():
             option.plug(arguments)
             parsed = _parser().parse_args(arguments)
             status = parsed.command(parsed) or 0
-            if sys.stdout:  # None where the shell has closed it
-                sys.stdout.flush()
+            sys.stdout.flush()
             return status
     except BrokenPipeError:  # `lottery status | head`: who reads has enough
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -81,6 +81,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         return 130  # what is kept has been said
+
+
+def _open_streams() -> None:
+    """A stream that the shell has closed takes all and keeps nothing; of a letter that an encoding
+    lacks the number is written."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):  # a notebook's has no encoding
+            stream.reconfigure(errors="backslashreplace")
 
 
 class Terminated(KeyboardInterrupt):
@@ -221,7 +232,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
         "--shard",
         default="1/1",
         metavar="I/N",
-        help="share I of N of the runs, for a job array; what shares are is models and seeds",
+        help="share I of N of the runs, for a job array; a model and a seed stay together",
     )
     run.add_argument("--results", type=Path, help="another results folder")
     option.add(run)
@@ -357,7 +368,7 @@ def _verify(parsed: argparse.Namespace) -> int:
     if parsed.tickets:
         return tickets.verify(parsed)
     if given := texts.given(parsed):
-        raise UserError(f"--{given[0]} belongs to a ticket of your own texts: name its folder")
+        raise UserError(f"{given[0]} belongs to a ticket of your own texts: name its folder")
     from lottery.runs.store import Store
     from lottery.upkeep.verify import verify
 

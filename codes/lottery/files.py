@@ -156,11 +156,17 @@ def _new(temporary: Path, path: Path) -> None:
 
 def sync(path: Path) -> None:
     """Have a file, or the names in a folder, on the disk before anything else."""
-    if path.is_dir() and os.name == "nt":
+    is_folder = path.is_dir()
+    if is_folder and os.name == "nt":
         return  # Windows cannot open a folder; its rename is durable enough
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(
+        path, os.O_RDONLY if is_folder else os.O_RDWR
+    )  # Windows syncs what it may write
     try:
         os.fsync(handle)
+    except OSError as error:
+        if not is_folder or error.errno != errno.EINVAL:  # some shares cannot sync a folder
+            raise
     finally:
         os.close(handle)
 

@@ -76,9 +76,10 @@ class Rate(Real):
     most: float = 1.0
 
     def __call__(self, name: str, value: Any) -> float:
-        if super().__call__(name, value) == 1:
+        share = super().__call__(name, value)
+        if share == 1:
             raise UserError(f"{name} 1 would drop everything: take a share below 1")
-        return float(value) + 0.0
+        return share
 
     def __str__(self) -> str:
         return "0 to below 1"
@@ -112,7 +113,7 @@ class Several:
         return tuple(sorted(set(checked))) if self.sort else checked
 
     def __str__(self) -> str:
-        return f"list of {self.each}"
+        return f"list, each {self.each}"
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Name:
         return value
 
     def __str__(self) -> str:
-        return f"name of {self.of}"
+        return f"the name of {self.of}"
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,11 @@ class Study:
         for name, value in (("jobs", jobs), ("per_gpu", per_gpu), ("threads", threads)):
             if value is not None:
                 Whole(1, 10_000)(name, value)
-        if client is not None and not isinstance(client, str) and not hasattr(client, "submit"):
+        if (
+            client is not None
+            and not isinstance(client, str)
+            and not hasattr(client, "scheduler_info")
+        ):
             raise UserError(
                 f"client {shown(client)} is no distributed.Client and no scheduler's address"
             )

@@ -35,8 +35,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def given(parsed: argparse.Namespace) -> list[str]:
-    """The options of a file that are there."""
-    return [name for name in ("csv", "parquet", *WITH_FILE) if getattr(parsed, name) is not None]
+    """The options of a file that are there, as one writes them."""
+    there = (n for n in ("csv", "parquet", *WITH_FILE) if getattr(parsed, n) is not None)
+    return [f"--{name.replace('_', '-')}" for name in there]
 
 
 def corpus(parsed: argparse.Namespace, say: Callable[[str], object], called: str = "") -> Any:
@@ -44,23 +45,22 @@ def corpus(parsed: argparse.Namespace, say: Callable[[str], object], called: str
 
     `called`: its name where the options give none.
     """
-    given = {name: getattr(parsed, name) for name in WITH_FILE if getattr(parsed, name) is not None}
     path = parsed.csv or parsed.parquet
     if path is None:
-        if given:
-            option = next(iter(given)).replace("_", "-")
-            raise UserError(f"--{option} belongs to a file: add --csv or --parquet FILE")
+        if options := given(parsed):
+            raise UserError(f"{options[0]} belongs to a file: add --csv or --parquet FILE")
         return None
+    asked = {name: value for name in WITH_FILE if (value := getattr(parsed, name)) is not None}
     for name in ("text", "label"):
-        if name not in given:
+        if name not in asked:
             raise UserError(f"{path}: say which column holds the {name}: --{name} COLUMN")
     for name, beside in (("delimiter", "parquet"), ("encoding", "parquet"), ("test_share", "test")):
-        if name in given and getattr(parsed, beside) is not None:
+        if name in asked and getattr(parsed, beside) is not None:
             raise UserError(
                 f"--{name.replace('_', '-')} means nothing beside --{beside}: leave out one of them"
             )
     from lottery import data  # PyTorch takes its time
 
     if called:
-        given.setdefault("name", called)
-    return data.from_file(path, parquet=parsed.parquet is not None, say=say, **given)
+        asked.setdefault("name", called)
+    return data.from_file(path, parquet=parsed.parquet is not None, say=say, **asked)

@@ -264,6 +264,8 @@ def test_the_delimiter_is_found_in_the_header(put, delimiter):
     assert kept(read(path, delimiter="~")) == ROWS
     assert "no column 'text'" in line(path)
     assert line(path, delimiter="~~") == "delimiter '~~' is not one character, e.g. ;"
+    assert line(path, delimiter=5) == "delimiter 5 is no text; write it in quotes"
+    assert line(path, encoding=b"utf-8") == "encoding b'utf-8' is no text; write it in quotes"
 
 
 def test_latin_1_is_named_and_read_when_it_is_said(put):

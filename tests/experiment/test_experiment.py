@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -534,6 +535,7 @@ def test_mistakes_show_before_anything_is_trained(study, trained):
         ({"ladder": [10**5000]}, "sparsity of thousands of digits is outside"),
         ({"jobs": 10**5000}, "jobs of thousands of digits is not a whole number from 1"),
         ({"client": 3}, "client 3 is no distributed.Client and no scheduler's address"),
+        ({"client": ThreadPoolExecutor()}, "is no distributed.Client and no scheduler's address"),
         ({"seeds": None}, r"seeds None is not a list: write \[0\]"),
         ({"ladder": "0.5"}, r"ladder '0.5' is not a list: write \[0.5\]"),
         ({"ladder": 0.75}, r"ladder 0.75 is not a list: write \[0.75\]"),
@@ -550,6 +552,8 @@ def test_mistakes_show_before_anything_is_trained(study, trained):
     ]:
         with pytest.raises(UserError, match=words):
             study(**change)
+    with pytest.raises(UserError, match=r"device \['cpu'\] is not here"):
+        Study("imdb", device=["cpu"])
     with pytest.raises(UserError, match="unknown dataset 'imbd': there are imdb, agnews"):
         Study("imbd")
     for arm in ("winner", ["lt"]):

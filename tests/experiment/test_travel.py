@@ -285,3 +285,13 @@ def test_a_stopped_source_stops_what_stands_on_it(tmp_path):
     assert {r.settings.arm for r in made.run()} == {"dense"}
     first = next(line for line in lines if "transferred" in line)
     assert "stands on" in first and "lt 0.5 seed 0: it died" in first
+
+
+def test_tensors_kept_dense_are_counted_as_the_record_counts_them(tmp_path):
+    made = travel(tmp_path, ("lt", "transferred"), kept_dense=("output.weight",))
+    made.run()
+    records, unread = made.store.records()
+    assert unread == []
+    for record in (r for r in records if r.transfer):
+        assert record.layers["output.weight"][0] == 0
+        assert record.transfer.kept == sum(record.kept.values())

@@ -249,3 +249,10 @@ def test_a_modules_own_name_of_a_builtin_is_part_of_it():
         one, other = source(rule), source(rule.replace("1.0", "-1.0"))
     assert "pow = 1.0" in one.text and "pow = -1.0" in other.text and "abs = " not in one.text
     assert one.digest != other.digest
+
+
+@pytest.mark.parametrize("mark", ["\f", "\x1c", "\x85", "\u2028"])
+def test_a_mark_that_ends_no_line_of_pythons_takes_none_away(mark):
+    text = SCORE.replace("\n\n\n@", f"\n# a page{mark}ends\n\n@", 1)
+    assert mark in text
+    assert source(text).text == BASE.text and source(text).digest == BASE.digest

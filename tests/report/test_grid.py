@@ -193,6 +193,14 @@ def test_open_questions_are_told_by_what_would_close_them():
     assert one.endswith("1 rest on one seed, which decides nothing, and 1 were not run.")
 
 
+def test_a_good_ticket_below_one_that_is_not_shown_good_is_at_its_rung():
+    """ "Down to" would claim those between."""
+    records = world({"lt": (0, -2, 0)}, seeds=(0, 1, 2))
+    assert "IMDb CNN at 1/8 of the weights" in grid.bullets(*of(records))[0]
+    whole = world({"lt": (0, 0, 0)}, seeds=(0, 1, 2))
+    assert "IMDb CNN down to 1/8 of the weights" in grid.bullets(*of(whole))[0]
+
+
 def test_an_open_question_stands_where_its_seeds_put_it():
     given = Interval(0.0, -0.01, 0.01, 3)
     facts = [Fact(OPEN, given, 3, needed) for needed in (4, 20, 21, None)]
@@ -205,7 +213,9 @@ def test_late_rewinding_is_told_where_it_goes_further():
     late = world({"lt": (0, 0)}, rewind_step=438)
     records = list({r.run: r for r in [*world({"lt": (0, -2)}), *late]}.values())
     said = grid.bullets(*of(records))[0]
-    assert said.endswith("With late rewinding also: IMDb CNN down to 1/4 (rewind_step 438).")
+    assert said.endswith(
+        "With late rewinding also: IMDb CNN down to 1/4 (rewind_step 438; seeds: 5)."
+    )
     assert list(grid.grid(of(late)[0]).index) == ["IMDb CNN (rewind_step 438)"]
     same = list({r.run: r for r in [*world({"lt": (0, 0)}), *late]}.values())
     assert "rewinding" not in grid.bullets(*of(same))[0]

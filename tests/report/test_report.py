@@ -703,7 +703,7 @@ def test_a_ladder_of_other_steps_to_the_same_sparsity_stays_out(two_recipes):
 
 def test_what_else_the_recipes_differ_in_is_said(two_recipes):
     both = [*world({"lt": (0,)}, **FORMER), *world({"lt": (0,)}, **TODAY)]
-    said = "The former ones have: IMDb CNN word_dropout 0.4, weight_decay 0.0."
+    said = "Those without decay have: IMDb CNN word_dropout 0.4, weight_decay 0.0."
     assert said in page.page(both, ["imdb"], {})
 
 
@@ -845,6 +845,22 @@ def test_another_folder_holds_its_report_and_leaves_the_readme_alone(tmp_path):
     assert readme.read_text() == f"{grid.BEGIN}\n{grid.END}\n"
     assert not (tmp_path / "week9.md").exists()
     assert not any("week9" in line or "README" in line for line in verify(store)[1])
+
+
+def test_a_readme_is_written_byte_for_byte_but_for_the_answer(tmp_path):
+    readme = tmp_path / "README.md"
+    others = "# Größe\r\nof another project\r\n".encode("latin-1")
+    readme.write_bytes(others)
+    store = filled(tmp_path / "results", study("imdb"))
+    before = readme.stat().st_ino, readme.stat().st_mtime_ns
+    written(store)
+    assert readme.read_bytes() == others
+    assert (readme.stat().st_ino, readme.stat().st_mtime_ns) == before, "it has no marks"
+    marks = f"{grid.BEGIN}\r\n{grid.END}\r\n".encode()
+    readme.write_bytes(others + marks + others)
+    written(store)
+    now = readme.read_bytes()
+    assert now.startswith(others) and now.endswith(others) and b"IMDb CNN" in now
 
 
 def test_an_answer_in_the_readme_that_the_records_do_not_give_is_found(tmp_path):

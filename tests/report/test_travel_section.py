@@ -157,9 +157,11 @@ def test_masks_that_records_tell_apart_are_not_compared_and_equal_ones_are(usual
 def test_one_sentence_answers_in_the_section_the_readme_and_a_notebook(usual, foreign, tmp_path):
     shown, said = travel_answer([*usual, *foreign]), sentence([*usual, *foreign])
     assert shown._repr_markdown_().startswith(f"{said}\n\n| From → to ")
-    assert said.startswith("**Do tickets travel? At 1 of 2 rungs** a network does better with")
+    assert said.startswith(
+        "**Do tickets travel?** At 1 of 2 rungs (of AG-news → IMDb CNN) a network"
+    )
     assert "rows shuffled, and at 0 worse; at 1 of 2 it does worse than with its own" in said
-    assert said.endswith(" of 12 comparisons are decided (AG-news → IMDb CNN).")
+    assert said.endswith(" of 12 comparisons are decided.")
     readme = tmp_path / "README.md"
     readme.write_text(f"{grid.BEGIN}\n{grid.END}\n")
     store = Store(tmp_path / "results")
@@ -191,7 +193,7 @@ def test_the_figure_shows_the_facts(usual, foreign):
         assert line.get_marker() == looks[fact.state]["marker"]
     names = [label.get_text() for label in axes.get_yticklabels()]
     beside = ("own mask", "rows shuffled", "random places", "dense")
-    assert names[:4] == [f"1/4 less {words}" for words in beside]
+    assert names[:4] == [f"1/4: less {words}" for words in beside]
 
 
 def test_the_rest_of_the_report_is_the_same_to_the_byte(usual, foreign, tmp_path):

@@ -46,6 +46,17 @@ def test_a_run_that_failed_has_no_network():
         fit.check_facts(replace(record("agnews"), failed="the loss is nan"), NEWS, FACTS)
 
 
+@pytest.mark.parametrize("change", [{"layers": 10**8}, {"rewind_step": 5}, {"arm": "lt"}])
+def test_settings_that_no_run_has_are_refused_before_a_model_is_made_of_them(change):
+    one = record("agnews", "lstm")
+    fit.check_facts(one, NEWS, FACTS)
+    strange = replace(one, settings=replace(one.settings, **change))
+    with pytest.raises(
+        ValueError, match=r"layers 100000000|settings are no run's|needs a sparsity"
+    ):
+        fit.check_facts(strange, NEWS, FACTS)
+
+
 @pytest.mark.parametrize("moved", [False, True])
 def test_every_mask_keeps_what_the_record_counts_of_its_own_layer(moved):
     """As many in all are not enough."""

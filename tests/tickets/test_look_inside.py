@@ -38,6 +38,12 @@ def ticket(study, tmp_path_factory):
     return export(study.store, record, folder, say=lambda _: None, inside=True)
 
 
+def test_a_dense_network_has_no_rung_to_show(study, tmp_path):
+    dense = find(study.store.records()[0], "cnn", "dense", 0, 0)
+    with pytest.raises(UserError, match="it is dense: no rung below to show; leave out --inside"):
+        export(study.store, dense, tmp_path / "dense", say=[].append, inside=True)
+
+
 def test_the_masks_of_the_rungs_are_those_of_the_ladder(study, ticket):
     rungs = inside.at_rungs(ticket)
     assert list(rungs) == LADDER

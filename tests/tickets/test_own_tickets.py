@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from helpers import own_texts
 from lottery import Ticket, cli, data
 from lottery.data import tokens
-from lottery.files import UserError
+from lottery.files import UserError, root
 from lottery.runs.store import Store
 from lottery.tickets.check import check
 from lottery.tickets.export import export, find
@@ -104,6 +104,11 @@ def test_without_its_texts_or_with_others_it_is_one_line(made, tmp_path, capsys)
     assert "--csv belongs to a ticket of your own texts" in capsys.readouterr().err
     assert cli.main(["export", "imdb", "cnn", str(tmp_path / "none"), *words]) == 2
     assert "imdb is the project's own: leave out --csv" in capsys.readouterr().err
+    assert cli.main(["verify", "--valid-share", "0.2"]) == 2
+    assert "--valid-share belongs to a ticket" in capsys.readouterr().err
+    committed = str(root() / "results" / "tickets" / "imdb-cnn")
+    assert cli.main(["verify", committed, *words]) == 2
+    assert "is of imdb, the project's own: leave out --csv" in capsys.readouterr().err
     shares = data.from_file(
         words[1], text=words[3], label=words[5], tokens=words[7], test_share=0.3, say=[].append
     )

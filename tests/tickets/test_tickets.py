@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -594,6 +596,15 @@ def test_a_path_that_cannot_be_and_a_closed_input_are_one_line(folder, monkeypat
     assert len(said) == 3 and "standard input is closed" in said[2]
     with pytest.raises(UserError, match="too long"):
         check_free(long)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_trained(monkeypatch, tmp_path):
+    def refused(**_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    with pytest.raises(UserError, match=r"ticket: cannot be written \(Permission denied\)"):
+        check_free(tmp_path / "ticket")
 
 
 def test_what_is_no_text_is_named(folder):

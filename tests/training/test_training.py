@@ -327,6 +327,19 @@ def test_a_loss_that_is_not_finite_is_noticed(corpus):
         training.train(model, Ticket(first), corpus, settings)
 
 
+def test_a_test_loss_that_is_not_finite_is_noticed_and_the_epochs_are_told(corpus, monkeypatch):
+    of = {id(corpus.valid): (0.3, 0.4), id(corpus.test): (float("nan"), 0.6)}
+
+    def evaluate(model, split):
+        return *of[id(split)], np.zeros(len(split), np.int64)
+
+    monkeypatch.setattr(training, "evaluate", evaluate)
+    model, first = built(small("cnn"))
+    with pytest.raises(training.Diverged, match="is nan on the test set") as found:
+        training.train(model, Ticket(first), corpus, small("cnn"))
+    assert len(found.value.history) == small("cnn").epochs
+
+
 @pytest.mark.parametrize("passed", [(0.1, 0.2), (float("inf"), 0.2)])
 def test_an_epoch_has_the_figures_of_its_two_passes_and_the_test_its_own(
     corpus, monkeypatch, passed

@@ -404,8 +404,12 @@ def test_clean_removes_what_no_record_needs_and_nothing_else(tmp_path, capsys):
     for path in needless:
         path.write_bytes(b"0" * 1000)
         os.utime(path, times=(time.time() - 3600,) * 2)
-    new = tmp_path / "demo" / ".week9.md.new.tmp"  # somebody is writing it now
-    new.write_bytes(b"1")
+    new = {
+        tmp_path / "demo" / ".week9.md.new.tmp",  # somebody is writing it now
+        weights.with_name(f".{dense.run}.step5.safetensors.0a1b.tmp"),  # and for another run this
+    }
+    for path in new:
+        path.write_bytes(b"1")
     wanted = {kind: (list(needless.values()).count(kind), 0) for kind in needless.values()}
     wanted = {kind: (count, 1000 * count) for kind, (count, _) in wanted.items()}
 
@@ -416,8 +420,11 @@ def test_clean_removes_what_no_record_needs_and_nothing_else(tmp_path, capsys):
     assert "temporary files: 4, 0.0 MB" in out
     assert out[-1] == "0.0 MB are free again"
     there = {path for path in (tmp_path / "demo").rglob("*") if path.is_file()}
-    assert there == keep | {new}
+    assert there == keep | new
     assert clean(made.store) == {}
+    for path in new:
+        os.utime(path, times=(time.time() - 3600,) * 2)
+    assert clean(made.store) == {"temporary files": (2, 2)}
     made.run()
     assert len(made.store.paths()) == 3
 

@@ -67,7 +67,7 @@ def build(
     lengths = np.diff(encoded.offsets)
     arrays = {}
     for name in SPLITS:
-        offsets = np.cumsum([0, *lengths[rows[name]]], dtype=np.int64)
+        offsets = np.concatenate([[0], np.cumsum(lengths[rows[name]], dtype=np.int64)])
         ids, end = empty(int(offsets[-1]), np.int32), 0
         for block in encoded.blocks(rows[name]):
             ids[end : end + len(block)] = renumber[block]

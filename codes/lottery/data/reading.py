@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lottery.files import UserError, amount
+from lottery.files import UserError, amount, shown
 
 Row = tuple[str | None, str | None]  # text, name of its class
 
@@ -101,6 +102,9 @@ def csv_file(
 
 def check_form(delimiter: str | None, encoding: str) -> None:
     """UserError if a CSV can have no such delimiter or encoding."""
+    for name, value in (("delimiter", delimiter), ("encoding", encoding)):
+        if not isinstance(value, (str, NoneType)):
+            raise UserError(f"{name} {shown(value)} is no text; write it in quotes")
     try:
         "a".encode(encoding)  # `codecs.lookup` knows rot13 and hex, too, which are of no text
     except (LookupError, ValueError):

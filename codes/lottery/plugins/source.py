@@ -50,7 +50,7 @@ def pin(thing: Callable) -> None:
 
 def remember(file: str, text: str) -> None:
     """Let tracebacks and `source_of` read `text` as the content of `file`."""
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    linecache.cache[file] = (len(text), None, list(io.StringIO(text)), file)
 
 
 def run(text: str, file: str) -> None:
@@ -142,7 +142,7 @@ class _Gathered:
             )
         node = own[-1]
         first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
-        return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+        return "\n".join(text.split("\n")[first - 1 : node.end_lineno])
 
 
 def names(text: str) -> tuple[set[str], set[str]]:
@@ -167,7 +167,7 @@ def meaning(text: str) -> list[str]:
 
     The same on every version of Python, for which f-strings are taken as written.
     """
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text))  # a form feed ends no line of Python's
     docs = [_span(node) for node in ast.walk(ast.parse(text)) if _is_documented(node)]
     words, start, quiet = [], None, False
     for token in tokenize.generate_tokens(io.StringIO(text).readline):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from lottery.files import UserError, check_known
-from lottery.pruning.masks import Mask, counts, prunable, random_mask, shuffled
+from lottery.pruning.masks import Mask, counts, full_mask, prunable, random_mask, shuffled
 from lottery.pruning.tickets import Ticket, Weights
 from lottery.pruning.transfer import Foreign, Placed, drawn, exchanged, placed, values
 from lottery.settings import TRANSFERRED
@@ -93,7 +93,8 @@ def _transferred(
     change: Callable[[Placed, torch.Generator], Mask] | None = None,
 ) -> Ticket:
     """The foreign mask, placed on this network and perhaps changed, with first values."""
-    found = placed(o.foreign, o.mask, inner)
+    own = full_mask(o.first) | o.mask  # tensors kept dense are counted as the record counts them
+    found = placed(o.foreign, own, inner)
     mask = change(found, o.stream) if change else found.mask
     return Ticket(first or o.rewound, mask, found.transfer)
 

@@ -41,8 +41,9 @@ LEGEND = (
     "Test accuracy in points, means over the seeds with <sub>95 % intervals</sub>. ✓ as good as "
     "dense: the interval lies above −{margin}; ✗ worse: below −{margin}. ↑ better, ↓ worse: above, "
     "below zero; = the same within {margin}. ? open; with one seed always. Seeds are the tickets'. "
-    "The two columns before Seeds are at the sparsest ✓, of the seeds that have both; – without "
-    "one."
+    "*First values less new*: lt init less random init; *learned places less random*: lt init less "
+    "random mask; both at the sparsest ✓, of the seeds that have both; – without one. The "
+    "questions, at each rung: is the ticket as good as dense, are its first values better than new?"
 )
 UNLEARNED = (
     "{name}: the dense network ({dense}) is not shown to do better than always saying the "
@@ -52,9 +53,11 @@ UNLEARNED = (
 STRONGER = (
     "Beside another recipe's dense network, stronger on validation than the ticket's own: {each}."
 )
-STRONGER_AT = "{name} ✓ down to {part}"
+STRONGER_AT = "{name} ✓ {reach}"
 STRONGER_NONE = "{name} no ✓"
 STRONGER_OPEN = "{name} open, with one seed"
+DOWN_TO, ONLY_AT = "down to {part}", "at {part}"
+LATE_AT = "{name} {reach} ({way}; seeds: {seeds})"
 AT = ", at {place}, seeds: {seeds}"
 NOT_AT = "not at {place}; {each}"
 ELSEWHERE = "{mark} at {place}"
@@ -88,10 +91,10 @@ LIMITS = (
     "**Seeds** are few ({seeds} a pair) and say little of how seeds differ: most intervals are "
     "wide for it, and seeds needed, which are extrapolated from them, are rough.",
     "**The margin** of {margin} is a convention, and another one gives other marks.",
-    "**Many intervals.** The ladders hold {intervals} intervals of several seeds, other tables, "
-    "where there are any, say how many more, each 95 % by itself and not adjusted for their "
-    "number: about one in twenty misses by chance, and of questions that got seeds until they were "
-    "decided more (docs/method.md, Seeds that are added).{by_luck}",
+    "**Many intervals.** The ladders hold {intervals} intervals of several seeds; where other "
+    "tables hold more, they say how many. Each is 95 % by itself, not adjusted for their number: "
+    "about one in twenty misses by chance, more where seeds were added after a look "
+    "(docs/method.md, Seeds that are added).{by_luck}",
 )
 BY_LUCK = (
     " {lucky} of the {decided} decided questions rest on seeds that agree better than their test "
@@ -151,12 +154,17 @@ def _stronger(found: Iterable[Pair]) -> list[str]:
         if max(counts) == 1:
             each.append(STRONGER_OPEN.format(name=pair.name))
             continue
-        good = max(
-            (rung.sparsity for rung in pair.where(verdict.STRONGEST, verdict.YES)), default=0
-        )
-        said = STRONGER_AT if good else STRONGER_NONE
-        each.append(said.format(name=pair.name, part=part(good)))
+        said = STRONGER_AT if pair.where(verdict.STRONGEST, verdict.YES) else STRONGER_NONE
+        each.append(said.format(name=pair.name, reach=_reach(pair, verdict.STRONGEST)))
     return [STRONGER.format(each="; ".join(each))] if each else []
+
+
+def _reach(pair: Pair, question: str = verdict.TICKET) -> str:
+    """How sparse a good ticket is: "down to 1/16", or "at" it, if one with more weights is not."""
+    good = max((rung.sparsity for rung in pair.where(question, verdict.YES)), default=0.0)
+    above = [rung[question].state for rung in pair.rungs if rung.sparsity < good]
+    said = DOWN_TO if all(state == verdict.YES for state in above) else ONLY_AT
+    return said.format(part=part(good))
 
 
 def headline(found: Sequence[Pair]) -> str:
@@ -220,7 +228,7 @@ def bullets(found: Sequence[Pair], ladders: Iterable[Pair]) -> list[str]:
     counts = counted(found)
     if not counts["run"]:
         return []
-    best = [f"{p.name} down to {part(p.sparsest.sparsity)}" for p in found if p.sparsest]
+    best = [f"{pair.name} {_reach(pair)}" for pair in found if pair.sparsest]
     first = (FOUND if best else FOUND_NONE).format(margin=margin(), where=", ".join(best))
     late = _late(found, ladders)
     lines = [f"{first} {FOUND_LATE.format(where=', '.join(late))}" if late else first]
@@ -334,7 +342,9 @@ def _late(found: Iterable[Pair], ladders: Iterable[Pair]) -> list[str]:
         better = ladder.way.startswith("rewind_step") and ladder.sparsest
         here = own.sparsest.sparsity if own and own.sparsest else 0.0
         if better and better.sparsity > here:
-            said.append(f"{ladder.name} down to {part(better.sparsity)} ({ladder.way})")
+            seeds = span({better[verdict.TICKET].seeds})
+            where = {"name": ladder.name, "way": ladder.way, "seeds": seeds}
+            said.append(LATE_AT.format(reach=_reach(ladder), **where))
     return said
 
 

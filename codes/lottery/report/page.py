@@ -42,8 +42,8 @@ NO_OTHER = (
 )
 ALL_OF_IT = (
     "Dense networks are those of the tickets' seeds. The recipes differ in more than weight decay, "
-    "and a difference is of all of it together. The former ones have: {each}. Their tickets less "
-    "their dense networks are {intervals} more intervals."
+    "and a difference is of all of it together. Those without decay have: {each}. Their tickets "
+    "less their dense networks are {intervals} more intervals."
 )
 NO_DECAY = "{names}: " + verdict.NOT_RUN + " with both recipes."
 ONE_RECIPE = "{names}: the recipe is still the one without weight decay."
@@ -147,9 +147,12 @@ def made(
     readme = root.parent / "README.md"
     if root.name == RESULTS and not outside and readme.is_file():
         also = travel.sentence(belonging)
-        before = readme.read_text(encoding="utf-8")
+        before = readme.read_bytes().decode(
+            errors="surrogateescape"
+        )  # as it is, but for the answer
         pairs = pairs_of(verdict.ladders(belonging), datasets)
-        texts[readme] = grid.into(before, pairs, also).encode()
+        if (after := grid.into(before, pairs, also)) != before:
+            texts[readme] = after.encode(errors="surrogateescape")
     pictures = {places[key]: figure for key, figure in drawn.items()}
     return Report(path, len(belonging), texts, pictures)
 

@@ -19,7 +19,8 @@ WORDS = (
     "On {cpu} with {threads} threads, PyTorch {torch}, on the pair's test texts, medians of "
     "{rounds} rounds. *Disk*: weights and mask; *memory*: the peak of a process that loads the "
     "network and answers 64 texts, Python and PyTorch among it; *a second*: texts, in batches of "
-    "256; *accuracy*: of this one run. Measured by `benchmarks/tickets.py`."
+    "256. PyTorch's layers get padded texts: the 64 as drawn, the 256 of like length. *Accuracy*: "
+    "of this one run. Measured by `benchmarks/tickets.py`."
 )
 
 

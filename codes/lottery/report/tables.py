@@ -24,12 +24,27 @@ F1 = "Macro-F1"  # beside accuracy, of a corpus from outside
 
 def before(records: Iterable[Record]) -> pd.DataFrame:
     """One row a model: the dense networks of one dataset."""
-    return _one_row_a_model(records, "dense")
+    return after(records, "dense")
 
 
 def after(records: Iterable[Record], arm: str) -> pd.DataFrame:
     """One row a model: the first rung of `arm` in one dataset."""
-    return _one_row_a_model(records, arm)
+    records = of_one_dataset(records)
+    found = groups.groups(selection.in_report(records))
+    rows = []
+    names = models_of(records)
+    for model in names:
+        group = groups.first_rung(found, model, arm)
+        rows.append(
+            {
+                **five(group),
+                **_f1(records, group),
+                "Sparsity": percent(group.mean("sparsity")) if group else NOT_RUN,
+                "Seeds": seeds_of(group),
+                ACCURACY_SD: _sd(group) if group else NOT_RUN,
+            }
+        )
+    return framed(rows, names)
 
 
 def rungs(records: Iterable[Record]) -> pd.DataFrame:
@@ -93,25 +108,6 @@ def other_settings(records: Iterable[Record]) -> pd.DataFrame:
             }
         )
     return framed(rows, [group.settings.model for group in rest])
-
-
-def _one_row_a_model(records: Iterable[Record], arm: str) -> pd.DataFrame:
-    records = of_one_dataset(records)
-    found = groups.groups(selection.in_report(records))
-    rows = []
-    names = models_of(records)
-    for model in names:
-        group = groups.first_rung(found, model, arm)
-        rows.append(
-            {
-                **five(group),
-                **_f1(records, group),
-                "Sparsity": percent(group.mean("sparsity")) if group else NOT_RUN,
-                "Seeds": seeds_of(group),
-                ACCURACY_SD: _sd(group) if group else NOT_RUN,
-            }
-        )
-    return framed(rows, names)
 
 
 def models_of(records: Iterable[Record]) -> list[str]:

@@ -28,10 +28,10 @@ HEADS = {
     travel.INNER: "foreign but for words less own mask",
 }
 ANSWER = (
-    "**Do tickets travel? At {up} of {run} rungs** a network does better with the other dataset's "
-    "mask than with that mask's rows shuffled, and at {down} worse; at {own_down} of {own_run} it "
-    "does worse than with its own ticket's mask. {decided} of {asked} comparisons are decided "
-    "({journeys})."
+    "**Do tickets travel?** At {up} of {run} rungs (of {journeys}) a network does better with the "
+    "other dataset's mask than with that mask's rows shuffled, and at {down} worse; at {own_down} "
+    "of {own_run} it does worse than with its own ticket's mask. {decided} of {asked} comparisons "
+    "are decided."
 )
 LEGEND = (
     "Marks, differences and intervals as in the answer's grid: ✓ and ✗ beside dense, else ↑, ↓ "
@@ -56,6 +56,11 @@ SURE = "**How sure.** {decided} of {asked} comparisons are decided, with {seeds}
 APART = (
     "**Left out**: {pairs} pairs of runs of one seed. Tickets of theirs were trained again on "
     "another machine, so that their masks are not the same."
+)
+ORIGINS = (
+    "*Kept*: weights that the foreign mask keeps; *own ticket*: what this dataset's own keeps; "
+    "then the same outside the word vectors. The last four columns say where the kept places come "
+    "from."
 )
 LIMITS = (
     "{corpora} are {count} datasets: what travels between them need not travel elsewhere. Of a "
@@ -153,14 +158,15 @@ def section(records: Iterable[Record], pictures: Links) -> list[str]:
         return []
     found = travel.journeys(records)
     blocks = ["## Do tickets travel?", said, bulleted(bullets(found))]
-    blocks += [markdown(origins(found)), limits(found), *picture("", "travel", pictures)]
+    blocks += [markdown(origins(found)), ORIGINS, limits(found), *picture("", "travel", pictures)]
     return [*blocks, bulleted([spent(travel.foreign(records))])]
 
 
 def bullets(found: Sequence[Journey]) -> list[str]:
     """What was found beside the own mask, the controls and dense, and how sure."""
     drawn = {f"drawn_{state}": n for state, n in states(found, travel.RANDOM).items()}
-    facts, counts = _facts(found), standing(_facts(found))
+    facts = _facts(found)
+    counts = standing(facts)
     seeds = span({fact.seeds for fact in facts if fact.seeds})
     inner = states(found, travel.INNER)
     apart = sum(journey.apart for journey in found)

@@ -113,8 +113,8 @@ def _made(s: Settings) -> str:
 
 def code(model: str) -> str:
     """What of `plain` one model needs."""
-    parts = [{"cnn": plain.CNN, "lstm": plain.LSTM}[model], plain.unpack, plain.load]
+    parts = [plain.MODELS[model], plain.unpack, plain.load]
     source = "\n\n".join(inspect.getsource(part) for part in parts)
-    source = source.replace('{"cnn": CNN, "lstm": LSTM}[config["model"]]', model.upper())
+    source = source.replace('MODELS[config["model"]]', plain.MODELS[model].__name__)
     head = "import json\nfrom pathlib import Path\n\nimport torch\n"
     return f"{head}from safetensors.torch import load_file\nfrom torch import nn\n\n\n{source}"

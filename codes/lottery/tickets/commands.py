@@ -73,7 +73,7 @@ def _export(parsed: argparse.Namespace) -> None:
     from lottery.tickets.export import choice, export, find, sizes
 
     if parsed.dataset in DATASETS and (given := texts.given(parsed)):
-        raise UserError(f"{parsed.dataset} is the project's own: leave out --{given[0]}")
+        raise UserError(f"{parsed.dataset} is the project's own: leave out {given[0]}")
     own = texts.corpus(parsed, say, parsed.dataset)
     if parsed.dataset not in DATASETS and own is None:
         raise UserError(
@@ -106,6 +106,8 @@ def _predict(parsed: argparse.Namespace) -> int:
     if sys.stdin is None:
         raise UserError("standard input is closed; give it texts: < texts.txt")
     stdin = sys.stdin.buffer
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")  # as the lines are
     form = {n: v for n in ("delimiter", "encoding") if (v := getattr(parsed, n)) is not None}
     if form and not parsed.column:
         raise UserError(f"--{next(iter(form))} is of a CSV: name its --column; lines are UTF-8")
@@ -126,6 +128,8 @@ def verify(parsed: argparse.Namespace) -> int:
         ticket, own = Ticket.load(folder), None
         if (name := ticket.settings.dataset) not in DATASETS:
             own = texts.corpus(parsed, say, name)
+        elif given := texts.given(parsed):
+            raise UserError(f"{folder}: is of {name}, the project's own: leave out {given[0]}")
         found = check(ticket, say, own)
         print(f"{folder}: {found}")
         status |= not found.is_good

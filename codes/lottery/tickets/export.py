@@ -21,7 +21,7 @@ from lottery.runs.store import Store
 from lottery.settings import OWN, TRANSFERRED, Settings, options, title
 from lottery.study import Study
 from lottery.tickets import folder as folders
-from lottery.tickets import inside
+from lottery.tickets import inside, plain
 from lottery.tickets import onnx as graphs
 from lottery.tickets.card import card
 from lottery.tickets.check import check
@@ -138,10 +138,13 @@ def export(
     s = record.settings
     if s.source:
         raise UserError(ELSEWHERE.format(arm=s.arm))
-    if inside and s.rung and below(s) is None:
-        raise UserError(f"score {s.score} looks at first values alone: no rung below to show")
+    if inside and below(s) is None:
+        why = f"score {s.score} looks at first values alone" if s.rung else "it is dense"
+        raise UserError(f"{why}: no rung below to show; leave out --inside")
     if s.code:
         raise _coded(s)
+    if s.model not in plain.MODELS:
+        raise UserError(f"model {s.model} has no form of PyTorch's own layers: add it to plain.py")
     own = {f.name: getattr(s, f.name) for f in options() if f.name not in OWN}  # not the recipe's
     plan = texts_of(s.dataset, texts), [s.model], s.ladder or [0.5], ["lt"], [s.seed]
     study = Study(*plan, store=store, say=say, **own)
@@ -162,7 +165,7 @@ def export(
         contents = replace(contents, facts={**contents.facts, "again": f" {again}."})
     if first and begins_with_first(s):
         contents = replace(contents, first=Ticket(contents).first)
-    if inside and s.rung:
+    if inside:
         contents = replace(contents, inside=_inside(study, Ticket(contents)))
     graph = graphs.graph(Ticket(contents)) if onnx else None
     folders.write(folder, contents, card(contents, onnx, small), graph, small)

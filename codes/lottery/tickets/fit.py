@@ -14,6 +14,7 @@ from torch import Tensor
 from lottery.data import DATASETS, outputs
 from lottery.data.tokens import SPLITTERS
 from lottery.experiment.plan import shapes
+from lottery.files import UserError
 from lottery.pruning.masks import Mask, counts
 from lottery.runs.record import Record
 from lottery.tickets.plain import unpack
@@ -33,6 +34,12 @@ def check_facts(record: Record, classes: object, facts: Mapping[str, object]) ->
     """Is it a finished run, of these classes, with the words of the card?"""
     if record.failed:
         raise ValueError("its run failed")
+    try:
+        is_run = record.settings.checked() == record.settings
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    if not is_run:  # sizes out of bounds would fill the memory
+        raise ValueError("its settings are no run's")
     dataset = record.settings.dataset
     known = DATASETS[dataset].classes if dataset in DATASETS else record.classes
     named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)

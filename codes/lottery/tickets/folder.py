@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 
 from lottery.data import outputs
-from lottery.files import UserError, sync, unwritable
+from lottery.files import UserError, check_writable, sync, unwritable
 from lottery.pruning.masks import Mask
 from lottery.pruning.tickets import Weights
 from lottery.runs.record import Record
@@ -73,16 +73,17 @@ def bits(mask: Mask) -> Weights:
 
 
 def check_free(folder: Path) -> None:
-    """UserError if something is where a folder is to be written."""
+    """UserError if something is where a folder is to be written, or nothing may be."""
     folder = Path(folder)
     try:
         there = folder.lstat() and (not folder.is_dir() or any(folder.iterdir()))
     except FileNotFoundError:
-        return
+        there = False
     except OSError as error:
         raise unwritable(folder, error) from None
     if there:
         raise UserError(f"{folder}: is there already; remove it or name another folder")
+    check_writable(folder)
 
 
 def write(

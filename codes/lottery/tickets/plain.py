@@ -54,6 +54,9 @@ class LSTM(nn.Module):
         return self.output(best)
 
 
+MODELS = {"cnn": CNN, "lstm": LSTM}
+
+
 def unpack(values, bits, shapes):
     """Tensors from the values that the masks keep; a mask is its bits, eight a byte."""
     tensors = {}
@@ -71,6 +74,6 @@ def load(folder):
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     values = load_file(folder / "model.safetensors")
     bits = load_file(folder / "mask.safetensors")
-    model = {"cnn": CNN, "lstm": LSTM}[config["model"]](config["size"])
+    model = MODELS[config["model"]](config["size"])
     model.load_state_dict(unpack(values, bits, config["shapes"]))
     return model.eval()

@@ -92,7 +92,7 @@ class Ticket:
         """The same of PyTorch's own layers: (ids (B, longest) padded with 0, lengths) to logits."""
         size = {name: getattr(self.settings, name) for name in folders.SIZES}
         size |= {"words": len(self.contents.vocabulary), "outputs": self._outputs}
-        model = {"cnn": plain.CNN, "lstm": plain.LSTM}[self.settings.model](size)
+        model = plain.MODELS[self.settings.model](size)
         model.load_state_dict(self.trained)
         return model.eval()
 

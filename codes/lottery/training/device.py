@@ -23,7 +23,7 @@ def use(device: str | None = None, threads: int | None = None) -> torch.device:
         return torch.device("cuda" if gpus else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         chosen = None
     there = {"cpu": 1, "cuda": gpus}
     if chosen is None or (chosen.index or 0) >= there.get(chosen.type, 0):

@@ -54,4 +54,6 @@ class ResumeState:
             parts[part][rest] = tensor
         model.load_state_dict(parts["weights"])
         adam.load(parts["adam"])
-        return [Epoch(**epoch) for epoch in facts["history"]], parts["best"]
+        # In memory of its own: what is mapped keeps Windows from replacing the file.
+        best = {name: tensor.clone() for name, tensor in parts["best"].items()}
+        return [Epoch(**epoch) for epoch in facts["history"]], best

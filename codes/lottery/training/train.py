@@ -84,6 +84,8 @@ def train(
     start = time.perf_counter()
     model.load_state_dict(best)
     test_loss, test_accuracy, said = evaluate(model, corpus.test)
+    if not np.isfinite(test_loss):
+        raise Diverged(f"the loss is {test_loss:g} on the test set", tuple(history))
     best_epoch = min(history, key=lambda e: e.valid_loss).epoch
     seconds = sum(e.seconds for e in history) + time.perf_counter() - start
     return Outcome(tuple(history), best_epoch, test_loss, test_accuracy, said, last, best, seconds)

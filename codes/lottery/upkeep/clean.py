@@ -11,9 +11,11 @@ from lottery.report import page
 from lottery.runs.store import LOCK, STATE, TESTED, WEIGHTS, Store
 from lottery.upkeep.places import has_record, held, place_of
 
-# A table, a figure or the report is written in moments: its temporary file, once older than this
-# many seconds, has been left by a process that was killed.
+# A table, a figure, the report or θₖ is written in moments, and without a lock of its own: its
+# temporary file, once older than so many seconds, has been left by a process that was killed.
 LEFT_BEHIND = 600
+REPORTED = re.compile(r"\.(.+\.(csv|png|svg)|week9\.md|report\.md|README\.md)\.")
+REWOUND = re.compile(r"\.step\d+\.safetensors\.\w+\.tmp$")
 # Kinds of files, as `_kind` names them, that go: of a run with a record, and of one without.
 NEEDLESS = ("temporary files", "damaged files", "locks", "states of finished runs")
 NEEDLESS_WITHOUT_RECORD = (
@@ -55,18 +57,21 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
             recorded = place in misnamed or has_record(store, place)
             needless = NEEDLESS if recorded else NEEDLESS_WITHOUT_RECORD
             for kind, path in found if free else ():
-                if kind in needless:
+                if kind in needless and not (REWOUND.search(path.name) and _is_young(path)):
                     remove(kind, path)
     beside = [store.root, store.root / "figures", page.path_of(store).parent]
     for path in sorted({path for folder in beside for path in folder.glob(".*.tmp")}):
-        if re.match(r"\.(.+\.(csv|png|svg)|week9\.md|report\.md|README\.md)\.", path.name):
-            try:
-                age = time.time() - path.stat().st_mtime
-            except FileNotFoundError:
-                continue
-            if age > LEFT_BEHIND:
-                remove("temporary files", path)
+        if REPORTED.match(path.name) and not _is_young(path):
+            remove("temporary files", path)
     return removed
+
+
+def _is_young(path: Path) -> bool:
+    """May a process be writing it? One that is gone is whole now."""
+    try:
+        return time.time() - path.stat().st_mtime <= LEFT_BEHIND
+    except FileNotFoundError:
+        return True
 
 
 def _kind(path: Path) -> str:

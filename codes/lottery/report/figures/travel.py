@@ -37,7 +37,7 @@ def travel_forest(records: Iterable[Record]) -> Picture | None:
 def _rows(journey: travel.Journey) -> list[Row]:
     names = list(parts(rung.sparsity for rung in journey.rungs).values())
     return [
-        (f"{name} {words}", rung[asked])
+        (f"{name}: {words}", rung[asked])
         for name, rung in zip(names, journey.rungs, strict=True)
         for asked, words in DRAWN.items()
         if rung[asked].interval is not None
