@@ -74,9 +74,7 @@ class CorpusRef:
         return found if found is not None and found.fingerprint == self.fingerprint else None
 
 
-@lru_cache(maxsize=2)
-def reopened(file: Path, dataset: str, source: str) -> Corpus | None:
-    return reopen(file, dataset, source)
+reopened = lru_cache(maxsize=2)(reopen)
 
 
 @dataclass(frozen=True)

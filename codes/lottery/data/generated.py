@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
 
-Table = tuple[list[str], list[int]]
+from lottery.data.formats import Table
 
 
 def _words(text: str) -> list[str]:

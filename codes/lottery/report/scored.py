@@ -16,6 +16,9 @@ from lottery.report.words import lucky, margin, percent, short
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
+# Settings, tickets by the usual score, dense networks, tickets
+Compared = tuple[Settings, Sequence[Record], Sequence[Record], Sequence[Record]]
+
 CAPTION = (
     "Tickets with their first values, pruned by what has the lowest score: {means}. Test accuracy "
     "is the mean over the ticket's seeds; differences are points over the common seeds, in "
@@ -31,8 +34,12 @@ COUNTS = (
 
 def scores(records: Iterable[Record]) -> pd.DataFrame:
     """A row a pair, ladder and score; empty where nobody has run another score than the usual."""
+    return _table(_compared(records))
+
+
+def _table(found: Iterable[Compared]) -> pd.DataFrame:
     rows, names = [], []
-    for settings, usual, dense, tickets in _compared(records):
+    for settings, usual, dense, tickets in found:
         ours = difference(verdict.fact(TICKET, tickets, dense))
         rows.append(
             {
@@ -42,7 +49,9 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
                 "Ladder": ", ".join(map(short, settings.ladder)),
                 "Ticket Test Acc.": percent(sum(r.test_accuracy for r in tickets) / len(tickets)),
                 "less dense": ours,
-                "less magnitude": "–" if usual is tickets else _better(tickets, usual),
+                "less magnitude": "–"
+                if usual is tickets
+                else difference(verdict.fact(PLAIN, tickets, usual)),
                 "Seeds": str(len(tickets)),
             }
         )
@@ -53,10 +62,10 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
 def section(records: Iterable[Record]) -> list[str]:
     """The table under its heading, with its caption; nothing without a row."""
     records = list(records)
-    frame = scores(records)
-    if not len(frame):
+    found = _compared(records)
+    if not found:
         return []
-    found, table = _compared(records), markdown(frame)
+    table = markdown(_table(found))
     beside = [verdict.fact(PLAIN, own, usual) for _, usual, _, own in found if usual is not own]
     main = {record.run for record in selection.in_report(records)}  # their ladders are counted
     others = [(own, dense) for _, _, dense, own in found if own[0].run not in main]
@@ -75,9 +84,7 @@ def section(records: Iterable[Record]) -> list[str]:
     ]
 
 
-def _compared(
-    records: Iterable[Record],
-) -> list[tuple[Settings, Sequence[Record], Sequence[Record], Sequence[Record]]]:
+def _compared(records: Iterable[Record]) -> list[Compared]:
     """Settings, tickets by the usual score, dense networks and tickets, for each row."""
     found = []
     everything, own = selection.scored([record for record in records if not record.failed])
@@ -100,8 +107,3 @@ def _compared(
 
 def _of_first(settings: Settings) -> bool:
     return settings.score in SCORES and SCORES[settings.score].of_first
-
-
-def _better(tickets: Sequence[Record], usual: Sequence[Record]) -> str:
-    """Tickets less those by the usual score, in words."""
-    return difference(verdict.fact(PLAIN, tickets, usual))

@@ -13,19 +13,18 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lottery.analysis import groups, intervals, protocols, selection, verdict
+from lottery.analysis import groups, intervals, protocols, selection
 from lottery.analysis.groups import Group
 from lottery.pruning import arms
 from lottery.report.figures import chosen
 from lottery.report.figures.axes import fit, grid, legend, remaining_axis
 from lottery.report.figures.picture import Picture
-from lottery.report.figures.styles import Look, arm_look, arm_name, panel_name, place
+from lottery.report.figures.styles import MARGIN, Look, arm_look, arm_name, panel_name, place
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
 LEAST = 2.0  # points that the axis spans or more, lest noise look like much
 HELD = ("dense", "lt", "random")  # the axis shows them whole; random places fall far below
-MARGIN = 100 * verdict.MARGIN  # points
 ASIDE = 0.1  # octaves between two arms of one rung, where there is room
 BAND = {"color": "0.9", "linewidth": 0}
 DOTS = {"marker": ".", "markersize": 4, "linestyle": "", "markeredgewidth": 0, "zorder": 5}

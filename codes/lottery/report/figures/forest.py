@@ -12,11 +12,10 @@ from lottery.analysis import verdict
 from lottery.analysis.verdict import Fact, Pair
 from lottery.report.figures.axes import grid, legend
 from lottery.report.figures.picture import Picture
-from lottery.report.figures.styles import STATES, Look, panel_name
+from lottery.report.figures.styles import MARGIN, STATES, Look, panel_name
 from lottery.report.words import parts, points
 from lottery.runs.record import Record
 
-MARGIN = 100 * verdict.MARGIN  # points
 FURTHEST = 10.0  # points; what lies beyond is an arrow, and its number stands beside it
 Row = tuple[str, Fact]  # its name, and what is drawn
 SAID = {

@@ -5,12 +5,14 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from lottery.analysis import protocols
+from lottery.analysis import protocols, verdict
 from lottery.data import title
 from lottery.models import MODELS, label
 from lottery.models.base import Model
 from lottery.pruning.arms import ARMS
 from lottery.settings import Settings
+
+MARGIN = 100 * verdict.MARGIN  # points
 
 Look = dict[str, Any]  # keywords of matplotlib's lines
 

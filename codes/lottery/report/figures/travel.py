@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lottery.analysis import travel, verdict
-from lottery.report.figures.forest import MARGIN, SAID, Row, panels
+from lottery.report.figures.forest import SAID, Row, panels
 from lottery.report.figures.picture import Picture
-from lottery.report.figures.styles import BETTER, STATES
+from lottery.report.figures.styles import BETTER, MARGIN, STATES
 from lottery.report.words import parts
 from lottery.runs.record import Record
 
