@@ -55,4 +55,4 @@ bench: .venv/ready
 	$(BIN)/lottery bench
 
 clean:
-	rm -rf .venv .cache results/demo
+	rm -rf .venv .cache results/demo codes/lottery/kernels/__pycache__
