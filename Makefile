@@ -17,9 +17,10 @@ help:
 
 .venv/ready: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) -r requirements.txt
+	$(PIP) --no-deps -r requirements.txt  # the whole list: nothing is left to resolve
 	$(PIP) --no-deps -e .
-	$(BIN)/python -m compileall -q -q -j 0 .venv/lib || true  # templates for other versions
+	$(BIN)/python -m pip check
+	$(BIN)/python -m compileall -q -q -j 0 -x '/tests?/' .venv/lib || true  # templates of other versions
 	touch $@
 
 QUICK := 'ladder=[0.5]' 'seeds=[0]'

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 
 from lottery import data
@@ -29,6 +29,9 @@ from lottery.runs.store import Store
 from lottery.settings import Settings, Whole, title
 from lottery.training.device import use
 from lottery.training.train import Diverged
+
+if TYPE_CHECKING:  # half a second to import, which a process that trains does not need
+    import pandas as pd
 
 LONGEST_PAUSE = 30.0  # seconds between two looks whether another process is done
 
@@ -230,6 +233,8 @@ class Study:
 
     def parameters(self, model: str) -> pd.DataFrame:
         """One row per tensor of a model: name, shape, weights, how many of them can be pruned."""
+        import pandas as pd
+
         settings = self.settings(model, "dense", 0, self.asked.seeds[0])
         weights = shapes(settings, len(self.corpus.vocabulary), self.corpus.outputs)
         free = {name: part.numel() for name, part in prunable(weights).items()}

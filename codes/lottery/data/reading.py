@@ -15,13 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 from lottery.files import UserError, amount, shown
+
+if TYPE_CHECKING:  # half a second to import, which a process that trains does not need
+    import pandas as pd
 
 Row = tuple[str | None, str | None]  # text, name of its class
 
@@ -263,6 +265,8 @@ def _pairs(place: str, texts, labels, names: Sequence[str] | None = None) -> Ite
 
 def frame_rows(frame: Any, text: str, label: str, test: bool = False) -> Source:
     """A pandas DataFrame or a `datasets.Dataset`; UserError for anything else."""
+    import pandas as pd
+
     kind = type(frame).__name__
     place = f"test {kind}" if test else kind
     if isinstance(frame, pd.DataFrame):
@@ -285,9 +289,11 @@ def frame_rows(frame: Any, text: str, label: str, test: bool = False) -> Source:
 
 
 def _pandas(frame: pd.DataFrame, text: str, label: str, place: str) -> Source:
+    from pandas.api.types import is_list_like, is_numeric_dtype
+
     columns = _columns(place, list(frame.columns), text, label)
     texts, labels = (frame.iloc[:, n].copy() for n in columns)  # whoever changes the frame later
-    if pd.api.types.is_numeric_dtype(texts) and not texts.isna().all():
+    if is_numeric_dtype(texts) and not texts.isna().all():
         raise UserError(
             f"{place}: column {text!r} holds {texts.dtype}, not text; name another column"
         )
@@ -299,7 +305,7 @@ def _pandas(frame: pd.DataFrame, text: str, label: str, place: str) -> Source:
                     f"{place}: column {text!r} holds {type(one).__name__} in row {number:,}, not "
                     f"text; write it as strings"
                 )
-            if pd.api.types.is_list_like(other):
+            if is_list_like(other):
                 raise UserError(
                     f"{place}: column {label!r} holds {type(other).__name__} in row {number:,}, "
                     f"not one class a row"
@@ -381,6 +387,10 @@ def class_name(value: Any) -> str | None:
 
 
 def _is_missing(value: Any) -> bool:
-    if value is None or value is pd.NA or value is pd.NaT:
+    if value is None or isinstance(value, str):
+        return value is None
+    import pandas as pd
+
+    if value is pd.NA or value is pd.NaT:
         return True
     return bool(pd.api.types.is_scalar(value) and value != value)  # an array has no one answer

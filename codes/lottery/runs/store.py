@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from lottery.files import UserError, as_path, write_whole
 from lottery.runs.record import Record, checksum
 from lottery.settings import Settings
+
+if TYPE_CHECKING:  # half a second to import, which a process that trains does not need
+    import pandas as pd
 
 COLUMNS = [
     "dataset",
@@ -148,6 +150,8 @@ def in_order(record: Record) -> tuple:
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
     """One short row per finished run, to print; `analysis.frame` has every column."""
+    import pandas as pd
+
     rows = []
     for r in (record for record in records if not record.failed):
         s, best = r.settings, r.best.valid_accuracy
