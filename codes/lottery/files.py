@@ -159,9 +159,8 @@ def sync(path: Path) -> None:
     is_folder = path.is_dir()
     if is_folder and os.name == "nt":
         return  # Windows cannot open a folder; its rename is durable enough
-    handle = os.open(
-        path, os.O_RDONLY if is_folder else os.O_RDWR
-    )  # Windows syncs what it may write
+    # Windows syncs a file only where it may write it.
+    handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
         os.fsync(handle)
     except OSError as error:

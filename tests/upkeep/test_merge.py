@@ -160,11 +160,10 @@ def test_a_failed_run_beside_one_with_figures(tmp_path):
     assert "the loss is nan" in problem
 
 
-def test_accuracy_alone_may_differ_by_so_much_but_not_by_more(tmp_path):
-    """Of a thousand texts by 4 √(0.05 / 1000)."""
+def test_accuracy_alone_may_differ_by_a_point_but_not_by_more(tmp_path):
     right = np.arange(synthetic.TEST_ROWS) < 900
     record = synthetic.record(seed=3, correct=right)
-    for number, flips in enumerate((28, 29), 1):
+    for number, flips in enumerate((9, 11), 1):
         other = right.copy()
         other[:flips] = False
         changed = dataclasses.replace(
@@ -172,22 +171,7 @@ def test_accuracy_alone_may_differ_by_so_much_but_not_by_more(tmp_path):
         )
         into = put(tmp_path / f"into{number}", record)
         counts, problems = merge(into, [put(tmp_path / f"{number}", changed).root], [].append)
-        assert (len(problems) == 0) == (flips <= 28) == bool(counts)
-
-
-def test_of_few_texts_more_may_differ():
-    """One of 60 is more than a point; of ten thousand a point is more than chance."""
-    one = synthetic.record(seed=3)
-    for rows, flips, near in (
-        (60, 6, True),
-        (60, 7, False),
-        (10**4, 99, True),
-        (10**4, 101, False),
-    ):
-        data = one.data | {"rows": one.data["rows"] | {"test": rows}}
-        before = dataclasses.replace(one, data=data, test_accuracy=0.8)
-        again = dataclasses.replace(before, commit="unknown", test_accuracy=0.8 - flips / rows)
-        assert is_near(before, again) == near
+        assert (len(problems) == 0) == (flips <= 10) == bool(counts)
 
 
 def test_records_of_one_machine_and_commit_are_the_same_or_not_of_one_run(tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from lottery.runs.record import Record
 
 # A rung whose weights are gone is trained again. On the same CPU and by the same code it comes out
@@ -11,18 +9,14 @@ from lottery.runs.record import Record
 # ends as far away as another seed's. Further off than this, something else has changed.
 ACCURACY_TOLERANCE = 0.01
 LOSS_TOLERANCE = 0.05
-# Two such networks differ on about a twentieth of the texts. Of few texts more fall on one side by
-# chance: so many standard deviations are allowed, if they are more than the above.
-CHURN, DEVIATIONS = 0.05, 4
 
 
 def is_near(before: Record, again: Record) -> bool:
     """May two records be of one run? To the bit on one machine and by one code, else nearly."""
     if before.failed or again.failed or _is_one_place(before, again):
         return is_same(before, again)
-    by_chance = DEVIATIONS * math.sqrt(CHURN / before.data["rows"]["test"])
     return (
-        abs(before.test_accuracy - again.test_accuracy) <= max(ACCURACY_TOLERANCE, by_chance)
+        abs(before.test_accuracy - again.test_accuracy) <= ACCURACY_TOLERANCE
         and abs(before.test_loss - again.test_loss) <= LOSS_TOLERANCE
     )
 

@@ -107,7 +107,8 @@ def _predict(parsed: argparse.Namespace) -> int:
         raise UserError("standard input is closed; give it texts: < texts.txt")
     stdin = sys.stdin.buffer
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(encoding="utf-8")  # as the lines are
+        # As the lines are. Errors are named again, for a new encoding would make them strict.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     form = {n: v for n in ("delimiter", "encoding") if (v := getattr(parsed, n)) is not None}
     if form and not parsed.column:
         raise UserError(f"--{next(iter(form))} is of a CSV: name its --column; lines are UTF-8")

@@ -23,6 +23,7 @@ from lottery.report.figures.styles import MARGIN, Look, arm_look, arm_name, pane
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
+Span = tuple[float, float, float]  # low end, mean and high end in percent
 LEAST = 2.0  # points that the axis spans or more, lest noise look like much
 HELD = ("dense", "lt", "random")  # the axis shows them whole; random places fall far below
 ASIDE = 0.1  # octaves between two arms of one rung, where there is room
@@ -103,17 +104,18 @@ def _over_weights(series: Sequence[Series], band: bool) -> Picture | None:
     figure = Picture(4.4)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     handles: dict[str, object] = {}
+    spans = {group.settings: _span(group) for one in series for group in one.groups}
     for axes, model in zip(panels, names, strict=True):
         found = [group for one in series for group in one.of(model)]
         places = _places(series, model)
         for one in series:
             if own := one.of(model):
-                _draw(axes, one, own, places, handles, band)
+                _draw(axes, one, own, places, spans, handles, band)
         remaining_axis(axes, min(50.0, *map(chosen.remaining, found)))
         grid(axes, "both")
         axes.set_title(panel_name(*found[0].settings.pair))
     panels[0].set_ylabel("Test accuracy (%)")
-    fit(panels, LEAST, _held([group for one in series for group in one.groups]))
+    fit(panels, LEAST, _held([group for one in series for group in one.groups], spans))
     legend(figure, handles)
     return figure
 
@@ -123,6 +125,7 @@ def _draw(
     one: Series,
     own: list[Group],
     places: dict[Settings, float],
+    spans: dict[Settings, Span],
     handles: dict[str, object],
     band: bool,
 ) -> None:
@@ -130,7 +133,7 @@ def _draw(
     handles.setdefault(one.name, Line2D([], [], **one.look))
     for number, chain in enumerate(groups.chains(own)):
         x = [places[group.settings] for group in chain]
-        lows, means, highs = zip(*map(_interval, chain), strict=True)
+        lows, means, highs = zip(*(spans[group.settings] for group in chain), strict=True)
         axes.vlines(x, lows, highs, colors=one.look["color"], linewidth=1.0, zorder=3)
         for at, group in zip(x, chain, strict=True):
             seeds = _seeds(group)
@@ -144,8 +147,7 @@ def _draw(
             handles.setdefault(f"dense ± {MARGIN:g} points", Patch(**BAND))
 
 
-def _interval(group: Group) -> tuple[float, float, float]:
-    """Low end, mean and high end in percent."""
+def _span(group: Group) -> Span:
     given = intervals.interval(np.array([record.correct for record in group.records]))
     low, high = max(given.low, 0.0), min(given.high, 1.0)  # of few texts they may reach beyond
     return 100 * low, 100 * given.mean, 100 * high
@@ -155,11 +157,11 @@ def _seeds(group: Group) -> list[float]:
     return [100 * record.test_accuracy for record in group.records]
 
 
-def _held(found: Sequence[Group]) -> list[float]:
+def _held(found: Sequence[Group], spans: dict[Settings, Span]) -> list[float]:
     """What the axis must hold, in percent: all of HELD; where no ticket is among them, of all."""
     held = [group for group in found if group.settings.arm in HELD]
     held = held if any(group.settings.rung for group in held) else found
-    return [end for group in held for end in (*_interval(group), *_seeds(group))]
+    return [end for group in held for end in (*spans[group.settings], *_seeds(group))]
 
 
 def _places(series: Sequence[Series], model: str) -> dict[Settings, float]:
