@@ -92,6 +92,13 @@ def step_rows(weights, firsts, seconds, masks, moving, slopes, found, size, numb
             last += 1  # the row that stays
 
 
+# The same on this thread alone: waking the others takes longer than to move so few weights.
+step_small = njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")(
+    step_rows.py_func
+)
+SMALL = _STREAMED
+
+
 @njit(parallel=True, cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def step_kept(
     weights, firsts, seconds, starts, places, moving, slopes, size, found, numbers

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from lottery.kernels.buffers import buffers
 from lottery.kernels.projection import arrange, multiply_rows
-from lottery.kernels.vectors import columns, lanes_of
+from lottery.kernels.vectors import add_times, columns, lanes_of
 from lottery.kernels.windows import best_window, together, together_of
 
 
@@ -79,7 +79,7 @@ def conv_max_layers(
 class _ConvMax(torch.autograd.Function):
     @staticmethod
     def forward(ctx, table, index, offsets, *parameters):
-        weights, biases = parameters[: len(parameters) // 2], parameters[len(parameters) // 2 :]
+        weights = parameters[: len(parameters) // 2]
         learning = any(ctx.needs_input_grad)
         words, places, bounds = _arrays(table, index, offsets)
         if (bounds[1:] <= bounds[:-1]).any() or bounds[0] < 0 or bounds[-1] > len(places):
@@ -94,13 +94,13 @@ class _ConvMax(torch.autograd.Function):
         threads = min(get_num_threads(), len(across))
         room = (len(rows.whole) + len(rows.some) + 2 + size) * most
         lent = buffers.lend(threads * room, table.dtype).numpy()
-        given = torch.cat([part.detach().flatten() for part in (*weights, *biases)]).numpy()
+        given = np.concatenate([part.detach().numpy().reshape(-1) for part in parameters])
         _respond(whole.reshape(-1), words.reshape(-1), rows.some, rows.counts,
                  rows.features.reshape(-1), size, given, across, lent, threads,
                  rows.places[places], bounds, widths, filters, pooled, winners)  # fmt: skip
         pooled = torch.from_numpy(pooled)
         if learning:
-            ctx.winners = winners
+            ctx.winners, ctx.given = winners, given
             ctx.save_for_backward(table, index, offsets, pooled, *weights)
         return pooled
 
@@ -109,21 +109,16 @@ class _ConvMax(torch.autograd.Function):
     def backward(ctx, grad):
         table, index, offsets, pooled, *weights = ctx.saved_tensors
         words, places, bounds = _arrays(table, index, offsets)
-        slope = grad.masked_fill(pooled <= 0, 0).contiguous().numpy()
         filters, widths, _ = _layout(_shapes(weights), table.dtype)
-        taps = [weight.detach().transpose(1, 2) for weight in weights]  # (filters, width, E)
-        given = torch.cat([part.flatten() for part in taps])
-        dwords, dgiven = np.empty_like(words), torch.zeros_like(given)
-        threads = max(get_num_threads(), 2)
-        _spread(slope, ctx.winners, words, places, bounds, widths, filters, given.numpy(),
-                threads, dwords, dgiven.numpy())  # fmt: skip
-        parts = dgiven.split([part.numel() for part in taps])
-        dweights = [
-            part.view(tap.shape).transpose(1, 2).contiguous()
-            for part, tap in zip(parts, taps, strict=True)
-        ]
-        dbiases = torch.from_numpy(slope.sum(0)).split(filters.tolist())
-        return torch.from_numpy(dwords), None, None, *dweights, *dbiases
+        dwords, dgiven = np.empty_like(words), torch.empty(len(ctx.given), dtype=table.dtype)
+        spread = dgiven.numpy()
+        slope = _open(grad.contiguous().numpy(), pooled.numpy(), spread[-pooled.shape[1] :])
+        _spread(slope, ctx.winners, words.reshape(-1), words.shape[1], places, bounds, widths,
+                filters, ctx.given, max(get_num_threads(), 2), dwords.reshape(-1),
+                spread)  # fmt: skip
+        parts = dgiven.split([*(weight.numel() for weight in weights), *filters.tolist()])
+        dweights = [part.view_as(weight) for part, weight in zip(parts, weights, strict=False)]
+        return torch.from_numpy(dwords), None, None, *dweights, *parts[len(weights) :]
 
 
 def _arrays(table: Tensor, index: Tensor, offsets: Tensor) -> tuple[np.ndarray, ...]:
@@ -203,10 +198,31 @@ def _respond(whole, rest, some, counts, features, size, given, across, lent, thr
                 start += count
 
 
+@njit(cache=True, nogil=True)
+def _open(grad, pooled, dbiases):
+    """The gradient (B, filters), zero where ReLU is shut; dbiases (filters,) = its sum."""
+    slope = np.empty_like(grad)
+    for text in range(len(grad)):
+        for f in range(grad.shape[1]):
+            slope[text, f] = 0 if pooled[text, f] <= 0 else grad[text, f]
+    dbiases[:] = slope[0]
+    for text in range(1, len(grad)):
+        for f in range(grad.shape[1]):
+            dbiases[f] += slope[text, f]
+    return slope
+
+
+@njit(cache=True, nogil=True)
+def _turned(source, sink):
+    """sink (columns, rows) = source (rows, columns) the other way round."""
+    for row in range(source.shape[0]):
+        for column in range(source.shape[1]):
+            sink[column, row] = source[row, column]
+
+
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _to_words(slope, winners, index, offsets, widths, filters, given, dwords):
-    """dwords (U, E) = what the winning windows send back to their words."""
-    size = dwords.shape[1]
+def _to_words(slope, winners, index, offsets, widths, filters, taps, size, dwords):
+    """dwords (U, E), flat, = what the winning windows send back to their words."""
     dwords[:] = 0
     first, start = 0, 0
     for width, count in zip(widths, filters):  # noqa: B905 (Numba knows no strict)
@@ -217,46 +233,48 @@ def _to_words(slope, winners, index, offsets, widths, filters, given, dwords):
                 there = min(width, offsets[text + 1] - window) if g != 0 else 0
                 for tap in range(there):
                     place = start + (f * width + tap) * size
-                    source, sink = given[place : place + size], dwords[index[window + tap]]
-                    for e in range(size):
-                        sink[e] += g * source[e]
+                    add_times(size, dwords, index[window + tap] * size, taps, place, g)
         first += count
         start += count * size * width
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _to_taps(slope, winners, words, index, offsets, width, own, dtaps):
-    """dtaps (width, E), flat, zero before: what the windows of filter `own` send to its taps."""
-    size = words.shape[1]
+def _to_taps(slope, winners, words, index, offsets, width, size, own, dtaps):
+    """dtaps (width, E), zero before: what the windows of filter `own` send to its taps."""
     for text in range(len(slope)):
         g = slope[text, own]
         window = winners[text, own]
         there = min(width, offsets[text + 1] - window) if g != 0 else 0
         for tap in range(there):
-            source, sink = words[index[window + tap]], dtaps[tap * size : (tap + 1) * size]
-            for e in range(size):
-                sink[e] += g * source[e]
+            add_times(size, dtaps, tap * size, words, index[window + tap] * size, g)
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _spread(slope, winners, words, index, offsets, widths, filters, given, threads,
+def _spread(slope, winners, words, size, index, offsets, widths, filters, given, threads,
             dwords, dgiven):  # fmt: skip
     """What the winning windows send back to the words and to the weights.
 
-    slope and winners (B, all filters); words and dwords (U, E); given and dgiven: (filters,
-    width, E) of each width, flat, one after the other. The first thread has the words, which all
-    texts write to; the others share the filters.
+    slope and winners (B, all filters); words and dwords (U, E = size); given and dgiven: (filters,
+    E, width) of each width, one after the other; these four are flat. The first thread has the
+    words, which all texts write to; the others share the filters.
     """
-    size = words.shape[1]
+    taps = np.empty_like(given)  # (filters, width, E): a tap's weights side by side
+    starts, owns = np.empty(filters.sum(), np.int64), np.empty(filters.sum(), np.int64)
+    own, start = 0, 0
+    for width, count in zip(widths, filters):  # noqa: B905
+        for _ in range(count):
+            starts[own], owns[own] = start, width
+            own += 1
+            start += size * width
+    for own in prange(len(starts)):
+        here = slice(starts[own], starts[own] + size * owns[own])
+        _turned(given[here].reshape(size, -1), taps[here].reshape(-1, size))
     for thread in prange(threads):
         if thread == 0:
-            _to_words(slope, winners, index, offsets, widths, filters, given, dwords)
+            _to_words(slope, winners, index, offsets, widths, filters, taps, size, dwords)
         else:
-            own, start = 0, 0
-            for width, count in zip(widths, filters):  # noqa: B905
-                for _ in range(count):
-                    if own % (threads - 1) == thread - 1:
-                        _to_taps(slope, winners, words, index, offsets, width, own,
-                                 dgiven[start : start + size * width])  # fmt: skip
-                    own += 1
-                    start += size * width
+            for own in range(thread - 1, len(starts), threads - 1):
+                dtaps = np.zeros(owns[own] * size, given.dtype)
+                _to_taps(slope, winners, words, index, offsets, owns[own], size, own, dtaps)
+                sink = dgiven[starts[own] : starts[own] + dtaps.size]
+                _turned(dtaps.reshape(-1, size), sink.reshape(size, -1))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
 from lottery.kernels import sparse
@@ -48,17 +49,50 @@ def gates_last(w: Tensor, hidden: int) -> Tensor:
 
 def packed(weights: Sequence[Tensor], units: int, inputs: int) -> Tensor:
     """For h @ w.T: (4H, K) of every direction -> (directions, units / lanes, inputs, columns)."""
-    blocks = [gates_first(w, units) for w in weights]
-    return torch.stack([pad(w, *w.shape[:3], inputs) for w in blocks]).movedim(-1, 2).contiguous()
+    width = columns(weights[0].dtype)
+    out = weights[0].new_empty(len(weights), 4 * units // width, inputs, width)
+    for w, sink in zip(weights, out.numpy(), strict=True):
+        _pack(w.numpy(), w.shape[0] // 4, sink)
+    return out
 
 
 def packed_back(weights: Sequence[Tensor], units: int, inputs: int) -> Tensor:
     """For dgates @ w: every (4H, K) -> (directions, inputs / columns, 4 units, columns)."""
-    width = 4 * units
-    rows = torch.stack(
-        [pad(gates_first(w, units).reshape(width, -1), width, inputs) for w in weights]
-    )
-    return rows.unflatten(2, (-1, columns(weights[0].dtype))).transpose(1, 2).contiguous()
+    width = columns(weights[0].dtype)
+    out = weights[0].new_empty(len(weights), inputs // width, 4 * units, width)
+    for w, sink in zip(weights, out.numpy(), strict=True):
+        _pack_back(w.numpy(), w.shape[0] // 4, sink)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _pack(w, hidden, out):
+    """out (units / lanes, inputs, 4 lanes) from w (4 hidden, K), zeros where there is no weight."""
+    lanes, size = out.shape[2] // 4, w.shape[1]
+    if out.size > w.size:
+        out[:] = 0
+    for row in range(len(w)):
+        gate, unit = row // hidden, row % hidden
+        source, column = w[row], gate * lanes + unit % lanes
+        sink = out[unit // lanes]
+        for k in range(size):
+            sink[k, column] = source[k]
+
+
+@njit(cache=True, nogil=True)
+def _pack_back(w, hidden, out):
+    """out (inputs / columns, 4 units, columns) from w (4 hidden, K), the rows as gates lie."""
+    width, size = out.shape[2], w.shape[1]
+    lanes = width // 4
+    if out.size > w.size:
+        out[:] = 0
+    for row in range(len(w)):
+        gate, unit = row // hidden, row % hidden
+        place = (unit // lanes * 4 + gate) * lanes + unit % lanes
+        for block in range(len(out)):
+            left = block * width
+            count = min(width, size - left)
+            out[block, place, :count] = w[row, left : left + count]
 
 
 class Kept:
@@ -107,7 +141,7 @@ class Kept:
         """What `sparse.multiply` takes: the pattern of `way`, and what its weights now are."""
         values = np.empty(len(way.places), flat(weights[0]).dtype)
         for weight, part in zip(weights, _parts(way, len(weights)), strict=True):
-            np.take(flat(weight), way.places[part], out=values[part], mode="clip")
+            _take(flat(weight), way.places[part], values[part])
         return (*way[:3], values)
 
     def gradients(self, sums: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
@@ -115,9 +149,25 @@ class Kept:
         out = []
         for weight, part in zip(weights, _parts(self.forth, len(weights)), strict=True):
             gradient = np.zeros(weight.numel(), flat(weight).dtype)
-            gradient[self.forth.places[part]] = sums[:, part].sum(0).numpy()
+            _put(sums.numpy()[:, part], self.forth.places[part], gradient)
             out.append(torch.from_numpy(gradient).view_as(weight))
         return out
+
+
+@njit(cache=True, nogil=True)
+def _take(weights, places, out):
+    for k, place in enumerate(places):
+        out[k] = weights[place]
+
+
+@njit(cache=True, nogil=True)
+def _put(sums, places, out):
+    """out at `places` = the sum of sums (parts, places) over the parts."""
+    for k, place in enumerate(places):
+        total = sums[0, k]
+        for part in range(1, len(sums)):
+            total += sums[part, k]
+        out[place] = total
 
 
 def _joined(ways: Sequence[Pattern]) -> Pattern:

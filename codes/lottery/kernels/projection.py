@@ -19,6 +19,9 @@ from lottery.kernels.vectors import WORDS, Vector, element, lanes_of, sweep, til
 # matrix again, where a tile shares it between rows. With wide vectors that costs more than with
 # narrow ones, and half of the features by themselves took up to a quarter longer than all of them.
 SHARE = 0.35
+# If no more than this share of the rows is not whole, they are multiplied whole, too: to put the
+# others side by side takes longer.
+FEW = 0.05
 
 
 class Rows(NamedTuple):
@@ -36,34 +39,45 @@ class Rows(NamedTuple):
 
 def arrange(table: np.ndarray) -> Rows:
     """The rows of `table` (U, E)."""
-    counts = np.empty(len(table), np.int32)
-    features = np.empty(table.shape, np.int32)
-    few = int(SHARE * table.shape[1])
-    _hold(table, few, counts, features)
-    is_whole = counts > few
-    is_some = ~is_whole & (counts > 0)
-    whole, some = is_whole.nonzero()[0], is_some.nonzero()[0]
-    places = np.full(len(table), len(whole) + len(some), np.int32)
-    places[whole] = np.arange(len(whole))
-    places[some] = np.arange(len(whole), len(whole) + len(some))
-    return Rows(whole, some, counts, features, places)
+    return Rows(*_arranged(table, int(SHARE * table.shape[1]), int(FEW * len(table))))
 
 
 @njit(cache=True, nogil=True)
-def _hold(table, few, counts, features):
-    """Count what is not zero in each row (NaN is not), and list where in rows of up to `few`."""
-    for row in range(len(table)):
-        count = np.int32(0)
+def _arranged(table, few, spared):
+    """`Rows` of a table whose rows of up to `few` features, if there are more than `spared` such
+    rows, are not multiplied whole. NaN is a feature.
+    """
+    count, size = table.shape
+    whole, some = np.empty(count, np.int64), np.empty(count, np.int64)
+    counts, places = np.empty(count, np.int32), np.empty(count, np.int32)
+    features = np.empty(table.shape, np.int32)
+    wholes = somes = 0
+    for row in range(count):
+        held = np.int32(0)
         for value in table[row]:
-            count += np.int32(value != 0)
-        counts[row] = count
-        if 0 < count <= few:
+            held += np.int32(value != 0)
+        counts[row] = held
+        if held > few:
+            whole[wholes], places[row] = row, wholes
+            wholes += 1
+        elif held > 0:
+            some[somes], places[row] = row, somes
+            somes += 1
             place = 0
-            for k in range(table.shape[1]):
+            for k in range(size):
                 features[row, place] = k
                 place += table[row, k] != 0
-                if place == count:
+                if place == held:
                     break
+    if count - wholes <= spared:
+        places[:] = whole[:] = np.arange(count)
+        return whole, some[:0], counts, features, places
+    for row in range(count):  # behind the whole ones; what holds nothing behind all
+        if counts[row] == 0:
+            places[row] = wholes + somes
+        elif counts[row] <= few:
+            places[row] += wholes
+    return whole[:wholes], some[:somes], counts, features, places
 
 
 @intrinsic

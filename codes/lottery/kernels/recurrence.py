@@ -39,6 +39,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -48,7 +49,6 @@ from lottery.kernels.cells import LAST, MAX, MEAN, STATES
 from lottery.kernels.packing import (
     Kept,
     flat,
-    gates_first,
     gates_last,
     packed,
     packed_back,
@@ -96,15 +96,13 @@ class _Layer(torch.autograd.Function):
         keep = any(ctx.needs_input_grad)
         count, batch, tokens = len(table), len(offsets) - 1, len(index)
 
-        bias = torch.stack(
-            [gates_first((x + y)[:, None], units) for x, y in zip(b_ih, b_hh, strict=True)]
-        )
+        bias = packed([(x + y)[:, None] for x, y in zip(b_ih, b_hh, strict=True)], units, 1)
         proj = buffers.lend(count * directions * width, dtype)
+        wide = padded(table.shape[1], dtype)
+        spread = pad(table.detach(), count, wide) if keep or kept.into else table
         if kept.into:
             some = kept.into.now(kept.into.forth, w_ih)
-            wide = padded(table.shape[1], dtype)
-            steps.project_kept(flat(pad(table.detach(), count, wide)), wide, flat(bias),
-                               directions, some, proj.numpy())  # fmt: skip
+            steps.project_kept(flat(spread), wide, flat(bias), directions, some, proj.numpy())
         else:
             into = packed(w_ih, units, table.shape[1])
             project(flat(table), table.shape[1], flat(bias), flat(into), proj.numpy())
@@ -130,14 +128,14 @@ class _Layer(torch.autograd.Function):
                       cells.numpy(), hidden.numpy(), flat(out), flat(pick))  # fmt: skip
         if keep:
             ctx.save_for_backward(table, index, offsets, gates, cells, hidden, pick, *weights)
-            ctx.facts = how, kept, order, bases
+            ctx.facts = how, kept, order, bases, flat(spread)
         return out[:, :, :hidden_size].flatten(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
         table, index, offsets, gates, cells, hidden, pick, *weights = ctx.saved_tensors
-        how, kept, order, bases = ctx.facts
+        how, kept, order, bases, spread = ctx.facts
         dtype = table.dtype
         directions = len(weights) // 4
         w_ih, w_hh = ([w.detach() for w in weights[k::4]] for k in range(2))
@@ -171,14 +169,12 @@ class _Layer(torch.autograd.Function):
         db = torch.empty(directions, width, 1, dtype=dtype)
         if kept.into:
             sums = torch.empty(1, len(kept.into.forth.places), dtype=dtype)
-            steps.weights_back_kept(dproj.numpy(), chunks, directions, count, width,
-                                    flat(pad(table.detach(), count, wide)), wide,
+            steps.weights_back_kept(dproj.numpy(), chunks, directions, count, width, spread, wide,
                                     kept.into.forth[:3], flat(sums), flat(db))  # fmt: skip
             into = kept.into.gradients(sums, w_ih)
         else:
             dw_ih = torch.empty(directions, width, wide, dtype=dtype)
-            steps.weights_back(dproj.numpy(), chunks, directions, count, width,
-                               flat(pad(table.detach(), count, wide)), wide,
+            steps.weights_back(dproj.numpy(), chunks, directions, count, width, spread, wide,
                                flat(dw_ih), flat(db))  # fmt: skip
             into = [gates_last(dw, hidden_size)[:, :size] for dw in dw_ih]
         if kept.round_:
@@ -226,15 +222,23 @@ def _alike(order: np.ndarray, chunks: int) -> np.ndarray:
     return out
 
 
-def _bases(lengths: np.ndarray, chunks: int, directions: int, keep: bool):
+@njit(cache=True, nogil=True)
+def _bases(lengths, chunks, directions, keep):
     """First rows of every (direction, chunk) in `gates` and in `cells`/`hidden`; rows in all."""
-    rows = np.array([len(lengths[k::chunks]) for k in range(chunks)])
-    tokens = np.array([lengths[k::chunks].sum() for k in range(chunks)])
-    # One step more than there are tokens: the state before the first one.
-    need = np.stack([tokens, tokens + rows] if keep else [rows, 2 * rows], axis=1)
-    need = np.tile(need, (directions, 1))
-    ends = np.cumsum(need, axis=0)
-    return (ends - need).reshape(directions, chunks, 2), (int(ends[-1, 0]), int(ends[-1, 1]))
+    bases = np.empty((directions, chunks, 2), np.int64)
+    gates = cells = 0
+    for direction in range(directions):
+        for chunk in range(chunks):
+            bases[direction, chunk, 0], bases[direction, chunk, 1] = gates, cells
+            rows = (len(lengths) - chunk + chunks - 1) // chunks
+            if keep:  # one step more than there are tokens: the state before the first one
+                tokens = 0
+                for text in range(chunk, len(lengths), chunks):
+                    tokens += lengths[text]
+                gates, cells = gates + tokens, cells + tokens + rows
+            else:
+                gates, cells = gates + rows, cells + 2 * rows
+    return bases, (gates, cells)
 
 
 # --- what others call -------------------------------------------------------------------------

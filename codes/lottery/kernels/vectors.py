@@ -297,6 +297,47 @@ def sweep(typingctx, name, count, x, x0, y, y0, value):
     return types.void(name, whole, x, whole, y, whole, value), build
 
 
+@intrinsic
+def add_times(typingctx, count, x, x0, y, y0, value):
+    """x[k] += value y[k] for any `count` numbers, by vectors, quarters of them, then singly.
+
+    x and y do not overlap: LLVM's own vectors ask for that each time, and take what is left of a
+    short row one by one.
+    """
+
+    def build(context, builder, signature, arguments):
+        count, x, x0, y, y0, value = arguments
+        x = element(context, builder, signature.args[1], x, x0)
+        y = element(context, builder, signature.args[3], y, y0)
+        v = Vector(builder, signature.args[1].dtype)
+        value = context.cast(builder, value, signature.args[5], signature.args[1].dtype)
+        whole, done = count.type, ir.Constant(count.type, 0)
+        for lanes in sorted({v.lanes, max(v.lanes // 4, 1), 1}, reverse=True):
+            v.lanes, v.type = lanes, ir.VectorType(v.scalar, lanes) if lanes > 1 else v.scalar
+            before, factor = builder.block, v.spread(value) if lanes > 1 else value
+            ask, body = (builder.append_basic_block(name) for name in ("ask", "row"))
+            builder.branch(ask)
+            builder.position_at_end(ask)
+            k = builder.phi(whole)
+            following = builder.add(k, ir.Constant(whole, lanes))
+            after = builder.append_basic_block("row.end")
+            builder.cbranch(builder.icmp_signed("<=", following, count), body, after)
+            builder.position_at_end(body)
+            place = builder.gep(x, [k])
+            more = builder.fmul(factor, v.load(builder.gep(y, [k])), flags=["contract"])
+            v.store(builder.fadd(v.load(place), more, flags=["contract"]), place)
+            again = builder.branch(ask)
+            again.set_metadata("llvm.loop", as_it_is(builder.module))
+            k.add_incoming(done, before)
+            k.add_incoming(following, body)
+            builder.position_at_end(after)
+            done = k
+        return context.get_dummy_value()
+
+    whole = types.intp
+    return types.void(whole, x, whole, y, whole, value), build
+
+
 def columns(dtype: torch.dtype) -> int:
     """Columns of a tile; hidden and input sizes are padded to a multiple of it."""
     return 4 * _BYTES // dtype.itemsize

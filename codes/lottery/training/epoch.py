@@ -62,8 +62,7 @@ def train_epoch(
     if steps is not None:
         order = order[: steps * settings.batch_size]
     noise = torch.Generator().manual_seed(settings.stream("dropout", epoch))
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    right = torch.zeros((), dtype=torch.int64, device=device)
+    sizes, losses, said, labels = [], [], [], []  # summed up at the end, all steps at once
     model.train()
     count = -(-len(order) // settings.batch_size)
     ready = batches(split, settings.batch_size, order, device)
@@ -76,10 +75,14 @@ def train_epoch(
             loss.backward()
             adam.step()
             adam.zero_grad()
-            total += loss.detach() * len(batch)
-            right += hits(logits, batch.labels).sum()
-            progress.loss(loss.detach())
-    return float(total) / len(order), int(right) / len(order)
+            sizes.append(len(batch))
+            losses.append(loss.detach())
+            said.append(logits.detach())
+            labels.append(batch.labels)
+            progress.loss(losses[-1])
+    totals = torch.stack(losses).cpu() * torch.tensor(sizes)
+    right = hits(torch.cat(said), torch.cat(labels)).sum()
+    return float(totals.double().cumsum(0)[-1]) / len(order), int(right) / len(order)
 
 
 @torch.no_grad()
