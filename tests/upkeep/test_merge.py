@@ -13,7 +13,7 @@ from helpers import synthetic
 from helpers.children import study
 from lottery import cli, files
 from lottery.files import UserError
-from lottery.runs.compare import is_near
+from lottery.runs.compare import is_near, tolerances
 from lottery.runs.record import Record, pack
 from lottery.runs.store import Store
 from lottery.upkeep import merge as merging
@@ -172,6 +172,15 @@ def test_accuracy_alone_may_differ_by_a_point_but_not_by_more(tmp_path):
         into = put(tmp_path / f"into{number}", record)
         counts, problems = merge(into, [put(tmp_path / f"{number}", changed).root], [].append)
         assert (len(problems) == 0) == (flips <= 10) == bool(counts)
+
+
+@pytest.mark.parametrize(
+    ("rows", "texts"), [(20, 4), (50, 6), (125, 10), (500, 10), (1000, 10), (7600, 76)]
+)
+def test_of_few_test_texts_chance_may_change_more_than_a_point(rows, texts):
+    accuracy, loss = tolerances(rows)
+    assert int(accuracy * rows + 1e-9) == texts
+    assert loss == pytest.approx(0.05 * max(1000 / rows, 1) ** 0.5)
 
 
 def test_records_of_one_machine_and_commit_are_the_same_or_not_of_one_run(tmp_path):

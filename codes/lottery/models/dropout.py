@@ -20,6 +20,6 @@ def drop(values: Tensor, rate: float, generator: torch.Generator | None) -> Tens
 
 def keep(shape: torch.Size, rate: float, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
     """1 where something is kept, else 0; on the CPU: a GPU's stream is another."""
-    # What Tensor.bernoulli_ draws on the CPU, number by number, in half of its time.
+    # Tensor.bernoulli_'s numbers where no vendor's library draws them, in half of its time.
     drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
     return (drawn < 1 - rate).to(dtype)

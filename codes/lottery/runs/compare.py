@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 from lottery.runs.record import Record
 
 # A rung whose weights are gone is trained again. On the same CPU and by the same code it comes out
@@ -9,16 +11,32 @@ from lottery.runs.record import Record
 # ends as far away as another seed's. Further off than this, something else has changed.
 ACCURACY_TOLERANCE = 0.01
 LOSS_TOLERANCE = 0.05
+# Of fewer test texts than this a point is less than ten, and chance alone may change more: another
+# training answers up to a twentieth of them otherwise, each by itself.
+MANY = 1000
+CHANGED = 0.05
 
 
 def is_near(before: Record, again: Record) -> bool:
     """May two records be of one run? To the bit on one machine and by one code, else nearly."""
     if before.failed or again.failed or _is_one_place(before, again):
         return is_same(before, again)
+    accuracy, loss = tolerances(len(before.correct))
     return (
-        abs(before.test_accuracy - again.test_accuracy) <= ACCURACY_TOLERANCE
-        and abs(before.test_loss - again.test_loss) <= LOSS_TOLERANCE
+        abs(before.test_accuracy - again.test_accuracy) <= accuracy
+        and abs(before.test_loss - again.test_loss) <= loss
     )
+
+
+def tolerances(rows: int) -> tuple[float, float]:
+    """By how much test accuracy and loss of one run may differ, of so many test texts.
+
+    Of fewer than a thousand: four standard deviations of what chance changes, and ten texts at
+    most; the loss, a mean, spreads with one over the root of their number.
+    """
+    texts = min(4 * sqrt(CHANGED * rows), ACCURACY_TOLERANCE * MANY)
+    few = max(MANY / rows, 1.0)
+    return max(texts / rows, ACCURACY_TOLERANCE), LOSS_TOLERANCE * sqrt(few)
 
 
 def is_same(before: Record, again: Record) -> bool:
