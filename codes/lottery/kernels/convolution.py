@@ -202,12 +202,10 @@ def _respond(whole, rest, some, counts, features, size, given, across, lent, thr
 def _open(grad, pooled, dbiases):
     """The gradient (B, filters), zero where ReLU is shut; dbiases (filters,) = its sum."""
     slope = np.empty_like(grad)
+    dbiases[:] = -0.0  # leaves the sign of a first zero, as a sum over a column has it
     for text in range(len(grad)):
         for f in range(grad.shape[1]):
             slope[text, f] = 0 if pooled[text, f] <= 0 else grad[text, f]
-    dbiases[:] = slope[0]
-    for text in range(1, len(grad)):
-        for f in range(grad.shape[1]):
             dbiases[f] += slope[text, f]
     return slope
 
@@ -220,7 +218,7 @@ def _turned(source, sink):
             sink[column, row] = source[row, column]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True)
 def _to_words(slope, winners, index, offsets, widths, filters, taps, size, dwords):
     """dwords (U, E), flat, = what the winning windows send back to their words."""
     dwords[:] = 0
@@ -238,7 +236,7 @@ def _to_words(slope, winners, index, offsets, widths, filters, taps, size, dword
         start += count * size * width
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True)
 def _to_taps(slope, winners, words, index, offsets, width, size, own, dtaps):
     """dtaps (width, E), zero before: what the windows of filter `own` send to its taps."""
     for text in range(len(slope)):
