@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import shutil
 import subprocess
 import sys
 
 import pytest
+from numba.core.registry import CPUDispatcher
 
 from lottery import kernels
 
@@ -30,3 +33,15 @@ def test_another_file_beside_it_makes_another_cache(tmp_path):
     with (package / "kernels" / "vectors.py").open("a", encoding="utf-8") as file:
         file.write("\n# another tile\n")
     assert cache() != before
+
+
+def test_each_kernel_has_a_place_of_its_own_in_the_cache():
+    """Numba names it by a function's name and first line: the same function, compiled once for
+    many threads and once for one, would take whichever came first."""
+    found = {}
+    for module in pkgutil.iter_modules(kernels.__path__):
+        for kernel in vars(importlib.import_module(f"lottery.kernels.{module.name}")).values():
+            if isinstance(kernel, CPUDispatcher):
+                code = kernel.py_func.__code__
+                found.setdefault((code.co_filename, code.co_firstlineno), set()).add(id(kernel))
+    assert len(found) > 20 and all(len(same) == 1 for same in found.values())

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lottery.kernels import convolution
 from lottery.kernels.convolution import conv_max, conv_max_layers
 
 WIDTHS = 3, 4, 5
@@ -104,6 +105,8 @@ def test_gradcheck_in_double_precision():
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=9), st.data())
 def test_a_text_gives_the_same_bits_alone_and_in_any_batch(lengths, data):
     table, index, offsets, weights, biases = problem(lengths, words=400, size=20)
+    with torch.no_grad():
+        table[::30] = 0  # few in the batch, and in one text perhaps enough to go apart
     together = conv_max(table, index, offsets, weights, biases)
     text = data.draw(st.integers(0, len(lengths) - 1))
     own = index[offsets[text] : offsets[text + 1]]
@@ -160,6 +163,36 @@ def test_offsets_of_other_texts_are_refused(bounds):
     table, index, _, *parameters = problem([6])
     with pytest.raises(ValueError, match="within the 6 tokens"):
         conv_max(table, index, torch.tensor(bounds), *parameters)
+
+
+@pytest.mark.parametrize("bad", [-1, 30])
+def test_an_index_outside_the_table_is_refused(bad):
+    table, index, offsets, *parameters = problem([6])
+    index[3] = bad
+    with pytest.raises(ValueError, match=r"index must lie in 0\.\.29"):
+        conv_max(table, index, offsets, *parameters)
+
+
+def test_types_do_not_mix():
+    table, index, offsets, *parameters = problem([6])
+    with pytest.raises(ValueError, match="as the table is"):
+        conv_max(table.double(), index, offsets, *parameters)
+
+
+def test_no_text_has_no_gradient():
+    table, _, _, *parameters = problem([6])
+    nothing = torch.zeros(0, dtype=torch.int32), torch.zeros(1, dtype=torch.int64)
+    pooled, *slopes = gradients(conv_max, table, *nothing, *parameters)
+    assert pooled.shape == (0, 21) and all((slope == 0).all() for slope in slopes)
+
+
+@pytest.mark.parametrize("threads", [3, 5, 40])
+def test_shares_of_any_number_of_threads_give_the_same_bits(threads, monkeypatch):
+    given_ = problem([1, 2, 30, 300] * 3, words=200, size=33, filters=20)
+    usual = gradients(conv_max, *given_)
+    monkeypatch.setattr(convolution, "get_num_threads", lambda: threads)
+    for one, two in zip(usual, gradients(conv_max, *given_), strict=True):
+        assert torch.equal(one, two)
 
 
 def test_weights_that_are_no_number_are_seen():

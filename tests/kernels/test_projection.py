@@ -63,7 +63,7 @@ def test_bits_are_those_of_whole_rows(rows, size, width, density, empty, dtype, 
     assert sorted([*found.whole, *found.some]) == expected.tolist()
 
 
-def test_the_rule_looks_at_a_row_alone():
+def test_the_rule_looks_at_a_row_and_at_how_many_are_like_it():
     table = np.ones((4, 10), np.float32)
     table[1, 3:] = 0  # 3 of 10
     table[2, 4:] = 0  # 4 of 10

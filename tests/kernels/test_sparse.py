@@ -233,6 +233,24 @@ def test_a_pattern_holds_every_weight_once():
     assert recurrence.LayerKept(kept, kept).into is kept
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("hidden", "size"), [(128, 128), (128, 100), (70, 37), (1, 1)])
+def test_packed_weights_lie_as_the_gates_do(hidden, size, dtype, monkeypatch):
+    weights_ = [torch.randn(4 * hidden, size, dtype=dtype) for _ in range(2)]
+    units, inputs = packing.padded(hidden, dtype), packing.padded(size, dtype)
+    rows = [packing.gates_first(w, units) for w in weights_]  # (units / lanes, 4, lanes, K)
+    forth = torch.stack([packing.pad(w, *w.shape[:3], inputs) for w in rows]).movedim(-1, 2)
+    wide = [packing.pad(w.reshape(4 * units, -1), 4 * units, inputs) for w in rows]
+    back = torch.stack(wide).unflatten(2, (inputs // packing.columns(dtype), -1)).transpose(1, 2)
+
+    def used(self, *shape):  # what was there before is seen
+        return torch.full(shape, torch.nan, dtype=self.dtype)
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", used)
+    assert torch.equal(packing.packed(weights_, units, inputs), forth.flatten(3))
+    assert torch.equal(packing.packed_back(weights_, units, inputs), back)
+
+
 def test_a_training_has_the_same_history(corpus, monkeypatch):
     chosen = Settings("demo-reviews", "lstm", embedding_size=20, hidden=70, batch_size=64, epochs=3)
     outcomes = []

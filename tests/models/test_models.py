@@ -101,8 +101,8 @@ def test_a_dropped_word_is_zero_wherever_it_stands(words, rate, seed):
     ids = torch.randperm(50, generator=draw)[:words]
     index = torch.randint(words, (90,), generator=draw, dtype=torch.int32)
     batch = Batch(ids, index, torch.tensor([0, 90]), torch.tensor([0]))
-    keep = torch.empty(words, 1, dtype=torch.float64)
-    keep.bernoulli_(1 - rate, generator=torch.Generator().manual_seed(seed))
+    same = torch.Generator().manual_seed(seed)
+    keep = (torch.rand(words, 1, dtype=torch.float64, generator=same) < 1 - rate).double()
     each = (embedding[ids] * (1 / (1 - rate)) * keep)[index.long()]
     rows, places = word_vectors(embedding, batch, rate, torch.Generator().manual_seed(seed))
     assert places.dtype == torch.int32 and len(rows) == int(keep.sum()) + 1

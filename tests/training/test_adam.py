@@ -267,11 +267,17 @@ def test_training_goes_on_from_a_state_to_the_bit(way, more, monkeypatch):
 @pytest.mark.parametrize("way", [_Rows, _Kept])
 @pytest.mark.parametrize("decay", [0.0, 1e-2])
 def test_threads_leave_every_bit(way, decay, monkeypatch):
+    """And a small parameter, which one thread moves, is moved as by several."""
     force(monkeypatch, way)
     before = numba.get_num_threads()
     results = []
     try:
-        for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
+        for small, threads in (
+            (adams.SMALL, 1),
+            (0, 1),
+            (0, min(2, numba.config.NUMBA_NUM_THREADS)),
+        ):
+            monkeypatch.setattr(adams, "SMALL", small)
             numba.set_num_threads(threads)
             parameters = weights()
             adam = Adam(parameters, masks(), 1e-2, weight_decay=decay)
@@ -280,6 +286,7 @@ def test_threads_leave_every_bit(way, decay, monkeypatch):
         numba.set_num_threads(before)
     for name in SHAPES:
         assert torch.equal(results[0][name], results[1][name])
+        assert torch.equal(results[0][name], results[2][name])
 
 
 @pytest.mark.parametrize("way", [_Rows, _Kept])

@@ -7,6 +7,7 @@ from numba import njit, prange
 
 _PIECE = 16384  # weights, kept or not, in one piece of work
 _STREAMED = 4096  # the same where all are moved: their slopes stay in the nearest cache
+SMALL = 4096  # weights up to which waking other threads takes longer than to move them
 
 
 @njit(cache=True, nogil=True)
@@ -44,6 +45,43 @@ def moved(w, g, m, v, beta1, beta2, rate, narrow, epsilon, decay, nothing, vanis
     return zero if abs(w) < vanished else w, m, v
 
 
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def step_some(weights, firsts, seconds, masks, moving, slopes, found, size, numbers, begin, end):
+    """`step_rows` for the rows begin to end - 1, on this thread alone."""
+    beta1, beta2, rate, spread, epsilon, decay, nothing, vanished = numbers
+    zero, one = beta1 - beta1, beta1 / beta1
+    narrow = one / spread  # a product costs less than the quotient it replaces
+    last = begin
+    while last < end:
+        begin = last
+        while last < end:  # all rows, or without decay as far as they move
+            moving[last] = moving[last] or found[last] >= 0
+            if not (moving[last] or decay != zero):
+                break
+            last += 1
+        there = (last - begin) * size
+        slope = np.zeros(there, weights.dtype)
+        for row in range(begin, last):
+            if found[row] >= 0:
+                place, at = (row - begin) * size, found[row] * size
+                slope[place : place + size] = slopes[at : at + size]
+        own = slice(begin * size, begin * size + there)
+        weight, first, second = weights[own], firsts[own], seconds[own]
+        if len(masks) > 0:
+            mask = masks[own]
+            for i in range(there):
+                w, m, v = moved(
+                    weight[i], slope[i] if mask[i] else zero, first[i], second[i], beta1,
+                    beta2, rate, narrow, epsilon, decay, nothing, vanished)  # fmt: skip
+                weight[i], first[i], second[i] = w if mask[i] else zero, m, v
+        else:
+            for i in range(there):
+                weight[i], first[i], second[i] = moved(
+                    weight[i], slope[i], first[i], second[i], beta1, beta2, rate, narrow,
+                    epsilon, decay, nothing, vanished)  # fmt: skip
+        last += 1  # the row that stays
+
+
 @njit(parallel=True, cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def step_rows(weights, firsts, seconds, masks, moving, slopes, found, size, numbers):
     """Move `weights` in place; found[row] is the row of `slopes` or -1 for gradient zero.
@@ -54,49 +92,11 @@ def step_rows(weights, firsts, seconds, masks, moving, slopes, found, size, numb
     Some rows at a time, their slopes put side by side, zeros among them: a loop over many rows is
     all whole vectors, and one that knew a gradient to be zero would sum in another order.
     """
-    beta1, beta2, rate, spread, epsilon, decay, nothing, vanished = numbers
-    zero, one = beta1 - beta1, beta1 / beta1
-    narrow = one / spread  # a product costs less than the quotient it replaces
     count = len(found)
     rows = max(1, _STREAMED // max(size, 1))
     for piece in prange((count + rows - 1) // rows):
-        end = min((piece + 1) * rows, count)
-        last = piece * rows
-        while last < end:
-            begin = last
-            while last < end:  # all rows of the piece, or without decay as far as they move
-                moving[last] = moving[last] or found[last] >= 0
-                if not (moving[last] or decay != zero):
-                    break
-                last += 1
-            there = (last - begin) * size
-            slope = np.zeros(there, weights.dtype)
-            for row in range(begin, last):
-                if found[row] >= 0:
-                    place, at = (row - begin) * size, found[row] * size
-                    slope[place : place + size] = slopes[at : at + size]
-            own = slice(begin * size, begin * size + there)
-            weight, first, second = weights[own], firsts[own], seconds[own]
-            if len(masks) > 0:
-                mask = masks[own]
-                for i in range(there):
-                    w, m, v = moved(
-                        weight[i], slope[i] if mask[i] else zero, first[i], second[i], beta1,
-                        beta2, rate, narrow, epsilon, decay, nothing, vanished)  # fmt: skip
-                    weight[i], first[i], second[i] = w if mask[i] else zero, m, v
-            else:
-                for i in range(there):
-                    weight[i], first[i], second[i] = moved(
-                        weight[i], slope[i], first[i], second[i], beta1, beta2, rate, narrow,
-                        epsilon, decay, nothing, vanished)  # fmt: skip
-            last += 1  # the row that stays
-
-
-# The same on this thread alone: waking the others takes longer than to move so few weights.
-step_small = njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")(
-    step_rows.py_func
-)
-SMALL = _STREAMED
+        step_some(weights, firsts, seconds, masks, moving, slopes, found, size, numbers,
+                  piece * rows, min((piece + 1) * rows, count))  # fmt: skip
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")

@@ -39,8 +39,8 @@ def conv_max(
     table: (U, E) word vectors; index: int32 (T,) row of `table` of every token; offsets: int64
     (B+1,), text i is index[offsets[i]:offsets[i+1]] and not empty; weights: for each width w a
     (filters, E, w), as in nn.Conv1d; biases: for each width a (filters,).
-    Returns (B, sum of filters), widths side by side. Float32 and float64. On the CPU ValueError for
-    offsets of other texts.
+    Returns (B, sum of filters), widths side by side. All float32 or all float64. On the CPU
+    ValueError for mixed types, offsets of other texts, and an index outside the table.
     """
     if table.device.type == "cpu":
         parameters = [*weights, *biases]
@@ -81,7 +81,11 @@ class _ConvMax(torch.autograd.Function):
     def forward(ctx, table, index, offsets, *parameters):
         weights = parameters[: len(parameters) // 2]
         learning = any(ctx.needs_input_grad)
+        if any(part.dtype != table.dtype for part in parameters):
+            raise ValueError(f"weights and biases must be {table.dtype}, as the table is")
         words, places, bounds = _arrays(table, index, offsets)
+        if len(places) and not 0 <= places.min() <= places.max() < len(words):
+            raise ValueError(f"index must lie in 0..{len(words) - 1}, the rows of the table")
         if (bounds[1:] <= bounds[:-1]).any() or bounds[0] < 0 or bounds[-1] > len(places):
             raise ValueError(f"offsets must rise, text by text, within the {len(places)} tokens")
         filters, widths, across = _layout(_shapes(weights), table.dtype)
@@ -100,25 +104,26 @@ class _ConvMax(torch.autograd.Function):
                  rows.places[places], bounds, widths, filters, pooled, winners)  # fmt: skip
         pooled = torch.from_numpy(pooled)
         if learning:
-            ctx.winners, ctx.given = winners, given
-            ctx.save_for_backward(table, index, offsets, pooled, *weights)
+            ctx.winners = winners
+            given = torch.from_numpy(given)  # weights: for their shapes, and lest they changed
+            ctx.save_for_backward(table, index, offsets, pooled, given, *weights)
         return pooled
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        table, index, offsets, pooled, *weights = ctx.saved_tensors
+        table, index, offsets, pooled, given, *weights = ctx.saved_tensors
         words, places, bounds = _arrays(table, index, offsets)
         filters, widths, _ = _layout(_shapes(weights), table.dtype)
-        dwords, dgiven = np.empty_like(words), torch.empty(len(ctx.given), dtype=table.dtype)
-        spread = dgiven.numpy()
-        slope = _open(grad.contiguous().numpy(), pooled.numpy(), spread[-pooled.shape[1] :])
+        dwords, dgiven = np.empty_like(words), torch.empty_like(given)
+        dweights, dbiases = np.split(dgiven.numpy(), [-pooled.shape[1]])
+        slope = _through_relu(grad.contiguous().numpy(), pooled.numpy(), dbiases)
         _spread(slope, ctx.winners, words.reshape(-1), words.shape[1], places, bounds, widths,
-                filters, ctx.given, max(get_num_threads(), 2), dwords.reshape(-1),
-                spread)  # fmt: skip
+                filters, given.numpy()[: len(dweights)], max(get_num_threads(), 2),
+                dwords.reshape(-1), dweights)  # fmt: skip
         parts = dgiven.split([*(weight.numel() for weight in weights), *filters.tolist()])
-        dweights = [part.view_as(weight) for part, weight in zip(parts, weights, strict=False)]
-        return torch.from_numpy(dwords), None, None, *dweights, *parts[len(weights) :]
+        shaped = [part.view_as(weight) for part, weight in zip(parts, weights, strict=False)]
+        return torch.from_numpy(dwords), None, None, *shaped, *parts[len(weights) :]
 
 
 def _arrays(table: Tensor, index: Tensor, offsets: Tensor) -> tuple[np.ndarray, ...]:
@@ -199,10 +204,10 @@ def _respond(whole, rest, some, counts, features, size, given, across, lent, thr
 
 
 @njit(cache=True, nogil=True)
-def _open(grad, pooled, dbiases):
+def _through_relu(grad, pooled, dbiases):
     """The gradient (B, filters), zero where ReLU is shut; dbiases (filters,) = its sum."""
     slope = np.empty_like(grad)
-    dbiases[:] = -0.0  # leaves the sign of a first zero, as a sum over a column has it
+    dbiases[:] = 0
     for text in range(len(grad)):
         for f in range(grad.shape[1]):
             slope[text, f] = 0 if pooled[text, f] <= 0 else grad[text, f]
@@ -248,15 +253,15 @@ def _to_taps(slope, winners, words, index, offsets, width, size, own, dtaps):
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _spread(slope, winners, words, size, index, offsets, widths, filters, given, threads,
-            dwords, dgiven):  # fmt: skip
+def _spread(slope, winners, words, size, index, offsets, widths, filters, weights, threads,
+            dwords, dweights):  # fmt: skip
     """What the winning windows send back to the words and to the weights.
 
-    slope and winners (B, all filters); words and dwords (U, E = size); given and dgiven: (filters,
-    E, width) of each width, one after the other; these four are flat. The first thread has the
-    words, which all texts write to; the others share the filters.
+    slope and winners (B, all filters); words and dwords (U, E = size); weights and dweights:
+    (filters, E, width) of each width, one after the other; these four are flat. The first thread
+    has the words, which all texts write to; the others share the filters.
     """
-    taps = np.empty_like(given)  # (filters, width, E): a tap's weights side by side
+    taps = np.empty_like(weights)  # (filters, width, E): a tap's weights side by side
     starts, owns = np.empty(filters.sum(), np.int64), np.empty(filters.sum(), np.int64)
     own, start = 0, 0
     for width, count in zip(widths, filters):  # noqa: B905
@@ -266,13 +271,13 @@ def _spread(slope, winners, words, size, index, offsets, widths, filters, given,
             start += size * width
     for own in prange(len(starts)):
         here = slice(starts[own], starts[own] + size * owns[own])
-        _turned(given[here].reshape(size, -1), taps[here].reshape(-1, size))
+        _turned(weights[here].reshape(size, -1), taps[here].reshape(-1, size))
     for thread in prange(threads):
         if thread == 0:
             _to_words(slope, winners, index, offsets, widths, filters, taps, size, dwords)
         else:
             for own in range(thread - 1, len(starts), threads - 1):
-                dtaps = np.zeros(owns[own] * size, given.dtype)
+                dtaps = np.zeros(owns[own] * size, weights.dtype)
                 _to_taps(slope, winners, words, index, offsets, owns[own], size, own, dtaps)
-                sink = dgiven[starts[own] : starts[own] + dtaps.size]
+                sink = dweights[starts[own] : starts[own] + dtaps.size]
                 _turned(dtaps.reshape(-1, size), sink.reshape(size, -1))

@@ -48,7 +48,10 @@ def gates_last(w: Tensor, hidden: int) -> Tensor:
 
 
 def packed(weights: Sequence[Tensor], units: int, inputs: int) -> Tensor:
-    """For h @ w.T: (4H, K) of every direction -> (directions, units / lanes, inputs, columns)."""
+    """For h @ w.T: (4H, K) of every direction -> (directions, units / lanes, inputs, columns).
+
+    Zeros for units past H and inputs past K; biases are matrices of one input.
+    """
     width = columns(weights[0].dtype)
     out = weights[0].new_empty(len(weights), 4 * units // width, inputs, width)
     for w, sink in zip(weights, out.numpy(), strict=True):
@@ -57,7 +60,10 @@ def packed(weights: Sequence[Tensor], units: int, inputs: int) -> Tensor:
 
 
 def packed_back(weights: Sequence[Tensor], units: int, inputs: int) -> Tensor:
-    """For dgates @ w: every (4H, K) -> (directions, inputs / columns, 4 units, columns)."""
+    """For dgates @ w: every (4H, K) -> (directions, inputs / columns, 4 units, columns).
+
+    Zeros for units past H and inputs past K; inputs: K, `padded`.
+    """
     width = columns(weights[0].dtype)
     out = weights[0].new_empty(len(weights), inputs // width, 4 * units, width)
     for w, sink in zip(weights, out.numpy(), strict=True):

@@ -19,15 +19,15 @@ from lottery.kernels.vectors import WORDS, Vector, element, lanes_of, sweep, til
 # matrix again, where a tile shares it between rows. With wide vectors that costs more than with
 # narrow ones, and half of the features by themselves took up to a quarter longer than all of them.
 SHARE = 0.35
-# If no more than this share of the rows is not whole, they are multiplied whole, too: to put the
-# others side by side takes longer.
+# Up to this share of such rows are multiplied with the others: to put these side by side without
+# them takes longer.
 FEW = 0.05
 
 
 class Rows(NamedTuple):
     """A table's rows by how much they hold: whole ones, then those with some features.
 
-    Rows of zeros alone have the place after both.
+    Rows of zeros alone have the place after both, where they are not multiplied with the whole.
     """
 
     whole: np.ndarray  # int64
@@ -44,9 +44,8 @@ def arrange(table: np.ndarray) -> Rows:
 
 @njit(cache=True, nogil=True)
 def _arranged(table, few, spared):
-    """`Rows` of a table whose rows of up to `few` features, if there are more than `spared` such
-    rows, are not multiplied whole. NaN is a feature.
-    """
+    """`Rows` of a table: those of up to `few` features go apart, unless there are at most `spared`
+    of them. NaN is a feature."""
     count, size = table.shape
     whole, some = np.empty(count, np.int64), np.empty(count, np.int64)
     counts, places = np.empty(count, np.int32), np.empty(count, np.int32)

@@ -99,10 +99,10 @@ class _Layer(torch.autograd.Function):
         bias = packed([(x + y)[:, None] for x, y in zip(b_ih, b_hh, strict=True)], units, 1)
         proj = buffers.lend(count * directions * width, dtype)
         wide = padded(table.shape[1], dtype)
-        spread = pad(table.detach(), count, wide) if keep or kept.into else table
+        words = pad(table.detach(), count, wide) if keep or kept.into else None
         if kept.into:
             some = kept.into.now(kept.into.forth, w_ih)
-            steps.project_kept(flat(spread), wide, flat(bias), directions, some, proj.numpy())
+            steps.project_kept(flat(words), wide, flat(bias), directions, some, proj.numpy())
         else:
             into = packed(w_ih, units, table.shape[1])
             project(flat(table), table.shape[1], flat(bias), flat(into), proj.numpy())
@@ -127,15 +127,17 @@ class _Layer(torch.autograd.Function):
                       flat(whole), some, least, units, directions, how, gates.numpy(),
                       cells.numpy(), hidden.numpy(), flat(out), flat(pick))  # fmt: skip
         if keep:
-            ctx.save_for_backward(table, index, offsets, gates, cells, hidden, pick, *weights)
-            ctx.facts = how, kept, order, bases, flat(spread)
+            ctx.save_for_backward(
+                table, words, index, offsets, gates, cells, hidden, pick, *weights
+            )
+            ctx.facts = how, kept, order, bases
         return out[:, :, :hidden_size].flatten(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        table, index, offsets, gates, cells, hidden, pick, *weights = ctx.saved_tensors
-        how, kept, order, bases, spread = ctx.facts
+        table, words, index, offsets, gates, cells, hidden, pick, *weights = ctx.saved_tensors
+        how, kept, order, bases = ctx.facts
         dtype = table.dtype
         directions = len(weights) // 4
         w_ih, w_hh = ([w.detach() for w in weights[k::4]] for k in range(2))
@@ -169,12 +171,12 @@ class _Layer(torch.autograd.Function):
         db = torch.empty(directions, width, 1, dtype=dtype)
         if kept.into:
             sums = torch.empty(1, len(kept.into.forth.places), dtype=dtype)
-            steps.weights_back_kept(dproj.numpy(), chunks, directions, count, width, spread, wide,
-                                    kept.into.forth[:3], flat(sums), flat(db))  # fmt: skip
+            steps.weights_back_kept(dproj.numpy(), chunks, directions, count, width, flat(words),
+                                    wide, kept.into.forth[:3], flat(sums), flat(db))  # fmt: skip
             into = kept.into.gradients(sums, w_ih)
         else:
             dw_ih = torch.empty(directions, width, wide, dtype=dtype)
-            steps.weights_back(dproj.numpy(), chunks, directions, count, width, spread, wide,
+            steps.weights_back(dproj.numpy(), chunks, directions, count, width, flat(words), wide,
                                flat(dw_ih), flat(db))  # fmt: skip
             into = [gates_last(dw, hidden_size)[:, :size] for dw in dw_ih]
         if kept.round_:
@@ -224,7 +226,10 @@ def _alike(order: np.ndarray, chunks: int) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _bases(lengths, chunks, directions, keep):
-    """First rows of every (direction, chunk) in `gates` and in `cells`/`hidden`; rows in all."""
+    """First rows of every (direction, chunk) in `gates` and in `cells`/`hidden`; rows in all.
+
+    lengths: int64 (B,), in the walk's order. Gives int64 (directions, chunks, 2), and two numbers.
+    """
     bases = np.empty((directions, chunks, 2), np.int64)
     gates = cells = 0
     for direction in range(directions):

@@ -301,9 +301,11 @@ def sweep(typingctx, name, count, x, x0, y, y0, value):
 def add_times(typingctx, count, x, x0, y, y0, value):
     """x[k] += value y[k] for any `count` numbers, by vectors, quarters of them, then singly.
 
-    x and y do not overlap: LLVM's own vectors ask for that each time, and take what is left of a
-    short row one by one.
+    x and y are of one type and do not overlap, and no place is checked. LLVM's vectoriser would ask
+    for overlap at each call, and do the rest of a short row one by one.
     """
+    if x.dtype != y.dtype:
+        return None
 
     def build(context, builder, signature, arguments):
         count, x, x0, y, y0, value = arguments

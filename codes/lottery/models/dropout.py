@@ -14,12 +14,11 @@ def drop(values: Tensor, rate: float, generator: torch.Generator | None) -> Tens
     """
     if generator is None or rate == 0:
         return values
-    kept = keep(values.shape, rate, generator, values.dtype) / (1 - rate)
+    kept = keep(values.shape, rate, generator).to(values.dtype) / (1 - rate)
     return values * kept.to(values.device, non_blocking=True)
 
 
-def keep(shape: torch.Size, rate: float, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """1 where something is kept, else 0; on the CPU: a GPU's stream is another."""
-    # Tensor.bernoulli_'s numbers where no vendor's library draws them, in half of its time.
-    drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
-    return (drawn < 1 - rate).to(dtype)
+def keep(shape: torch.Size, rate: float, generator: torch.Generator) -> Tensor:
+    """What is kept, bool: where a uniform double is below 1 - rate. On the CPU, for a GPU's stream
+    is another; nor may a vendor's library draw in the stream's stead, as `bernoulli_` lets it."""
+    return torch.rand(shape, generator=generator, dtype=torch.float64) < 1 - rate

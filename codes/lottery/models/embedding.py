@@ -21,7 +21,7 @@ def word_vectors(
     """
     if generator is None or rate == 0:
         return functional.embedding(batch.words, embedding, sparse=True), batch.index
-    stays = keep(batch.words.shape, rate, generator, embedding.dtype) > 0
+    stays = keep(batch.words.shape, rate, generator)
     kept = stays.nonzero().flatten().to(embedding.device, non_blocking=True)
     places = torch.where(stays, stays.cumsum(0) - 1, int(stays.sum())).to(torch.int32)
     places = places.to(embedding.device, non_blocking=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lottery.kernels.adam import SMALL, find, forget, step_kept, step_rows, step_small
+from lottery.kernels.adam import SMALL, find, forget, step_kept, step_rows, step_some
 from lottery.kernels.packing import flat
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # section 2 of the paper
@@ -183,7 +183,7 @@ class _Rows:
     def _make_room(self) -> None:
         self.first, self.second = np.zeros_like(self.weight), np.zeros_like(self.weight)
         parts = self.weight, self.first, self.second, self.kept
-        self.parts = [part.reshape(-1) for part in parts]  # views
+        self.parts = [part.reshape(-1) for part in parts]  # moments are written into, never new
 
     def move(self, grad: Tensor, rate: float, spread: float, decay: float) -> None:
         vanished = _VANISHED if decay else 0.0
@@ -199,8 +199,11 @@ class _Rows:
         forget(grad._indices()[0].numpy(), self.found)
 
     def _step(self, slopes: np.ndarray, found: np.ndarray, numbers: np.ndarray) -> None:
-        way = step_rows if self.weight.size > SMALL else step_small
-        way(*self.parts, self.moving, slopes, found, self.weight.shape[1], numbers)
+        facts = *self.parts, self.moving, slopes, found, self.weight.shape[1], numbers
+        if self.weight.size > SMALL:
+            step_rows(*facts)
+        else:
+            step_some(*facts, 0, len(self.weight))
 
     def whole(self, moments: np.ndarray) -> np.ndarray:
         """A copy of these moments as a matrix."""

@@ -77,12 +77,13 @@ def train_epoch(
             adam.zero_grad()
             sizes.append(len(batch))
             losses.append(loss.detach())
-            said.append(logits.detach())
+            said.append(logits.detach().clone())  # may be a view of what is much larger
             labels.append(batch.labels)
             progress.loss(losses[-1])
-    totals = torch.stack(losses).cpu() * torch.tensor(sizes)
     right = hits(torch.cat(said), torch.cat(labels)).sum()
-    return float(totals.double().cumsum(0)[-1]) / len(order), int(right) / len(order)
+    totals = (torch.stack(losses).cpu() * torch.tensor(sizes)).double()
+    total = totals.cumsum(0)[-1]  # step by step, the order in which older records' sums were taken
+    return float(total) / len(order), int(right) / len(order)
 
 
 @torch.no_grad()
