@@ -11,7 +11,7 @@ help:
 	@echo 'make demo    both notebooks on generated texts, results/demo/week9.md (minutes)'
 	@echo 'make test    all tests'
 	@echo 'make week9   both notebooks on IMDb and AG-news, week9.md; trains what has no record'
-	@echo 'make report  week9.md, tables and figures from the records alone'
+	@echo 'make report  week9.md, tables, figures, docs/recipe.md and the tickets' cards, from the records alone'
 	@echo 'make lab     Jupyter with both notebooks'
 	@echo 'make bench   the kernels against the ways of the tutorials'
 

@@ -212,6 +212,8 @@ def test_a_seed_whose_masks_are_known_to_differ_is_left_out_where_they_must_not(
         for seed, mask in enumerate(("m", "", "another"))
     ]
     assert verdict.fact(question, first, second).seeds == seeds
+    elsewhere = [replace(one, device="cuda (H)") for one in second]
+    assert verdict.fact(question, first, elsewhere).seeds == (seeds if question == TICKET else 1)
 
 
 def test_seeds_that_agree_by_luck_are_not_expected_to_go_on():

@@ -321,7 +321,7 @@ class X(lottery.Model):
         ("lottery.score(lambda context: 1)", "a score is a function or class with a name"),
         ("@lottery.score\ndef magnitude(c): ...", "score 'magnitude' is the package's own"),
         ("@lottery.arm\ndef dense(o): ...", "arm 'dense' is the package's own"),
-        ("@lottery.arm(against='that')\ndef x(o): ...", "arm 'x' is against 'that': there are"),
+        ("@lottery.arm(against='dense')\ndef x(o): ...", "it can be 'lt' or None"),
         ("@lottery.model\nclass X: ...", "model 'x' is no class of networks"),
         ("@lottery.model\nclass Imdb(lottery.Model): ...", "'imdb' is the name of a dataset"),
         ("@lottery.model\nclass Cnn(lottery.Model): ...", "model 'cnn' is the package's own"),

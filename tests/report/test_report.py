@@ -621,7 +621,7 @@ def test_the_line_on_the_runs():
     assert "- data: data/imdb.parquet, 418 repeated texts; fingerprint ``0123456789ab``\n" in text
     assert (
         "- 3 runs, 1.50 hours in all, on cpu (x86_64) and cuda (H); "
-        "numpy 2.2.6, torch 2.13.0 and 2.6.0\n"
+        "numpy 2.2.6 (said by 2), torch 2.13.0 and 2.6.0\n"
     ) in text
 
 

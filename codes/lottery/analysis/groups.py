@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lottery.analysis.protocols import fingerprint, variant, words
@@ -100,4 +100,5 @@ def _order(group: Group) -> tuple:
     s = group.settings
     models, arms = [*MODELS, s.model], [*ARMS, s.arm]
     place = models.index(s.model), s.model, s.sparsity, arms.index(s.arm), s.arm
-    return s.dataset, *place, len(variant(s)), words(variant(s)), s.ladder, s.run
+    rest = tuple(getattr(s, f.name) for f in fields(s) if f.name != "seed")
+    return s.dataset, *place, len(variant(s)), words(variant(s)), s.ladder, rest

@@ -140,8 +140,11 @@ def judged(question: str, low: float, high: float) -> str:
 
 
 def of_one_mask(question: str, one: Record, other: Record) -> bool:
-    """Are the masks the same, or not known, where a question is of one mask?"""
-    return question not in OF_ONE_MASK or one.mask == other.mask or not (one.mask and other.mask)
+    """Are the masks the same where a question is of one mask? Where a record does not say its own,
+    those of one device count as the same."""
+    if question not in OF_ONE_MASK:
+        return True
+    return one.mask == other.mask if one.mask and other.mask else one.device == other.device
 
 
 def fact(

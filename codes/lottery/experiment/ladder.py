@@ -15,8 +15,10 @@ from lottery.experiment.plan import below, rewinds
 from lottery.experiment.run import build, train_ticket
 from lottery.experiment.scoring import pruned
 from lottery.experiment.shelf import Busy, Shelf
+from lottery.models.base import Model
 from lottery.pruning.arms import ARMS, Origins
 from lottery.pruning.masks import full_mask
+from lottery.pruning.tickets import Ticket
 from lottery.settings import Settings
 from lottery.training.epoch import Progress
 from lottery.training.train import Diverged
@@ -46,27 +48,7 @@ def climb(
                     continue
                 corpus = corpora(settings)
                 model = build(settings, corpus)
-                draw = partial(models.draw, model)
-                first = draw(settings.stream("first weights"))  # θ₀, the same for all arms
-                late = rewinds(settings)
-                rewound = shelf.rewound(*late) if late else first  # θₖ, or θ₀
-                mask, trained = full_mask(first), None
-                if under := below(settings):
-                    # The network one rung below, trained: by this function, now or long ago.
-                    trained, mask = shelf.trained(under, settings.scored_at)
-                if settings.ladder:
-                    mask = pruned(settings, corpus, model, mask, first, rewound, trained)
-                origins = Origins(
-                    first=first,
-                    mask=mask,
-                    rewound=rewound,
-                    trained=trained,
-                    new_draw=partial(draw, settings.stream("new draw", settings.rung)),
-                    seed=settings.stream(settings.arm),
-                    foreign=foreign_ticket(settings, shelf, corpora),
-                    scope=settings.scope,
-                )
-                ticket = ARMS[settings.arm](origins)
+                ticket = ticket_of(settings, model, corpus, shelf, corpora)
                 with watch(settings) as progress:
                     state = shelf.state(settings)
                     record, left = train_ticket(
@@ -79,3 +61,34 @@ def climb(
             # Its traceback would hold this run's tensors, and be held by them.
             undone[settings] = why.with_traceback(None)
     return undone
+
+
+def ticket_of(
+    settings: Settings,
+    model: Model,
+    corpus: Corpus,
+    shelf: Shelf,
+    corpora: Callable[[Settings], Corpus],
+) -> Ticket:
+    """The mask and the first values of a run: the network below is pruned, what is left rewound."""
+    draw = partial(models.draw, model)
+    first = draw(settings.stream("first weights"))  # θ₀, the same for all arms
+    late = rewinds(settings)
+    rewound = shelf.rewound(*late) if late else first  # θₖ, or θ₀
+    mask, trained = full_mask(first), None
+    if under := below(settings):
+        # The network one rung below, trained: by `climb`, now or long ago.
+        trained, mask = shelf.trained(under, settings.scored_at)
+    if settings.ladder:
+        mask = pruned(settings, corpus, model, mask, first, rewound, trained)
+    origins = Origins(
+        first=first,
+        mask=mask,
+        rewound=rewound,
+        trained=trained,
+        new_draw=partial(draw, settings.stream("new draw", settings.rung)),
+        seed=settings.stream(settings.arm),
+        foreign=foreign_ticket(settings, shelf, corpora),
+        scope=settings.scope,
+    )
+    return ARMS[settings.arm](origins)

@@ -48,16 +48,16 @@ def arm(
 ):
     """Register a function from `Origins` to a `Ticket`.
 
-    `label` names it in tables and figures, `means` in the report's legend; `against` is the arm
-    that it is compared with and `look` how its line is drawn, in matplotlib's words. With `tunes`
-    it is given trained weights whatever the score.
+    `label` names it in tables and figures, `means` in the report's legend; `against` is "lt" if
+    the ticket is held against it, or None, and `look` how its line is drawn, in matplotlib's
+    words. With `tunes` it is given trained weights whatever the score.
     """
 
     def keep(make: Callable) -> Callable:
         name = _name("arm", make)
         _check_takes(f"arm {name!r}", make, f"{name}(origins)", 1)
-        if against is not None and against not in ARMS:
-            raise UserError(f"arm {name!r} is against {against!r}: there are {', '.join(ARMS)}")
+        if against not in ("lt", None):
+            raise UserError(f"arm {name!r} is against {against!r}: it can be 'lt' or None")
         words = label or name.replace("_", " ")
         made = Arm(name, words, make, means or words, against, dict(look or {}), tunes=tunes)
         return _keep("arm", name, make, made)
@@ -69,7 +69,8 @@ def model(made: type[Model] | None = None, *, label: str = ""):
     """Register a class of networks, a `lottery.Model` of any PyTorch layers.
 
     Its name is the class's in small letters; `label` is that of tables and figures. Its word
-    vectors are the `nn.Embedding` called `embedding`, its last layer is called `output`.
+    vectors are the `nn.Embedding` or `nn.EmbeddingBag` called `embedding`, its last layer is
+    called `output`.
     """
 
     def keep(made: type[Model]) -> type[Model]:

@@ -88,8 +88,8 @@ LIMITS = (
     "**What is pruned.** Most weights are the embedding's, so a sparsity is mostly one of word "
     "vectors.",
     "{recipes}",
-    "**Seeds** are few ({seeds} a pair) and say little of how seeds differ: most intervals are "
-    "wide for it, and seeds needed, which are extrapolated from them, are rough.",
+    "**Seeds** are few ({seeds} a comparison) and say little of how seeds differ: most intervals "
+    "are wide for it, and seeds needed, which are extrapolated from them, are rough.",
     "**The margin** of {margin} is a convention, and another one gives other marks.",
     "**Many intervals.** The ladders hold {intervals} intervals of several seeds; where other "
     "tables hold more, they say how many. Each is 95 % by itself, not adjusted for their number: "

@@ -33,7 +33,7 @@ from lottery.settings import title
 WORDS = (
     "A *winning ticket* is a pruned network, trained again from its first values, that is not "
     "worse than the whole one by more than {margin} of test accuracy. {arms} *rewind_step k*: lt "
-    "init with the values after k steps. More: "
+    "init with the values after k steps, which it has trained beyond the others. More: "
     "[How to read the report]({home}/README.md#how-to-read-the-report)."
 )
 NO_OTHER = (

@@ -167,11 +167,15 @@ def _ran(records: list[Record]) -> list[str]:
 def spent(records: Sequence[Record]) -> str:
     """How many runs and hours, on which devices, by which versions."""
     devices = sorted({record.device for record in records})
-    versions: dict[str, set[str]] = {}
+    versions: dict[str, list[str]] = {}
     for record in records:
         for name, version in record.versions.items():
-            versions.setdefault(name, set()).add(version)
-    used = ", ".join(f"{name} {' and '.join(sorted(versions[name]))}" for name in sorted(versions))
+            versions.setdefault(name, []).append(version)
+    used = ", ".join(
+        f"{name} {' and '.join(sorted(set(said)))}"
+        + (f" (said by {len(said)})" if len(said) < len(records) else "")
+        for name, said in sorted(versions.items())
+    )
     hours = sum(record.seconds for record in records) / 3600
     runs = amount(len(records), "run", "runs")
     return f"{runs}, {hours:.2f} hours in all, on {' and '.join(devices)}; {used}"

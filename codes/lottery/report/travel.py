@@ -198,7 +198,14 @@ def limits(found: Sequence[Journey]) -> str:
 
 
 def _facts(found: Iterable[Journey]) -> list[verdict.Fact]:
-    return [rung[asked] for one in found for rung in one.rungs for asked in travel.ASKED]
+    """Of the comparisons that were run, of each journey by itself, at every rung of it."""
+    return [
+        rung[asked]
+        for one in found
+        for asked in travel.ASKED
+        if any(rung[asked].seeds for rung in one.rungs)
+        for rung in one.rungs
+    ]
 
 
 def _part(one: travel.Transfer, name: str) -> float:

@@ -50,7 +50,9 @@ class Record:
     threads: int
     versions: dict[str, str]
     commit: str
-    data: dict[str, Any]  # source, fingerprint, generated, rows of each split; `data.Corpus.own`
+    data: dict[
+        str, Any
+    ]  # source, fingerprint, generated, rows of each split, repeats; `Corpus.own`
     best_epoch: int = 0  # the one of lowest validation loss
     test_loss: float | None = None
     test_accuracy: float | None = None
