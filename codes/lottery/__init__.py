@@ -10,6 +10,7 @@ _FROM = {
     "Study": "lottery.study",
     "Ticket": "lottery.tickets.ticket",
     "load": "lottery.analysis.frame",
+    "verdicts": "lottery.analysis.verdicts",
     # To plug in what is your own (docs/extend.md)
     "score": "lottery.plugins.register",
     "arm": "lottery.plugins.register",

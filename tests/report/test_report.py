@@ -543,7 +543,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path):
         contents.append({p.relative_to(tmp_path / name): p.read_bytes() for p in files})
     assert contents[0] == contents[1]
     assert {p.name for p in contents[0] if p.suffix != ".json"} == {
-        *("week9.md", "imdb.csv", "agnews.csv"),
+        *("week9.md", "imdb.csv", "agnews.csv", "verdicts.csv"),
         *(f"{name}.{form}" for name in PICTURES for form in ("png", "svg")),
     }
     for name, content in contents[0].items():

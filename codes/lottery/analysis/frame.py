@@ -44,13 +44,18 @@ def load(
         epochs: a row for each run and epoch instead, with that epoch's figures and seconds.
         correct: one more column, a bool array (test rows,) a run: which texts it got right
     """
+    return frame(records_of(results), epochs, correct)
+
+
+def records_of(results: str | Path) -> list[Record]:
+    """The records of a results folder; those that cannot be read are left out with a warning."""
     folder = root() / as_path("results", results)
     if not (folder / "runs").is_dir():
         raise UserError(f"results {str(results)!r}: is no results folder; name one with runs/")
     records, unreadable = Store(folder).records()
     for line in unreadable:
-        warnings.warn(line, stacklevel=2)
-    return frame(records, epochs, correct)
+        warnings.warn(line, stacklevel=3)
+    return records
 
 
 def frame(records: Iterable[Record], epochs: bool = False, correct: bool = False) -> pd.DataFrame:

@@ -30,6 +30,7 @@ NO_LABEL = {"nan", "null", "n/a", "none", "<na>", "nat"}
 ONE_ROW = "{count} one row ({names}), which is in one split and in no other"
 # Names of other things in a results folder, or on the command line.
 TAKEN = {*DATASETS, "demo", "runs", "checkpoints", "figures", "tickets", "trials", "cnn", "lstm"}
+TAKEN |= {"verdicts"}  # its table would be written over that of the runs
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lottery.analysis import selection, verdict
+from lottery.analysis import selection, verdict, verdicts
 from lottery.analysis.frame import frame
 from lottery.analysis.verdict import Pair, pair_name
 from lottery.data import DATASETS
@@ -137,6 +137,8 @@ def made(
         own = [record for record in belonging if record.settings.dataset == dataset]
         table = frame(own).to_csv(index=False, lineterminator="\n")
         texts[root / f"{dataset}.csv"] = table.encode()
+    marks = verdicts.table(belonging).to_csv(index=False, lineterminator="\n")
+    texts[root / "verdicts.csv"] = marks.encode()
     measured = speed.read(store)
     drawn = _pictures(datasets, belonging, measured)
     places = {key: root / "figures" / f"{'-'.join(filter(None, key))}.png" for key in drawn}
