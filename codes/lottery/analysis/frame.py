@@ -28,7 +28,7 @@ SETTINGS = [field.name for field in fields(Settings)]
 # are means over examples, those on training and validation texts of the best epoch.
 FIGURES = ["sparsity", "sparsity_without_embedding", *groups.OF_BEST, "test_loss", "test_accuracy"]
 FIGURES += ["best_epoch", "seconds"]
-COLUMNS = [*SETTINGS, "rung", "label", "in_report", *FIGURES, "texts", "run"]
+COLUMNS = [*SETTINGS, "rung", "label", "in_report", *FIGURES, "texts", "device", "commit", "run"]
 OF_EPOCH = ["epoch", *groups.OF_BEST, "seconds"]
 
 
@@ -61,7 +61,8 @@ def records_of(results: str | Path) -> list[Record]:
 def frame(records: Iterable[Record], epochs: bool = False, correct: bool = False) -> pd.DataFrame:
     """The same of records at hand. `in_report`: does it stand in the report's main tables?
 
-    `label` is the arm as the report calls it, `texts` the fingerprint of the data.
+    `label` is the arm as the report calls it, `texts` the fingerprint of the data, `device` what
+    trained it (rounding differs between them) and `commit` by which code.
     """
     records = [record for record in records if not record.failed]
     shown = {record.run for record in selection.in_report(records)}
@@ -80,6 +81,8 @@ def _rows(record: Record, shown: bool, epochs: bool, correct: bool) -> list[dict
         "label": protocols.label(record.settings),
         "in_report": shown,
         "texts": protocols.fingerprint(record)[:12],
+        "device": record.device,
+        "commit": record.commit,
         "run": record.run,
     }
     row |= {name: groups.figure(record, name) for name in FIGURES}
