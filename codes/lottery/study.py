@@ -251,23 +251,23 @@ class Study:
         A corpus from outside has a folder of its own, and records of what its files held before are
         not mixed with those of now.
         """
-        name, root = self.asked.dataset, self.store.root
+        name, folder = self.asked.dataset, self.store.root
         there = [other for other in self.store.datasets() if other != name]
         if isinstance(self.texts, Own):
             if there:
                 raise UserError(
-                    f"{root}: holds runs of {there[0]}; {name} needs a results folder of its own"
+                    f"{folder}: holds runs of {there[0]}; {name} needs a results folder of its own"
                 )
             for record in self.store.records(name)[0]:
                 if record.data["fingerprint"] != self.corpus.fingerprint:
                     raise UserError(
-                        f"{root}: was made with other texts or shares "
+                        f"{folder}: was made with other texts or shares "
                         f"({record.data['fingerprint'][:12]}) than those of now "
                         f"({self.corpus.fingerprint[:12]}); give these another --name, or move it"
                     )
         elif other := [name for name in there if name not in DATASETS]:
             self.store.read(self.store.paths(other[0])[0])  # a stray file is named itself
-            raise UserError(f"{root}: belongs to {other[0]}; name another results folder")
+            raise UserError(f"{folder}: belongs to {other[0]}; name another results folder")
 
     def report(self) -> Path:
         """Write the tables, the figures and the report from the store's records."""

@@ -86,12 +86,12 @@ def differences(settings: Settings, other: Settings) -> dict[str, Any]:
 def words(options: dict[str, Any]) -> str:
     """Options as "rewind_step 438, scope global"."""
 
-    def plain(value: Any) -> str:
+    def said(value: Any) -> str:
         if isinstance(value, (tuple, list)):
             return "[" + ", ".join(map(str, value)) + "]"
         return str(value)
 
-    return ", ".join(f"{name} {plain(value)}" for name, value in options.items())
+    return ", ".join(f"{name} {said(value)}" for name, value in options.items())
 
 
 def label(settings: Settings) -> str:
