@@ -48,7 +48,10 @@ def load(
 
 
 def records_of(results: str | Path) -> list[Record]:
-    """The records of a results folder; those that cannot be read are left out with a warning."""
+    """The records of a results folder; those that cannot be read are left out with a warning.
+
+    UserError if it is none.
+    """
     folder = root() / as_path("results", results)
     if not (folder / "runs").is_dir():
         raise UserError(f"results {str(results)!r}: is no results folder; name one with runs/")

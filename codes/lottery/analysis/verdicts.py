@@ -31,6 +31,7 @@ def verdicts(results: str | Path = "results") -> pd.DataFrame:
     rests on, and how many would probably decide it (`needed`; empty: decided, or no number known).
     `lucky`: †, the seeds agree better than the examples allow. `apart`: seeds left out, for their
     masks differ. `tickets`: how they are not the recipe's, e.g. "rewind_step 438"; empty: they are.
+    UserError for no results folder.
     """
     return table(records_of(results))
 

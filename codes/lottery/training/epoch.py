@@ -62,7 +62,7 @@ def train_epoch(
     if steps is not None:
         order = order[: steps * settings.batch_size]
     noise = torch.Generator().manual_seed(settings.stream("dropout", epoch))
-    sizes, losses, said, labels = [], [], [], []  # summed up at the end, all steps at once
+    losses, said, labels = [], [], []  # summed up at the end, all steps at once
     model.train()
     count = -(-len(order) // settings.batch_size)
     ready = batches(split, settings.batch_size, order, device)
@@ -75,13 +75,13 @@ def train_epoch(
             loss.backward()
             adam.step()
             adam.zero_grad()
-            sizes.append(len(batch))
             losses.append(loss.detach())
             said.append(logits.detach().clone())  # may be a view of what is much larger
             labels.append(batch.labels)
             progress.loss(losses[-1])
     right = hits(torch.cat(said), torch.cat(labels)).sum()
-    totals = (torch.stack(losses).cpu() * torch.tensor(sizes)).double()
+    sizes = torch.tensor([len(some) for some in labels])
+    totals = (torch.stack(losses).cpu() * sizes).double()
     total = totals.cumsum(0)[-1]  # step by step, the order in which older records' sums were taken
     return float(total) / len(order), int(right) / len(order)
 
