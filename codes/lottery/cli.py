@@ -6,9 +6,7 @@ import argparse
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import Field
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ from lottery.plugins.blame import blamed
 from lottery.recipes import RECIPES
 from lottery.settings import OWN, options, told
 from lottery.tickets import commands as tickets
+from lottery.training.interrupts import Terminated, terminable
 from lottery.upkeep import commands as upkeep
 from lottery.upkeep.commands import add_folder, folder
 from lottery.words import NAMES, Parser, Version, divided
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     _open_streams()
     try:
-        with _terminable(), blamed():
+        with terminable(), blamed():
             option.plug(arguments)
             parsed = _parser().parse_args(arguments)
             status = parsed.command(parsed) or 0
@@ -92,26 +91,6 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):  # a notebook's has no encoding
             stream.reconfigure(errors="backslashreplace")
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: stop as for Ctrl-C."""
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread takes signals
-        return
-
-    def stop(*_: object) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -28,6 +28,7 @@ from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.settings import Settings, Whole, title
 from lottery.training.device import use
+from lottery.training.interrupts import unwrapped
 from lottery.training.train import Diverged
 
 if TYPE_CHECKING:  # half a second to import, which a process that trains does not need
@@ -351,17 +352,14 @@ def shared_out(
 def stoppable(say) -> Iterator[None]:
     """Say what is kept when the work is interrupted."""
     try:
-        yield
-    except (KeyboardInterrupt, SystemError) as error:
-        # An interrupt at the wrong moment leaves numba's dispatcher as a SystemError.
-        stop = error if isinstance(error, KeyboardInterrupt) else error.__cause__
-        if not isinstance(stop, KeyboardInterrupt):
-            raise
+        with unwrapped():
+            yield
+    except KeyboardInterrupt:
         say(
             "stopped: finished runs are kept, and those at work up to their last finished epoch; "
             "run the same again to go on"
         )
-        raise stop from None
+        raise
 
 
 def results_of(dataset: str | Own) -> Store:

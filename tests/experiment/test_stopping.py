@@ -145,7 +145,7 @@ def test_told_to_stop_it_says_once_what_is_kept(tmp_path, number, status):
     while not store.state_path(settings).exists():
         time.sleep(0.01)
     child.send(number)
-    assert child.wait() == status
+    assert child.wait() == status, child.said
     said = [line for line in child.said if "stopped" in line]
     assert len(said) == 1, child.said
     assert "kept" in said[0] and "run the same again to go on" in said[0]

@@ -13,6 +13,7 @@ from torch.nn import functional
 from lottery.data.batches import Batch, Split, batches, by_length
 from lottery.settings import Settings
 from lottery.training.adam import Adam
+from lottery.training.interrupts import between_steps
 
 EVALUATION_BATCH = 256  # changes no figure beyond rounding; larger ones only take more memory
 
@@ -79,6 +80,7 @@ def train_epoch(
             said.append(logits.detach().clone())  # may be a view of what is much larger
             labels.append(batch.labels)
             progress.loss(losses[-1])
+            between_steps()
     right = hits(torch.cat(said), torch.cat(labels)).sum()
     sizes = torch.tensor([len(some) for some in labels])
     totals = (torch.stack(losses).cpu() * sizes).double()
@@ -97,6 +99,7 @@ def evaluate(model: nn.Module, split: Split) -> tuple[float, float, np.ndarray]:
         logits = model(batch)
         losses.append(criterion(logits, batch.labels, "none"))
         guesses.append(guess(logits))
+        between_steps()
     said = np.empty(len(split), np.int64)
     said[order] = torch.cat(guesses).cpu().numpy()
     loss = torch.cat(losses).cpu().double().mean()  # in double, so that the order cannot matter
