@@ -40,6 +40,7 @@ EXAMPLES = """examples:
                                         a score of your own (docs/extend.md)
   lottery report                        records to week9.md, tables and figures
   lottery status                        what is done, running, stopped and failed
+  lottery show 6a589f17211c             one run, and how to run it again
   lottery verify                        whether records, tables and report agree
   lottery export imdb cnn --sparsity 0.875 --seed 0 my-ticket
   lottery verify my-ticket              whether it scores what its record says

@@ -202,17 +202,21 @@ def foreign(settings: Settings) -> Settings | None:
     """
     if not settings.source:
         return None
-    own = settings.ladder, settings.seed
-    usual = Settings(
-        *settings.pair, settings.arm, *own, source=settings.source, **RECIPES.get(settings.pair, {})
-    ).checked()
-    changed = {
+    pair = settings.source, settings.model
+    options = RECIPES.get(pair, {}) | departures(settings)
+    return named(Settings(*pair, "lt", settings.ladder, settings.seed, **options).checked())
+
+
+def departures(settings: Settings) -> dict[str, Any]:
+    """The options that are not the recipe's, or where there is none not the defaults."""
+    told = settings.dataset, settings.model, settings.arm, settings.ladder, settings.seed
+    recipe = RECIPES.get(settings.pair, {})
+    usual = Settings(*told, source=settings.source, **recipe).checked()
+    return {
         f.name: getattr(settings, f.name)
         for f in options()
         if f.name not in (*OWN, "source") and getattr(settings, f.name) != getattr(usual, f.name)
     }
-    pair = settings.source, settings.model
-    return named(Settings(*pair, "lt", *own, **(RECIPES.get(pair, {}) | changed)).checked())
 
 
 def abroad(settings: Settings) -> list[Settings]:

@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 
 from lottery.files import UserError, root, say
+from lottery.plugins import option
 
 # What is slow to import is imported by the command that needs it.
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add `merge`, `status` and `clean` to the command's parsers."""
+    """Add `merge`, `status`, `show` and `clean` to the command's parsers."""
     merge = commands.add_parser(
         "merge",
         help="results folders that were filled apart, to one",
@@ -31,6 +32,17 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_folder(status)
     status.set_defaults(command=_status)
+
+    show = commands.add_parser(
+        "show",
+        help="one run: what came out, what it stands on, how to run it again",
+        epilog="examples:\n  lottery show 6a589f17211c\n"
+        "  lottery show 4522 --results results/trials    the beginning of a name will do",
+    )
+    show.add_argument("run", metavar="RUN", help="the name of its record, or how that begins")
+    add_folder(show)
+    option.add(show)
+    show.set_defaults(command=_show)
 
     clean = commands.add_parser(
         "clean",
@@ -77,6 +89,14 @@ def _status(parsed: argparse.Namespace) -> int:
     lines, unread = status(Store(folder(parsed)))
     print("\n".join(lines + unread))
     return 1 if unread else 0
+
+
+def _show(parsed: argparse.Namespace) -> None:
+    from lottery.runs.store import Store
+    from lottery.upkeep.show import find, show
+
+    store = Store(folder(parsed))
+    print("\n".join(show(store, find(store, parsed.run))))
 
 
 def _clean(parsed: argparse.Namespace) -> int:
