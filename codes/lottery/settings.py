@@ -154,7 +154,7 @@ TRANSFERRED = "transferred"
 TRAVELS = Belongs(f"arms called {TRANSFERRED}", lambda s: s.arm.startswith(TRANSFERRED))
 # The first mask is scored on the dense weights, whatever the tickets are rewound to, and these arms
 # do not look at what is rewound.
-FROM_FIRST = ("random", "random_mask", "shuffled", "finetune")
+FROM_FIRST = ("random", "random_mask", "shuffled", "exchanged", "finetune")
 REWOUND = Belongs(
     "lt, and what stands on it",
     lambda s: s.arm != "dense" and (s.rung > 1 or s.arm not in FROM_FIRST),

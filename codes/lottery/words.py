@@ -13,7 +13,7 @@ from lottery.files import UserError, meant
 NAMES = {
     "dataset": "imdb, agnews, demo-reviews, demo-news",
     "model": "cnn, lstm",
-    "arm": "lt, random, random_mask, shuffled, finetune",
+    "arm": "lt, random, random_mask, shuffled, exchanged, finetune",
     "score": "magnitude, movement, magnitude_increase, taylor, snip, grasp, random",
 }
 COMMAND = re.compile(

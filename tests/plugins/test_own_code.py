@@ -411,7 +411,7 @@ def test_help_names_what_is_plugged_in(tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["run", "--plugin", str(path), "--help"])
     out = " ".join(capsys.readouterr().out.split())
-    assert "lt, random, random_mask, shuffled, finetune, signs; with a --source" in out
+    assert "lt, random, random_mask, shuffled, exchanged, finetune, signs; with a --source" in out
     assert "cnn, lstm, bag (no model: all)" in out
     assert "grasp, random, mine" in out
 

@@ -16,6 +16,7 @@ from lottery.pruning.arms import ARMS, Arm, Origins
 from lottery.pruning.scores import magnitude
 from lottery.pruning.tickets import Ticket
 
+CONTROLS = ("random_mask", "shuffled", "exchanged")
 LADDERS = st.lists(st.floats(0.05, 0.9), min_size=1, max_size=4, unique=True).map(
     lambda s: tuple(sorted(s))
 )
@@ -141,7 +142,7 @@ def test_scores_that_are_nan_are_refused():
 
 
 @settings(max_examples=30)
-@given(st.integers(0, 10**6), LADDERS, st.sampled_from(["random_mask", "shuffled"]))
+@given(st.integers(0, 10**6), LADDERS, st.sampled_from(CONTROLS))
 def test_controls_keep_each_layers_count_and_stay_nested(seed, ladder, control):
     mask, below = masks.full_mask(weights()), None
     for rung in range(1, len(ladder) + 1):
@@ -175,7 +176,7 @@ def test_nothing_depends_on_the_order_of_the_tensors():
         one = masks.prune(magnitude(at(trained)), mask, (0.3,), scope)
         other = masks.prune(magnitude(at(turned[0])), turned[1], (0.3,), scope)
         assert all(torch.equal(one[n], other[n]) for n in mask)
-    for control in ("random_mask", "shuffled"):
+    for control in CONTROLS:
         one_mask = ARMS[control].make(Origins(trained, one, seed=1)).mask
         other_mask = ARMS[control].make(Origins(trained, dict(reversed(one.items())), seed=1)).mask
         assert all(torch.equal(one_mask[n], other_mask[n]) for n in mask)
@@ -183,11 +184,37 @@ def test_nothing_depends_on_the_order_of_the_tensors():
 
 def test_controls_move_the_mask():
     mask = masks.prune(magnitude(at(weights(1))), masks.full_mask(weights()), (0.5,))
-    for control in ("random_mask", "shuffled"):
+    for control in CONTROLS:
         made = [ARMS[control].make(Origins(weights(), mask, seed=s)).mask for s in (0, 0, 1)]
         assert all(torch.equal(made[0][n], made[1][n]) for n in mask)
         for other in (mask, made[2]):
             assert not torch.equal(made[0]["convolutions.0.weight"], other["convolutions.0.weight"])
+
+
+def rows(part: torch.Tensor) -> list[list[bool]]:
+    """Its rows in a fixed order."""
+    return sorted(part.flatten(1).tolist())
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3))
+def test_rows_are_exchanged_among_their_like(seed, units):
+    """Words of an octave of places, filters of a width, units of a gate: each row is kept whole."""
+    noise = torch.Generator().manual_seed(seed)
+    shapes = {
+        "embedding.weight": (21, 4),
+        "convolutions.0.weight": (6, 4, 3),
+        "lstm.weight_ih_l0": (4 * units, 5),
+        "lstm.weight_hh_l0": (4 * units, units),
+    }
+    mask = {name: torch.rand(shape, generator=noise) < 0.5 for name, shape in shapes.items()}
+    made = masks.exchanged(mask, torch.Generator().manual_seed(seed + 1))
+    like = {name: [slice(n * units, (n + 1) * units) for n in range(4)] for name in mask}
+    like["convolutions.0.weight"] = [slice(None)]
+    octaves = [(0, 1), (1, 2), (2, 4), (4, 8), (8, 16), (16, 21)]  # `<pad>` and `<unk>` alone
+    like["embedding.weight"] = [slice(*ends) for ends in octaves]
+    for name, groups in like.items():
+        for group in groups:
+            assert rows(made[name][group]) == rows(mask[name][group]), name
 
 
 def test_a_ticket_keeps_as_many_weights_as_its_rung():
@@ -220,6 +247,7 @@ def test_arms_start_from_the_weights_they_name():
         "finetune": trained,
         "random_mask": first,
         "shuffled": first,
+        "exchanged": first,
     }
     assert set(starts) == {name for name, arm in ARMS.items() if not arm.travels}
     for arm, start in starts.items():

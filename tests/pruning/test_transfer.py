@@ -15,7 +15,7 @@ from lottery.pruning import masks
 from lottery.pruning.arms import ARMS, Origins
 from lottery.pruning.masks import EMBEDDING, OUTPUT, Mask
 from lottery.pruning.tickets import Ticket
-from lottery.pruning.transfer import NOWHERE, Foreign, Transfer, exchanged, placed, rows_of, values
+from lottery.pruning.transfer import NOWHERE, Foreign, Transfer, placed, rows_of, values
 
 CONVOLUTION, BIAS, WIDE = "convolutions.0.weight", "output.bias", 5
 TRAVELLING = [name for name, arm in ARMS.items() if arm.travels]
@@ -231,7 +231,7 @@ def test_units_are_exchanged_within_their_gate():
     found = placed(Foreign("abc", there, {}, torch.tensor([0])), there)
     seen = set()
     for seed in range(20):
-        made = exchanged(found, torch.Generator().manual_seed(seed))
+        made = masks.exchanged(found.mask, torch.Generator().manual_seed(seed), found.came)
         for name in names:
             (row,) = made[name].all(1).nonzero()[:, 0].tolist()
             seen.add(row)

@@ -13,9 +13,17 @@ from typing import Any
 import torch
 
 from lottery.files import UserError, check_known
-from lottery.pruning.masks import Mask, counts, full_mask, prunable, random_mask, shuffled
+from lottery.pruning.masks import (
+    Mask,
+    counts,
+    exchanged,
+    full_mask,
+    prunable,
+    random_mask,
+    shuffled,
+)
 from lottery.pruning.tickets import Ticket, Weights
-from lottery.pruning.transfer import Foreign, Placed, drawn, exchanged, placed, values
+from lottery.pruning.transfer import Foreign, Placed, drawn, placed, values
 from lottery.settings import TRANSFERRED
 
 
@@ -150,6 +158,15 @@ ARMS: dict[str, Arm] = {
             look={"color": "#8f4fa8", "linestyle": ":", "marker": "D"},
         ),
         Arm(
+            "exchanged",
+            "rows exchanged",
+            lambda o: Ticket(o.first, exchanged(o.mask, o.stream)),
+            "the mask with whole rows exchanged among words of like frequency, among filters, or "
+            "among a gate's units, with their first values",
+            against="lt",
+            look={"color": "#b5527f", "linestyle": (0, (3, 1, 1, 1)), "marker": "p"},
+        ),
+        Arm(
             "finetune",
             "fine-tuned",
             lambda o: Ticket(o.trained, o.mask),
@@ -183,7 +200,7 @@ ARMS: dict[str, Arm] = {
         Arm(
             "transferred_shuffled",
             "transferred, rows shuffled",
-            lambda o: _transferred(o, change=exchanged),
+            lambda o: _transferred(o, change=lambda it, by: exchanged(it.mask, by, it.came)),
             "the transferred mask with whole rows exchanged among words of like frequency, among "
             "filters, or among a gate's units: what a row keeps stays, and goes to the wrong one",
             look={"color": "#b23a6b", "linestyle": ":", "marker": "v", "markersize": 6},

@@ -7,7 +7,7 @@ shape is the matrix's; the `<pad>` row of the embedding is always True, because 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -138,6 +138,42 @@ def shuffled(mask: Mask, generator: torch.Generator) -> Mask:
         places = torch.randperm(part.numel(), generator=generator)
         part.copy_(part.flatten()[places].view_as(part))
     return result
+
+
+def exchanged(
+    mask: Mask, generator: torch.Generator, among: Mapping[str, Tensor] | None = None
+) -> Mask:
+    """`mask` with whole rows exchanged at random among their like.
+
+    A word's row goes to a word of like frequency: in a vocabulary in order of frequency, of the
+    same octave of places. A filter's goes to any filter of its width, a unit's to any unit of the
+    same gate. So each row keeps how much is left of a word, filter or unit, and what; to which of
+    them it belongs is lost. `among`: of each tensor the rows to exchange, bool (rows,); default:
+    all. The exchange depends on the generator alone, so nested masks stay nested.
+    """
+    if among is None:
+        among = {name: torch.ones(len(part), dtype=torch.bool) for name, part in mask.items()}
+    result = {name: part.clone() for name, part in mask.items()}
+    for name, chosen in sorted(among.items()):
+        for rows in _alike(name, chosen, mask):
+            order = torch.randperm(len(rows), generator=generator)
+            result[name][rows] = mask[name][rows[order]]
+    return result
+
+
+def _alike(name: str, chosen: Tensor, mask: Mask) -> Iterator[Tensor]:
+    """Of the chosen rows of a tensor those that may stand for each other, in groups."""
+    rows = chosen.nonzero()[:, 0]
+    if name == EMBEDDING:
+        rows = rows[rows > 0]  # `<pad>` stays
+        group = torch.frexp(rows.double()).exponent  # the octave: 1, 2 to 3, 4 to 7, …
+    else:
+        recurrent = mask.get(name.replace("weight_ih", "weight_hh"))
+        is_stacked = "weight_ih" in name or "weight_hh" in name  # a gate's units, below the next's
+        units = recurrent.shape[1] if is_stacked and recurrent is not None else len(mask[name])
+        group = rows // units
+    for number in group.unique():
+        yield rows[group == number]
 
 
 def _lowest(values: Tensor, count: int) -> Tensor:

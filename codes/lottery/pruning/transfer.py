@@ -7,7 +7,7 @@ of words that the other corpus lacks as many weights are kept as the own ticket 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -158,23 +158,6 @@ def values(foreign: Foreign, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return made
 
 
-def exchanged(found: Placed, generator: torch.Generator) -> Mask:
-    """The mask with rows that came from abroad exchanged at random among their like.
-
-    A word's row goes to a shared word of like frequency: in a vocabulary in order of frequency, of
-    the same octave of places. A filter's goes to any filter of its width, a unit's to any unit of
-    the same gate. So each keeps how much is left of a word, filter or unit, and what; to which of
-    them it belongs is lost. The exchange depends on the generator alone, so nested masks stay
-    nested.
-    """
-    result = {name: part.clone() for name, part in found.mask.items()}
-    for name, came in sorted(found.came.items()):
-        for rows in _alike(name, came, found.mask):
-            order = torch.randperm(len(rows), generator=generator)
-            result[name][rows] = found.mask[name][rows[order]]
-    return result
-
-
 def drawn(found: Placed, generator: torch.Generator) -> Mask:
     """The mask with the weights of all rows that came from abroad in random places of them, as many
     of each tensor; nested as `random_mask` is."""
@@ -210,21 +193,6 @@ def _with_rest(rows: Tensor, size: int) -> Tensor:
     result = rows.clone()
     result[lacking[:count]] = free[:count]
     return result
-
-
-def _alike(name: str, came: Tensor, mask: Mask) -> Iterator[Tensor]:
-    """Rows of a tensor that may stand for each other, in groups."""
-    rows = came.nonzero()[:, 0]
-    if name == EMBEDDING:
-        rows = rows[1:]  # `<pad>` stays
-        group = torch.frexp(rows.double()).exponent  # the octave: 1, 2 to 3, 4 to 7, …
-    else:
-        recurrent = mask.get(name.replace("weight_ih", "weight_hh"))
-        is_stacked = "weight_ih" in name or "weight_hh" in name  # a gate's units, below the next's
-        units = recurrent.shape[1] if is_stacked and recurrent is not None else len(rows)
-        group = rows // units
-    for number in group.unique():
-        yield rows[group == number]
 
 
 def _kept(mask: Mask) -> dict[str, int]:
