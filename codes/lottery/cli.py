@@ -330,7 +330,7 @@ def _run(parsed: argparse.Namespace) -> int:
         print(table(records).to_string(index=False, float_format="{:.4f}".format))
     if own and shard == ONLY:
         studies[0].report()
-    return 1 if any(study.shelf.unreadable or study.failures for study in studies) else 0
+    return 1 if any(s.shelf.unreadable or s.failures or s.undone for s in studies) else 0
 
 
 def _report(parsed: argparse.Namespace) -> int:

@@ -101,6 +101,7 @@ class Study:
             self.device = use(device, threads)
         self.say = say
         self.failures: list[Record] = []  # of the runs last asked for those that failed
+        self.undone: list[Settings] = []  # and those that were not trained, for another failed
         store = results_of(dataset) if store is None else store
         store = store if isinstance(store, Store) else Store(store)
         self.abroad: dict[str, Corpus] = {}  # other datasets, whose tickets give masks
@@ -182,6 +183,8 @@ class Study:
             return
         bars.more(settings)
         for why in self.climb([settings], bars).values():
+            if isinstance(why, Diverged):
+                why = Diverged(f"it stands on {title(settings)}: {why}")
             raise why
 
     def tested(self, settings: Settings) -> tuple[Weights, Mask]:
@@ -316,6 +319,7 @@ def run_all(
             study.run_here(runs)
     for study, runs in planned:
         study.failures = study.failed(runs)
+        study.undone = [settings for settings in runs if not study.shelf.is_done(settings)]
     return [record for study, runs in planned for record in study.records(runs)]
 
 

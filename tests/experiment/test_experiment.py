@@ -500,6 +500,25 @@ def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
     assert again.run("lt") and not again.failures, "of the runs asked for"
 
 
+def test_one_that_fails_below_those_asked_for_is_named_and_they_are_undone(study, monkeypatch):
+    train = one.train
+
+    def watched(model, ticket, corpus, settings, *more):
+        if settings.arm == "lt":
+            raise training.Diverged("the loss is nan")
+        return train(model, ticket, corpus, settings, *more)
+
+    monkeypatch.setattr(one, "train", watched)
+    said = []
+    made = study(ladder=(0.5, 0.75), arms=("random",), at=(0.75,), say=said.append)
+    assert titles(made.run()) == ["cnn dense seed 0"]
+    assert said == [
+        "cnn random 0.75 seed 0: failed, it stands on cnn lt 0.5 seed 0: the loss is nan"
+    ]
+    assert not made.failures, "the one that failed was not asked for"
+    assert [title(settings) for settings in made.undone] == ["cnn random 0.75 seed 0"]
+
+
 def test_what_stands_on_a_diverged_run_says_so(study, monkeypatch):
     train = one.train
 

@@ -406,15 +406,19 @@ def test_what_is_there_stays(results, folder, tmp_path):
 
 # --- words -----------------------------------------------------------------------------------
 
-WORDS = vocabulary(["the", "'", ".", "film", "naïve", "!", "e\u0301", "<br"], range(1, 9), 20)
+WORDS = vocabulary(
+    ["the", "'", ".", "film", "naïve", "!", "e\u0301", "<br", "σας", "σασ", "σ", "ς"],
+    range(1, 13),
+    20,
+)
 PIECES = st.sampled_from(
     ["the", "THE", " ", "'", '"', ".", "<br />", "<BR />", "<pad>", "<unk>", "!", ";", "\x1c",
-     "\x1f", "\x85", "\u00a0", "\u2003", "İ", "ΣΑΣ", "ß", "naïve", "NAÏVE", "e\u0301", "\n",
-     "\ud7ff", "😀", "\u200b", "(", "<br", "/>"]
+     "\x1f", "\x85", "\u00a0", "\u2003", "İ", "ΣΑΣ", "Σ", "Α", "ß", "naïve", "NAÏVE", "e\u0301",
+     "\n", "\ud7ff", "😀", "\u200b", "(", "<br", "/>"]
 )  # fmt: skip
 
 
-LETTERS = vocabulary([*"the'.é!<b", "e\u0301"[1], "i", "\u0307"], range(1, 13), 20)
+LETTERS = vocabulary([*"the'.é!<bσςα", "e\u0301"[1], "i", "\u0307"], range(1, 16), 20)
 
 
 @settings(max_examples=1500)

@@ -16,6 +16,7 @@ import torch
 from helpers.children import study
 from helpers.stores import same
 from lottery.training import epoch as epochs
+from lottery.training import interrupts
 from lottery.training.adam import Adam
 from lottery.training.interrupts import (
     SIGNALS,
@@ -121,11 +122,80 @@ def test_a_second_one_comes_at_once():
     assert done_before(KeyboardInterrupt, send, send, between_steps) == 1
 
 
-def test_an_error_is_not_hidden_by_one_that_waits():
+def test_one_that_waits_is_not_lost_behind_an_error():
+    """Which `climb` may swallow, as where another process is at the run."""
+
     def broken() -> None:
         raise ValueError
 
-    assert done_before(ValueError, send, broken) == 1
+    assert done_before(KeyboardInterrupt, send, broken) == 1
+    assert done_before(ValueError, broken) == 0
+
+
+def test_a_handler_that_does_not_raise_is_called_once_a_signal():
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+
+    def term() -> None:
+        send(signal.SIGTERM)
+
+    try:
+        assert done_before(KeyboardInterrupt, term, between_steps, between_steps, term, send,
+                           between_steps, between_steps) == 6  # fmt: skip
+        assert heard == [signal.SIGTERM] * 2, "and the other, first of its kind, waited"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_another_thread_leaves_it_to_the_main_one():
+    raised = []
+
+    def work() -> None:
+        try:
+            between_steps()
+        except BaseException as error:
+            raised.append(error)
+
+    def elsewhere() -> None:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    assert done_before(KeyboardInterrupt, send, elsewhere, between_steps) == 2
+    assert raised == []
+
+
+def once() -> None:
+    with deferred():
+        pass
+
+
+@pytest.mark.parametrize("moment", range(40))
+def test_wherever_it_comes_it_is_raised_and_the_next_one_waits_again(moment):
+    """At each line that is run on the way in and out."""
+    count, raised = 0, False
+
+    def trace(frame, event, _):
+        nonlocal count
+        if frame.f_code.co_filename == interrupts.__file__:
+            count += 1
+            if count == moment + 1:
+                sys.settrace(None)
+                send()
+                return None
+        return trace
+
+    try:
+        sys.settrace(trace)
+        once()
+        between_steps()
+    except KeyboardInterrupt:
+        raised = True
+    finally:
+        sys.settrace(None)
+    assert raised or moment > 15, "it runs through many"
+    assert raised == (count > moment)
+    assert done_before(KeyboardInterrupt, send, between_steps) == 1
 
 
 def test_inside_another_one_waits_for_the_next_step():

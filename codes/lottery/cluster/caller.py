@@ -38,6 +38,7 @@ from lottery.plugins.register import sources
 from lottery.runs.checkpoints import unpacked
 from lottery.runs.provenance import check_code, code, commit
 from lottery.runs.store import Store
+from lottery.training.interrupts import deferred
 from lottery.training.train import Diverged
 
 DEATHS = 4  # workers that a run may take with it before it is recorded as failed
@@ -267,7 +268,8 @@ class Caller:
                 if isinstance(came, dict):
                     self._hear(came)
                 else:
-                    self._receive(came)
+                    with deferred():  # what it brings is nowhere else
+                        self._receive(came)
                 came = self.back.get_nowait()
         if self.client.status not in ("running", "newly-created"):
             raise self._left()

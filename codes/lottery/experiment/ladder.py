@@ -21,7 +21,7 @@ from lottery.pruning.masks import full_mask
 from lottery.pruning.tickets import Ticket
 from lottery.settings import Settings
 from lottery.training.epoch import Progress
-from lottery.training.interrupts import deferred
+from lottery.training.interrupts import between_steps, deferred
 from lottery.training.train import Diverged
 
 
@@ -44,19 +44,19 @@ def climb(
     undone: dict[Settings, Busy | Diverged] = {}
     for settings in runs:
         try:
-            with shelf.hold(settings):
+            with deferred(), shelf.hold(settings):
                 if shelf.is_done(settings):
                     continue
                 corpus = corpora(settings)
-                with deferred():
-                    model = build(settings, corpus)
-                    ticket = ticket_of(settings, model, corpus, shelf, corpora)
-                    with watch(settings) as progress:
-                        state = shelf.state(settings)
-                        record, left = train_ticket(
-                            model, ticket, settings, corpus, device, progress, state, say, worker
-                        )
-                        shelf.keep(record, left)
+                between_steps()
+                model = build(settings, corpus)
+                ticket = ticket_of(settings, model, corpus, shelf, corpora)
+                with watch(settings) as progress:
+                    state = shelf.state(settings)
+                    record, left = train_ticket(
+                        model, ticket, settings, corpus, device, progress, state, say, worker
+                    )
+                    shelf.keep(record, left)
                 if record.failed:
                     raise Diverged(record.failed)
         except (Busy, Diverged) as why:

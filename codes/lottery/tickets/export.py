@@ -13,6 +13,7 @@ from lottery.experiment.plan import below
 from lottery.files import UserError, amount, check_known
 from lottery.pruning import arms
 from lottery.pruning.masks import counts
+from lottery.pruning.scores import SCORES
 from lottery.pruning.tickets import Weights
 from lottery.recipes import RECIPES
 from lottery.report.words import percent, points
@@ -138,7 +139,7 @@ def export(
     s = record.settings
     if s.source:
         raise UserError(ELSEWHERE.format(arm=s.arm))
-    if inside and below(s) is None:
+    if inside and (below(s) is None or SCORES[s.score].of_first):
         why = f"score {s.score} looks at first values alone" if s.rung else "it is dense"
         raise UserError(f"{why}: no rung below to show; leave out --inside")
     if s.code:

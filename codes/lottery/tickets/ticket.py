@@ -27,6 +27,7 @@ from lottery.tickets import folder as folders
 from lottery.tickets import plain
 from lottery.tickets.folder import Contents
 from lottery.training.epoch import EVALUATION_BATCH
+from lottery.training.interrupts import between_steps, deferred
 
 OWN = ("line", "label")  # columns of an answer, here and in the shell, that are no class's
 FEW = 16  # so few texts are answered at once by PyTorch's layers: our kernels may not be compiled
@@ -108,7 +109,11 @@ class Ticket:
         """Logits (N, outputs) of encoded texts, in their order."""
         model, order = self._fast, by_length(split)
         out = torch.empty(len(split), self._outputs)
-        found = [model(batch) for batch in batches(split, EVALUATION_BATCH, order)]
+        found = []
+        with deferred():
+            for batch in batches(split, EVALUATION_BATCH, order):
+                found.append(model(batch))
+                between_steps()
         out[torch.from_numpy(order)] = torch.cat(found)
         return out
 

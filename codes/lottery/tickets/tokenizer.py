@@ -13,6 +13,10 @@ from lottery.data.tokens import PAD, RULES, UNK
 
 # White space to Python and not to the library.
 SEPARATORS = "[\x1c-\x1f]"
+# A word's last sigma, which Python's `lower` writes as ς and the library, letter by letter, as σ:
+# a cased letter is before it and none behind, accents, apostrophes and the like left aside.
+CASED, PASSED = r"[\p{Lu}\p{Ll}\p{Lt}]", r"[\p{Mn}\p{Me}\p{Cf}\p{Lm}\p{Sk}'’‘.·:․]"
+LAST = rf"{CASED}{PASSED}*\KΣ(?!{PASSED}*{CASED})"
 
 
 def tokenizer(vocabulary: Sequence[str], max_tokens: int, how: str = "words") -> Tokenizer:
@@ -24,7 +28,8 @@ def tokenizer(vocabulary: Sequence[str], max_tokens: int, how: str = "words") ->
     made = Tokenizer(
         models.WordLevel({word: n for n, word in enumerate(vocabulary)}, unk_token=UNK)
     )
-    lower = [normalizers.Lowercase(), normalizers.Replace(Regex(SEPARATORS), " ")]
+    lower = [normalizers.Replace(Regex(LAST), "ς"), normalizers.Lowercase()]
+    lower += [normalizers.Replace(Regex(SEPARATORS), " ")]
     words = [
         *(normalizers.Replace(old, new) for old, new in RULES),
         normalizers.Replace(PAD, UNK),  # padding is never a word of a text

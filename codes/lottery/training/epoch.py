@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn import functional
 from lottery.data.batches import Batch, Split, batches, by_length
 from lottery.settings import Settings
 from lottery.training.adam import Adam
-from lottery.training.interrupts import between_steps
+from lottery.training.interrupts import between_steps, deferred
 
 EVALUATION_BATCH = 256  # changes no figure beyond rounding; larger ones only take more memory
 
@@ -67,9 +68,7 @@ def train_epoch(
     model.train()
     count = -(-len(order) // settings.batch_size)
     ready = batches(split, settings.batch_size, order, device)
-    # PyTorch's own layers (nn.Dropout) draw from its own stream, which is a notebook's, too.
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(noise.initial_seed())
+    with _stream(device, noise.initial_seed()):
         for batch in progress.batches(ready, count, epoch):
             logits = model(batch, noise)
             loss = criterion(logits, batch.labels)
@@ -88,6 +87,19 @@ def train_epoch(
     return float(total) / len(order), int(right) / len(order)
 
 
+@contextmanager
+def _stream(device: torch.device, seed: int) -> Iterator[None]:
+    """PyTorch's own stream on a device, from which its layers (nn.Dropout) draw, begins with `seed`
+    and is put back afterwards, for it is a notebook's, too; other devices' go on as they are."""
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng([device] if on_gpu else []):
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
 @torch.no_grad()
 def evaluate(model: nn.Module, split: Split) -> tuple[float, float, np.ndarray]:
     """Mean loss and accuracy over the examples of `split`, and the class said of each, int64."""
@@ -95,11 +107,12 @@ def evaluate(model: nn.Module, split: Split) -> tuple[float, float, np.ndarray]:
     model.eval()
     order = by_length(split)
     losses, guesses = [], []
-    for batch in batches(split, EVALUATION_BATCH, order, device):
-        logits = model(batch)
-        losses.append(criterion(logits, batch.labels, "none"))
-        guesses.append(guess(logits))
-        between_steps()
+    with deferred():
+        for batch in batches(split, EVALUATION_BATCH, order, device):
+            logits = model(batch)
+            losses.append(criterion(logits, batch.labels, "none"))
+            guesses.append(guess(logits))
+            between_steps()
     said = np.empty(len(split), np.int64)
     said[order] = torch.cat(guesses).cpu().numpy()
     loss = torch.cat(losses).cpu().double().mean()  # in double, so that the order cannot matter

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_handlers: dict = {}  # those of before, while signals wait
+# Of the process, as signals are. The handlers of before are never forgotten: an interrupt that
+# comes while they are put back leaves `_wait` in place of one, which then hands on at once.
+_before: dict[int, Callable] = {}
 _waiting: list[int] = []
+_is_deferred = False
 
 
 class Terminated(KeyboardInterrupt):
@@ -29,8 +32,15 @@ def terminable() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise Terminated
 
-    with _handled({signal.SIGTERM: stop}), unwrapped():
+    if not _is_main():
         yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with unwrapped():
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -39,24 +49,31 @@ def deferred() -> Iterator[None]:
 
     Inside another `deferred`, and outside the main thread, nothing is changed.
     """
-    if _handlers or not _is_main():
+    global _is_deferred
+    if _is_deferred or not _is_main():
         yield
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    _handlers.update((number, some) for number, some in before.items() if callable(some))
+    _waiting.clear()
+    now = {number: signal.getsignal(number) for number in SIGNALS}
+    _before.update((n, some) for n, some in now.items() if callable(some) and some is not _wait)
+    changed = [number for number, some in now.items() if callable(some)]
     try:
-        with _handled(dict.fromkeys(_handlers, _wait)):
-            yield
-            between_steps()
+        _is_deferred = True
+        for number in changed:
+            signal.signal(number, _wait)
+        yield
     finally:
-        _handlers.clear()
-        _waiting.clear()
+        _is_deferred = False
+        for number in changed:
+            signal.signal(number, _before[number])
+        between_steps()  # even where an error passes, which comes again when the work goes on
 
 
 def between_steps() -> None:
     """Hand on the signal that waits, if one does: as a rule that is a KeyboardInterrupt."""
-    if _waiting:
-        _handlers[_waiting[0]](_waiting[0], None)
+    if _waiting and _is_main():
+        number = _waiting.pop(0)
+        _before[number](number, None)
 
 
 @contextmanager
@@ -75,22 +92,11 @@ def unwrapped() -> Iterator[None]:
 
 
 def _wait(number: int, frame: object) -> None:
-    _waiting.append(number)
-    if len(_waiting) > 1:
-        _handlers[number](number, frame)
-
-
-@contextmanager
-def _handled(handlers: dict) -> Iterator[None]:
-    """With these handlers of signals, which only the main thread takes."""
-    before = {
-        number: signal.signal(number, some) for number, some in handlers.items() if _is_main()
-    }
-    try:
-        yield
-    finally:
-        for number, some in before.items():
-            signal.signal(number, some)
+    if _is_deferred and number not in _waiting:
+        _waiting.append(number)
+    else:
+        _waiting[:] = [other for other in _waiting if other != number]
+        _before[number](number, frame)
 
 
 def _is_main() -> bool:

@@ -11,6 +11,7 @@ from lottery.data.batches import Split, batches, by_length
 from lottery.models.base import Model
 from lottery.pruning.tickets import Weights
 from lottery.training.epoch import EVALUATION_BATCH, criterion
+from lottery.training.interrupts import between_steps
 
 
 def slope(model: Model, split: Split, weights: Weights) -> Weights:
@@ -30,6 +31,7 @@ def slope(model: Model, split: Split, weights: Weights) -> Weights:
         for sum_, part in zip(total.values(), found, strict=True):
             if part is not None:
                 sum_ += part  # a sparse one, too
+        between_steps()
     return {name: part.detach() for name, part in total.items()}
 
 
