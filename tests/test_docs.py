@@ -50,9 +50,9 @@ def of_the_first(records, pair, seeds, question=verdict.TICKET):
 
 
 STEPS = {
-    ("imdb", "cnn"): ((5, 10),),
+    ("imdb", "cnn"): ((3, 5), (5, 10)),
     ("imdb", "lstm"): ((8, 13), (13, 15)),
-    ("agnews", "cnn"): ((5, 10), (10, 13)),
+    ("agnews", "cnn"): ((3, 5), (5, 10), (10, 13)),
     ("agnews", "lstm"): ((5, 10), (10, 12), (12, 16)),
 }
 

@@ -16,6 +16,7 @@ from lottery.analysis.intervals import Interval, MeanSquares, expected, interval
 from lottery.analysis.verdict import (
     AS_GOOD,
     DOWN,
+    EXCHANGED,
     FINETUNE,
     FIRST_VALUES,
     LATE,
@@ -62,6 +63,7 @@ def together(*studies) -> list:
         (FIRST_VALUES, {"lt": (0, 0, 0), "random": (None, -1, None)}, [NOT_RUN, UP, NOT_RUN]),
         (PLACES, {"lt": (0, -1, 0), "random_mask": (-1, 0, 0)}, [UP, DOWN, SAME]),
         (SHUFFLED, {"lt": (0, -1, 0), "shuffled": (-1, 0, 0)}, [UP, DOWN, SAME]),
+        (EXCHANGED, {"lt": (0, -1, 0), "exchanged": (-1, 0, 0)}, [UP, DOWN, SAME]),
         (FINETUNE, {"lt": (-1, 0, 0), "finetune": (0, -1, 0)}, [UP, DOWN, SAME]),
         (SMALL, {"lt": (0, 0, 0)}, [NOT_RUN] * 3),
         (LATE, {"lt": (0, 0, 0)}, [NOT_RUN] * 3),
@@ -202,7 +204,7 @@ def test_seeds_are_paired_and_counted():
     assert verdict.fact(TICKET, first, second[-1:]) == Fact()
 
 
-@pytest.mark.parametrize(("question", "seeds"), [(FIRST_VALUES, 2), (FINETUNE, 2), (TICKET, 3)])
+@pytest.mark.parametrize(("question", "seeds"), [(FIRST_VALUES, 2), (FINETUNE, 3), (TICKET, 3)])
 def test_a_seed_whose_masks_are_known_to_differ_is_left_out_where_they_must_not(question, seeds):
     first = [
         replace(record(seed=seed, correct=right(0.9, seed, "a")), mask="m") for seed in range(3)
@@ -213,7 +215,10 @@ def test_a_seed_whose_masks_are_known_to_differ_is_left_out_where_they_must_not(
     ]
     assert verdict.fact(question, first, second).seeds == seeds
     elsewhere = [replace(one, device="cuda (H)") for one in second]
-    assert verdict.fact(question, first, elsewhere).seeds == (seeds if question == TICKET else 1)
+    assert verdict.fact(question, first, elsewhere).seeds == (1 if question == FIRST_VALUES else 3)
+    layers = {name: (gone + 1, there) for name, (gone, there) in second[1].layers.items()}
+    other = [replace(one, layers=layers) for one in second]
+    assert verdict.fact(question, first, other).seeds == (1 if question == FIRST_VALUES else 3)
 
 
 def test_seeds_that_agree_by_luck_are_not_expected_to_go_on():

@@ -33,7 +33,8 @@ def test_the_sentence_says_where_how_sparse_and_how_sure():
     found, _ = of(both())
     assert grid.headline(found) == (
         "**Winning tickets exist in 1 of 2 pairs, the sparsest with 1/4 of the weights "
-        "(IMDb CNN); 12 of 12 questions are decided.**"
+        "(IMDb CNN); where each is sparsest, its first values are better than new ones in 1 of 1. "
+        "12 of 12 questions are decided.**"
     )
     found, _ = of([*both(), *both("agnews")])
     assert "2 of 4 pairs, the sparsest with 1/4 of the weights (IMDb CNN, AG-news CNN)" in (

@@ -91,7 +91,7 @@ def test_the_report_has_the_shape_its_reader_knows(tmp_path):
     detail = ["### Differences", "### Strict conditions", "### Size and speed on paper"]
     assert headings == [
         *("## Limits", "### Tickets less dense", "## IMDb", *known, "## AG-news", *known),
-        *("## With and without weight decay", "## Strongest dense", "## Why"),
+        *("## With and without weight decay", "## Beside a stronger dense network", "## Why"),
         "## Beside the earlier report",
         *("## Evidence: IMDb", *detail, "## Evidence: AG-news", *detail),
         *("## What others report", "## Method"),
@@ -748,7 +748,8 @@ def test_the_strongest_dense_has_a_row_where_it_is_not_the_tickets_own(monkeypat
     assert "on validation than the ticket's own: IMDb CNN open, with one seed." in text
     best = world({}, dense=0.9, dropout=0.2)
     text = page.page([*records, *best], ["imdb"], {})
-    assert "on validation than the ticket's own: IMDb CNN ✓ down to 1/4." in text
+    said = text.partition("on validation than the ticket's own: IMDb CNN ")[2].splitlines()[0]
+    assert said.startswith("✓ ") and said.endswith(", seeds: 5</sub> down to 1/4.")
     text = page.page([*parted, *best], ["imdb"], {})
     assert "than the ticket's own: IMDb CNN ✓ down to 1/2." in text, "one seed at 1/4 alone"
     (row,) = decay.strongest(records).to_dict("records")
@@ -759,7 +760,11 @@ def test_of_generated_texts_no_recipe_is_told():
     records = world({"lt": (0, 0)}, dataset="demo-reviews")
     text = page.page(records, ["demo-reviews"], {})
     assert grid.UNCHOSEN in text and grid.CHOSEN not in text
-    for heading in ("## With and without weight decay", "## Strongest dense", "## Why"):
+    for heading in (
+        "## With and without weight decay",
+        "## Beside a stronger dense network",
+        "## Why",
+    ):
         assert heading not in text
         assert heading in page.page(world({"lt": (0, 0)}), ["imdb"], {})
 

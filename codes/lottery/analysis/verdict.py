@@ -35,6 +35,7 @@ STRONGEST = "strongest"  # lt less the strongest dense
 FIRST_VALUES = "lt less random"  # the first values less new ones
 PLACES = "lt less random_mask"  # learned places less random ones
 SHUFFLED = "lt less shuffled"
+EXCHANGED = "lt less exchanged"  # learned rows less those of their like
 FINETUNE = "finetune"  # finetune less lt
 SMALL = "small"  # lt less a small dense network with as many weights
 RANDOM = "random"  # random less dense
@@ -43,7 +44,7 @@ LATE = "late"  # lt rewound late less the plain lt; of the plain ladder
 PLAIN = "plain"  # lt made another way less the plain lt; of that way's ladder
 AS_GOOD = (TICKET, STRONGEST, RANDOM, RANDOM_MASK)  # the others ask which is better
 HEADLINE = (TICKET, FIRST_VALUES)
-OF_ONE_MASK = (FIRST_VALUES, FINETUNE)  # between arms with the ladder's own mask
+OF_ONE_MASK = (FIRST_VALUES,)  # between two arms with the very same mask
 
 SAME_SIZE = 0.1  # a small dense network may have so much more or fewer weights than the ticket
 SIZES = ("embedding_size", "filters", "hidden")  # what makes a small dense network small
@@ -141,10 +142,12 @@ def judged(question: str, low: float, high: float) -> str:
 
 def of_one_mask(question: str, one: Record, other: Record) -> bool:
     """Are the masks the same where a question is of one mask? Where a record does not say its own,
-    those of one device count as the same."""
+    those of one device count as the same, unless they keep other numbers of weights."""
     if question not in OF_ONE_MASK:
         return True
-    return one.mask == other.mask if one.mask and other.mask else one.device == other.device
+    if one.mask and other.mask:
+        return one.mask == other.mask
+    return (one.device, one.layers) == (other.device, other.layers)
 
 
 def fact(

@@ -30,7 +30,8 @@ FORMER = " (without weight decay)"
 
 SOME = (
     "**Winning tickets exist in {found} of {pairs} pairs, the sparsest with {part} of the weights "
-    "({where}); {decided} of {asked} questions are decided.**"
+    "({where}); where each is sparsest, its first values are better than new ones in {first} of "
+    "{found}. {decided} of {asked} questions are decided.**"
 )
 NONE = (
     "**No winning ticket is shown (0 of {pairs} pairs): it is worse than dense at {no} of {run} "
@@ -53,11 +54,12 @@ UNLEARNED = (
 STRONGER = (
     "Beside another recipe's dense network, stronger on validation than the ticket's own: {each}."
 )
-STRONGER_AT = "{name} ✓ {reach}"
+STRONGER_AT = "{name} {cell} {reach}"
 STRONGER_NONE = "{name} no ✓"
 STRONGER_OPEN = "{name} open, with one seed"
 DOWN_TO, ONLY_AT = "down to {part}", "at {part}"
 LATE_AT = "{name} {reach} ({way}; seeds: {seeds})"
+OF_SEEDS = ", seeds: {seeds}"
 AT = ", at {place}, seeds: {seeds}"
 NOT_AT = "not at {place}; {each}"
 ELSEWHERE = "{mark} at {place}"
@@ -73,6 +75,10 @@ AT_RUNGS = (
 )
 FIRST = f"**First values** beside new ones, in the ticket's places: better {AT_RUNGS}"
 LEARNED = f"**Learned places** beside random ones, with the first values: better {AT_RUNGS}"
+ROWS = (
+    "**Learned rows** beside the same rows given to other words as frequent, other filters and "
+    f"other units: better {AT_RUNGS}"
+)
 OPEN_ONES = (
     " Of the open ones {soon} would probably be decided by {few} seeds, {late} by more, and "
     "{never} by no number while their means stay as they are; {single} rest on one seed, which "
@@ -88,8 +94,9 @@ LIMITS = (
     "**What is pruned.** Most weights are the embedding's, so a sparsity is mostly one of word "
     "vectors.",
     "{recipes}",
-    "**Seeds** are few ({seeds} a comparison) and say little of how seeds differ: most intervals "
-    "are wide for it, and seeds needed, which are extrapolated from them, are rough.",
+    "**Seeds** are few ({seeds} for a headline question, {fewest} or more for another) and say "
+    "little of how seeds differ: most intervals are wide for it, and seeds needed, which are "
+    "extrapolated from them, are rough.",
     "**The margin** of {margin} is a convention, and another one gives other marks.",
     "**Many intervals.** The ladders hold {intervals} intervals of several seeds; where other "
     "tables hold more, they say how many. Each is 95 % by itself, not adjusted for their number: "
@@ -135,13 +142,14 @@ def top(found: Sequence[Pair]) -> str:
     if not found:
         return NOTHING
     table = markdown(grid(found))
-    legend = LEGEND.format(margin=margin()) + lucky(table)
+    stronger = _stronger(found)
+    legend = LEGEND.format(margin=margin()) + lucky("".join([table, *stronger]))
     unlearned = [
         UNLEARNED.format(name=p.name, dense=percent(p.dense.mean), floor=percent(p.floor))
         for p in found
         if not p.has_learned
     ]
-    return "\n\n".join([headline(found), *unlearned, table, legend, *_stronger(found)])
+    return "\n\n".join([headline(found), *unlearned, table, legend, *stronger])
 
 
 def _stronger(found: Iterable[Pair]) -> list[str]:
@@ -154,8 +162,14 @@ def _stronger(found: Iterable[Pair]) -> list[str]:
         if max(counts) == 1:
             each.append(STRONGER_OPEN.format(name=pair.name))
             continue
-        said = STRONGER_AT if pair.where(verdict.STRONGEST, verdict.YES) else STRONGER_NONE
-        each.append(said.format(name=pair.name, reach=_reach(pair, verdict.STRONGEST)))
+        good = pair.where(verdict.STRONGEST, verdict.YES)
+        if not good:
+            each.append(STRONGER_NONE.format(name=pair.name))
+            continue
+        last = max(good, key=lambda rung: rung.sparsity)[verdict.STRONGEST]
+        shown = cell(last, OF_SEEDS.format(seeds=last.seeds))
+        reach = _reach(pair, verdict.STRONGEST)
+        each.append(STRONGER_AT.format(name=pair.name, cell=shown, reach=reach))
     return [STRONGER.format(each="; ".join(each))] if each else []
 
 
@@ -177,7 +191,8 @@ def headline(found: Sequence[Pair]) -> str:
         return NONE.format(**counts)
     top = max(rung.sparsity for _, rung in best)
     where = [pair.name for pair, rung in best if rung.sparsity == top]
-    return SOME.format(**counts, part=part(top), where=", ".join(where))
+    first = sum(rung[verdict.FIRST_VALUES].state == verdict.UP for _, rung in best)
+    return SOME.format(**counts, part=part(top), where=", ".join(where), first=first)
 
 
 def grid(found: Sequence[Pair]) -> pd.DataFrame:
@@ -234,7 +249,12 @@ def bullets(found: Sequence[Pair], ladders: Iterable[Pair]) -> list[str]:
     lines = [f"{first} {FOUND_LATE.format(where=', '.join(late))}" if late else first]
     more = amount(counts["open"], "more is", "more are")
     lines.append(NOT_FOUND.format(**counts, more=more))
-    for template, question in ((FIRST, verdict.FIRST_VALUES), (LEARNED, verdict.PLACES)):
+    asked = {
+        FIRST: verdict.FIRST_VALUES,
+        LEARNED: verdict.PLACES,
+        ROWS: verdict.EXCHANGED,
+    }
+    for template, question in asked.items():
         standings = states(found, question)
         if standings["run"]:
             lines.append(template.format(**standings, margin=margin()))
@@ -258,6 +278,7 @@ def limits(
         "recipes": CHOSEN if chosen else UNCHOSEN,
         "corpora": " and ".join(corpora),
         "intervals": sum(fact.seeds > 1 for fact in facts),
+        "fewest": min((fact.seeds for fact in facts if fact.seeds), default=0),
         "by_luck": BY_LUCK.format(lucky=lucky, decided=len(decided)) if decided else "",
     }
     return [line.format(**known) for line in LIMITS]

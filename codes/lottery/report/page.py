@@ -40,6 +40,7 @@ NO_OTHER = (
     "{names}: the ticket's own dense network is the strongest that was tried on validation, so "
     "that the answer has it."
 )
+SEEN = "Better ones were seen on validation, on one seed or two (docs/recipe.md)."
 ALL_OF_IT = (
     "Dense networks are those of the tickets' seeds. The recipes differ in more than weight decay, "
     "and a difference is of all of it together. Those without decay have: {each}. Their tickets "
@@ -310,9 +311,9 @@ def _recipes(records: Sequence[Record], keys: Sequence[tuple[str, str]]) -> list
         some = [pair_name(*key) for key in keys if decay.has_two(key) == has_two]
         if left := [name for name in some if name not in two.index]:
             blocks.append(said.format(names=", ".join(left)))
-    blocks.append("## Strongest dense")
+    blocks.append("## Beside a stronger dense network")
     if len(other):
-        blocks.append(markdown(other))
+        blocks += [markdown(other), SEEN]
     if left := [name for name in names if name not in other.index]:
         blocks.append(NO_OTHER.format(names=", ".join(left)))
     return [*blocks, "## Why", bulleted(decay.why(records, keys))]

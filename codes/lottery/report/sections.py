@@ -31,6 +31,10 @@ NOTEBOOKS = {
     "demo-news": "agnews.ipynb",
 }
 DEFAULT_MASKS = {name: getattr(Settings("", ""), name) for name in protocols.OF_MASKS}
+MEANS = (
+    "Means over the seeds; of seconds the median, whatever else ran at the time. Rows may be of "
+    "other seeds: arms are compared in *Differences*, seed by seed."
+)
 LISTED = 50  # classes that a table lists
 BALANCE = (
     "The largest class, {largest}, is {most} of the training texts, the smallest, {smallest}, "
@@ -61,7 +65,7 @@ def section(dataset: str, records: list[Record], pictures: Links, home: str) -> 
         blocks += _remarks(records, arm)
     blocks += picture(dataset, "sparsity", pictures) or ["### Sparsity curve", NOT_RUN]
     blocks += table("### All rungs and arms", rungs(records)) or ["### All rungs and arms", NOT_RUN]
-    blocks.append("Means over the seeds; of seconds the median, whatever else ran at the time.")
+    blocks.append(MEANS)
     return [*blocks, bulleted(_ran(records))] if records else blocks
 
 
