@@ -471,15 +471,20 @@ def test_no_write_permission_is_one_clear_line(study, monkeypatch, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
+def let_diverge(arm: str, monkeypatch) -> None:
+    """Every run of the arm diverges from now on."""
     train = one.train
 
     def watched(model, ticket, corpus, settings, *more):
-        if settings.arm == "random":
+        if settings.arm == arm:
             raise training.Diverged("the loss is nan")
         return train(model, ticket, corpus, settings, *more)
 
     monkeypatch.setattr(one, "train", watched)
+
+
+def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
+    let_diverge("random", monkeypatch)
     said = []
     records = study(arms=("random", "lt", "finetune"), say=said.append).run()
     assert titles(records) == ["cnn dense seed 0", "cnn lt 0.5 seed 0", "cnn finetune 0.5 seed 0"]
@@ -501,14 +506,7 @@ def test_a_run_that_diverges_does_not_stop_the_others(study, monkeypatch):
 
 
 def test_one_that_fails_below_those_asked_for_is_named_and_they_are_undone(study, monkeypatch):
-    train = one.train
-
-    def watched(model, ticket, corpus, settings, *more):
-        if settings.arm == "lt":
-            raise training.Diverged("the loss is nan")
-        return train(model, ticket, corpus, settings, *more)
-
-    monkeypatch.setattr(one, "train", watched)
+    let_diverge("lt", monkeypatch)
     said = []
     made = study(ladder=(0.5, 0.75), arms=("random",), at=(0.75,), say=said.append)
     assert titles(made.run()) == ["cnn dense seed 0"]
@@ -520,14 +518,7 @@ def test_one_that_fails_below_those_asked_for_is_named_and_they_are_undone(study
 
 
 def test_what_stands_on_a_diverged_run_says_so(study, monkeypatch):
-    train = one.train
-
-    def watched(model, ticket, corpus, settings, *more):
-        if settings.arm == "lt":
-            raise training.Diverged("the loss is nan")
-        return train(model, ticket, corpus, settings, *more)
-
-    monkeypatch.setattr(one, "train", watched)
+    let_diverge("lt", monkeypatch)
     said = []
     records = study(ladder=(0.5, 0.75), say=said.append).run()
     assert titles(records) == ["cnn dense seed 0", "cnn random 0.5 seed 0"]
