@@ -90,7 +90,7 @@ def test_what_is_not_the_packages_own_stands_in_the_command():
 
 
 def test_a_name_of_none_or_of_several_is_refused(store, capsys):
-    with pytest.raises(UserError, match="name that begins with 'zz'; names stand in the report"):
+    with pytest.raises(UserError, match="name that begins with 'zz'; a run is named as its file"):
         find(store, "zz")
     with pytest.raises(UserError, match=r"'' begins the names of \d+ runs .*: write more"):
         find(store, "")

@@ -44,7 +44,6 @@ LATE = "late"  # lt rewound late less the plain lt; of the plain ladder
 PLAIN = "plain"  # lt made another way less the plain lt; of that way's ladder
 AS_GOOD = (TICKET, STRONGEST, RANDOM, RANDOM_MASK)  # the others ask which is better
 HEADLINE = (TICKET, FIRST_VALUES)
-OF_ONE_MASK = (FIRST_VALUES,)  # between two arms with the very same mask
 
 SAME_SIZE = 0.1  # a small dense network may have so much more or fewer weights than the ticket
 SIZES = ("embedding_size", "filters", "hidden")  # what makes a small dense network small
@@ -141,9 +140,10 @@ def judged(question: str, low: float, high: float) -> str:
 
 
 def of_one_mask(question: str, one: Record, other: Record) -> bool:
-    """Are the masks the same where a question is of one mask? Where a record does not say its own,
-    those of one device count as the same, unless they keep other numbers of weights."""
-    if question not in OF_ONE_MASK:
+    """Are the masks the same where a question is of one mask, as that of first values is? Where a
+    record does not say its own, those of one device count as the same, unless they keep other
+    numbers of weights."""
+    if question != FIRST_VALUES:
         return True
     if one.mask and other.mask:
         return one.mask == other.mask

@@ -203,8 +203,8 @@ def foreign(settings: Settings) -> Settings | None:
     if not settings.source:
         return None
     pair = settings.source, settings.model
-    options = RECIPES.get(pair, {}) | departures(settings)
-    return named(Settings(*pair, "lt", settings.ladder, settings.seed, **options).checked())
+    made = RECIPES.get(pair, {}) | departures(settings)
+    return named(Settings(*pair, "lt", settings.ladder, settings.seed, **made).checked())
 
 
 def departures(settings: Settings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from lottery.plugins.register import is_here
 from lottery.report.words import percent
 from lottery.runs.record import Record
 from lottery.runs.store import Store
-from lottery.settings import Settings, title
+from lottery.settings import OWN, Settings, title
 from lottery.upkeep.status import aligned, clock
 
 TESTED = "{accuracy}, loss {loss:.4f}, of {texts:,} texts"
@@ -30,8 +30,8 @@ def find(store: Store, name: str) -> Record:
     found = [path for path in store.paths() if path.stem.startswith(name)]
     if not found:
         raise UserError(
-            f"no record in {store.root} has a name that begins with {name!r}; names stand in the "
-            f"report's tables, and --results names another folder"
+            f"no record in {store.root} has a name that begins with {name!r}; a run is named as "
+            f"its file in runs/, and --results names another folder"
         )
     if len(found) > 1:
         names = ", ".join(path.stem for path in found[:3])
@@ -104,8 +104,7 @@ def _facts(store: Store, record: Record) -> Iterator[tuple[str, str]]:
             kept=sum(record.kept.values()), there=there, removed=percent(record.sparsity)
         ),
     )
-    apart = ("dataset", "model", "arm", "ladder", "seed")
-    spoken = [(k, v) for k, v in settings.spoken().items() if k not in apart]
+    spoken = [(k, v) for k, v in settings.spoken().items() if k not in OWN]
     said = ", ".join(f"{k} {v if isinstance(v, str) else json.dumps(v)}" for k, v in spoken)
     yield "settings", said or "the defaults"
     for run, step in needs(settings) if is_here(settings) else ():
