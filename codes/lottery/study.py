@@ -335,7 +335,8 @@ def outlook(studies: Sequence[Study], shard: Shard = ONLY) -> list[str]:
         for settings in runs:
             if settings.rewind_step and not study.shelf.is_done(settings):  # else no text is read
                 check_step(settings, study.corpora(settings))
-    return forecast(Work(study.shelf, runs, study.corpora) for study, runs in planned)
+    device = studies[0].device.type if studies[0].client is None else ""  # workers' is not known
+    return forecast((Work(study.shelf, runs, study.corpora) for study, runs in planned), device)
 
 
 def shared_out(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import median
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from lottery.experiment.run import failed
 from lottery.experiment.shelf import Gone
 from lottery.pruning.masks import full_mask, prunable
 from lottery.runs.checkpoints import named, packed, unpacked
-from lottery.study import Study
+from lottery.study import Study, outlook
+from lottery.upkeep.status import clock
 
 # The graph
 
@@ -84,6 +86,20 @@ def test_records_say_how_long_a_run_takes(tmp_path):
     higher = study(tmp_path / "demo", ladder=(0.5, 0.75), arms=("lt",))
     ((_, node),) = graph([asked(higher, higher.plan()[-1:])]).items()
     assert node.height == found["demo-reviews", "cnn"]
+
+
+def test_how_long_is_told_by_records_of_the_same_kind_of_device(tmp_path):
+    made = study(tmp_path / "demo")
+    one, *others = made.run()
+    made.store.record_path(one.settings).unlink()
+    made.store.put(replace(one, device="cuda (a card)", seconds=9e9))
+    pair, usual = one.settings.pair, median(record.seconds for record in others)
+    assert usual_seconds([made.store], "cuda") == {pair: 9e9}
+    assert usual_seconds([made.store], "cpu") == {pair: usual}
+    whole = {pair: max(record.seconds for record in others)}
+    assert usual_seconds([made.store], "xpu") == whole, "none of its kind: all that there are"
+    made.store.record_path(others[0].settings).unlink()
+    assert outlook([made])[1].split()[-1] == clock(others[1].seconds)
 
 
 # What travels

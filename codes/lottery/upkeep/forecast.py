@@ -13,6 +13,7 @@ from lottery.training.train import Diverged
 from lottery.upkeep.status import aligned, clock
 
 HOW_LONG = "about: as long as runs with a record took (the median), one after the other"
+HERE = "; on this kind of device, if there are such"
 
 
 @dataclass
@@ -27,8 +28,9 @@ class Outlook:
     known: bool = True  # do records tell how long such a run takes?
 
 
-def outlooks(asked: Iterable[Work]) -> dict[tuple[str, str], Outlook]:
-    """For each dataset and model what training all runs of `asked` would come to."""
+def outlooks(asked: Iterable[Work], device: str = "") -> dict[tuple[str, str], Outlook]:
+    """For each dataset and model what training all runs of `asked` would come to, on such a
+    `device` ("cpu", "cuda"; "": not known)."""
     asked = list(asked)
     found: dict[tuple[str, str], Outlook] = {}
 
@@ -55,7 +57,7 @@ def outlooks(asked: Iterable[Work]) -> dict[tuple[str, str], Outlook]:
         replace(work, runs=[run for run in work.runs if not work.shelf.is_done(run)])
         for work in asked
     ]
-    usual = usual_seconds(work.shelf.store for work in asked)
+    usual = usual_seconds((work.shelf.store for work in asked), device)
     for node in graph(undone).values():
         if node.step:
             continue
@@ -71,9 +73,9 @@ def outlooks(asked: Iterable[Work]) -> dict[tuple[str, str], Outlook]:
     return found
 
 
-def forecast(asked: Iterable[Work]) -> list[str]:
+def forecast(asked: Iterable[Work], device: str = "") -> list[str]:
     """The same as lines for a person: a table, then every run that would be trained."""
-    found = outlooks(asked)
+    found = outlooks(asked, device)
     rows = [("", "asked", "to train", "again", "about")]
     for (dataset, model), o in found.items():
         trained = len(o.missing) + len(o.again)
@@ -82,7 +84,7 @@ def forecast(asked: Iterable[Work]) -> list[str]:
         rows.append((f"{dataset} {model}", *counts, about))
     lines = aligned(rows)
     if any(o.seconds for o in found.values()):
-        lines.append(HOW_LONG)
+        lines.append(HOW_LONG + HERE * bool(device))
     for o in found.values():
         lines += [f"to train: {name}" for name in o.missing]
         lines += [f"again, for its weights are gone: {name}" for name in o.again]
