@@ -20,7 +20,7 @@ from scipy import stats
 from lottery.analysis import intervals as evidence
 from lottery.analysis.intervals import MeanSquares
 
-SEEDS = (2, 3, 5)
+SEEDS = (2, 3, 5, 10)
 LOOKS = {
     "10 seeds at once": (10,),
     "at 3, 5, 8 and 10": (3, 5, 8, 10),

@@ -15,10 +15,9 @@ from lottery.runs.record import Record
 from lottery.runs.store import Store
 from lottery.settings import Settings
 
-RUNGS = ((), (0.5,), (0.5, 0.75), (0.5, 0.75, 0.875), (0.5, 0.75, 0.875, 0.9375))
-RUNGS += ((*RUNGS[-1], 0.969),)  # what is chosen, is chosen by the mean over dense and these
+RUNGS = (0.5, 0.75, 0.875, 0.9375, 0.969)  # what is chosen, is chosen by dense's and these' mean
 SHOWN = ("weight_decay", "schedule", "scope", "dropout", "word_dropout", "rewind_step")
-HEADS = ("pair", "decay", "schedule", "scope", "dropout", "word dropout", "θₖ", "seeds")
+HEADS = ("pair", "decay", "schedule", "scope", "dropout", "word dropout", "θₖ", "a round", "seeds")
 HEADS += ("dense", "50 %", "75 %", "87.5 %", "93.75 %", "96.9 %", "mean")
 OF_DENSE = ("weight_decay", "schedule", "pooling", "layers", "embedding_size", "dropout")
 OF_DENSE += ("word_dropout",)
@@ -47,11 +46,12 @@ def tables() -> tuple[str, str, str]:
 def table(
     found: Batches,
     tops: tuple[str, ...] = (),
-    rungs: tuple[tuple[float, ...], ...] = RUNGS,
+    rungs: tuple[float, ...] = RUNGS,
 ) -> str:
     """One row a recipe of which the whole ladder was run, by pair and mean.
 
-    `tops` (default: all) have the ends of the ladders. Of a run found twice it is the later.
+    `tops` (default: all) have the ends of the ladders. Of a run found twice it is the later. A
+    ladder may have rungs between these: as many rounds to each, of which *a round* is the share.
     """
     by_settings: dict[Settings, list[tuple[str, Record]]] = defaultdict(list)
     recipes: dict[Settings, dict[int, tuple[str, Record]]] = defaultdict(dict)
@@ -59,18 +59,25 @@ def table(
         for record in some:
             settings = record.settings
             by_settings[settings].insert(0, (name, record))
-            if name in (tops or found) and settings.arm == "lt" and settings.ladder == rungs[-1]:
+            whole = settings.ladder[-1:] == rungs[-1:] and set(rungs) <= set(settings.ladder)
+            if name in (tops or found) and settings.arm == "lt" and whole:
                 recipes[replace(settings, seed=0)][settings.seed] = name, record
     rows = []
     for recipe, seeds in recipes.items():
-        chains = [[_below(*top, ladder, by_settings) for ladder in rungs] for top in seeds.values()]
+        ends = (0, *(recipe.ladder.index(rung) + 1 for rung in rungs))
+        ladders = [recipe.ladder[:end] for end in ends]
+        a_round = 1 - 0.5 ** (len(rungs) / len(recipe.ladder))
+        chains = [
+            [_below(*top, ladder, by_settings) for ladder in ladders] for top in seeds.values()
+        ]
         chains = [chain for chain in chains if None not in chain]
         if len(chains) < len(seeds):
             continue
         means = [statistics.fmean(accuracies) for accuracies in zip(*chains, strict=True)]
-        cells = (*_said(recipe, SHOWN), len(seeds), *_percent(*means, statistics.fmean(means)))
+        said = (*_said(recipe, SHOWN), f"{100 * a_round:.0f} %", len(seeds))
+        cells = (*said, *_percent(*means, statistics.fmean(means)))
         rows.append((recipe.pair, -statistics.fmean(means), cells))
-    return _lines((*HEADS[: 8 + len(rungs)], HEADS[-1]), rows, 4)
+    return _lines((*HEADS[: 10 + len(rungs)], HEADS[-1]), rows, 4)
 
 
 def alone(dense: list[Record]) -> str:
