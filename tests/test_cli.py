@@ -23,7 +23,7 @@ from lottery.models import MODELS
 from lottery.pruning.arms import ARMS
 from lottery.pruning.scores import SCORES
 from lottery.recipes import RECIPES
-from lottery.settings import Settings
+from lottery.settings import OF_RUN, Settings
 from lottery.training.train import Diverged
 from lottery.words import NAMES
 
@@ -341,7 +341,7 @@ def test_every_command_has_examples_that_can_be_typed(run, command):
 
 def test_every_number_has_an_option(run):
     out = run("run", "--help")[1]
-    own = set(cli.OWN)
+    own = set(OF_RUN)
     for name in Settings.__dataclass_fields__:
         assert name in own or f"--{name.replace('_', '-')} " in out
 

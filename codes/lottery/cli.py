@@ -17,7 +17,7 @@ from lottery.files import FULL, UserError, amount, check_writable, root, say, un
 from lottery.plugins import option
 from lottery.plugins.blame import blamed
 from lottery.recipes import RECIPES
-from lottery.settings import OWN, options, told
+from lottery.settings import OF_CORPUS, settable, told
 from lottery.tickets import commands as tickets
 from lottery.training.interrupts import Terminated, terminable
 from lottery.upkeep import commands as upkeep
@@ -46,9 +46,6 @@ EXAMPLES = """examples:
   lottery verify my-ticket              whether it scores what its record says
   lottery predict my-ticket < texts     one text a line to labels and probabilities
 """
-
-
-OF_TEXTS = ("split_seed", "vocabulary_size")  # settings of a corpus
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -140,7 +137,7 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
     )
     data.add_argument("dataset", nargs="?", help=NAMES["dataset"])
     texts.add(data)
-    _add_options(data, [f for f in options() if f.name in OF_TEXTS])
+    _add_options(data, [f for f in settable() if f.name in OF_CORPUS])
     data.set_defaults(command=_data)
 
 
@@ -224,7 +221,7 @@ def _add_settings(run: argparse.ArgumentParser) -> None:
     more = run.add_argument_group(
         "settings", "every number that can change a result; some pairs have a recipe of their own"
     )
-    _add_options(more, [f for f in options() if f.name not in OWN])
+    _add_options(more, settable())
 
 
 def _add_options(to: argparse._ActionsContainer, chosen: Iterable[Field]) -> None:
@@ -281,7 +278,7 @@ def _data(parsed: argparse.Namespace) -> None:
     own = texts.corpus(parsed, say)
     if own is None and parsed.dataset is None:
         raise UserError("say which texts: a dataset, or --csv or --parquet with --text and --label")
-    about = {name: value for name, value in vars(parsed).items() if name in OF_TEXTS}
+    about = {name: value for name, value in vars(parsed).items() if name in OF_CORPUS}
     print(corpus.describe(corpus.load(own or parsed.dataset, **about, say=say)))
 
 
@@ -301,7 +298,7 @@ def _run(parsed: argparse.Namespace) -> int:
     datasets = [own] if own else datasets
     if not datasets:
         raise UserError(f"say which dataset: {', '.join(DATASETS)}; or --csv or --parquet FILE")
-    known = {field.name for field in options()} - set(OWN)
+    known = {field.name for field in settable()}
     given = {k: v for k, v in vars(parsed).items() if k in known}
     studies = [
         Study(
@@ -330,7 +327,7 @@ def _run(parsed: argparse.Namespace) -> int:
         print(table(records).to_string(index=False, float_format="{:.4f}".format))
     if own and shard == ONLY:
         studies[0].report()
-    return 1 if any(s.shelf.unreadable or s.failures or s.undone for s in studies) else 0
+    return 1 if any(s.shelf.unreadable or s.lacking for s in studies) else 0
 
 
 def _report(parsed: argparse.Namespace) -> int:

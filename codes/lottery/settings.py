@@ -21,7 +21,8 @@ from typing import Any
 from lottery.files import UserError, check_known, shown
 
 # What tells the runs of a study apart; nobody sets it by hand.
-OWN = ("dataset", "model", "arm", "ladder", "seed", "code")
+OF_RUN = ("dataset", "model", "arm", "ladder", "seed", "code")
+OF_CORPUS = ("split_seed", "vocabulary_size")  # what makes a corpus, as `data.load` takes it
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,6 @@ class Belongs:
     to: str
     test: Callable[[Settings], bool]
 
-    def __call__(self, settings: Settings) -> bool:
-        return self.test(settings)
-
 
 CNN = Belongs("cnn", lambda s: s.model == "cnn")
 LSTM = Belongs("lstm", lambda s: s.model == "lstm")
@@ -152,12 +150,14 @@ LAYER = Belongs("scope layer", lambda s: s.arm != "dense" and s.scope == "layer"
 # Arms that take another dataset's mask, one's own among them, are known by their names.
 TRANSFERRED = "transferred"
 TRAVELS = Belongs(f"arms called {TRANSFERRED}", lambda s: s.arm.startswith(TRANSFERRED))
-# The first mask is scored on the dense weights, whatever the tickets are rewound to, and these arms
-# do not look at what is rewound.
-FROM_FIRST = ("random", "random_mask", "shuffled", "exchanged", "finetune")
+# Arms that do not look at what is rewound, and what of `pruning.arms.Origins` they start from. An
+# arm departs from `lt` in one thing: one that starts from other than first values has its mask.
+STARTS = dict.fromkeys(("random_mask", "shuffled", "exchanged"), "first")
+STARTS |= {"random": "new_draw", "finetune": "trained"}
+# The first mask is scored on the dense weights, whatever the tickets are rewound to.
 REWOUND = Belongs(
     "lt, and what stands on it",
-    lambda s: s.arm != "dense" and (s.rung > 1 or s.arm not in FROM_FIRST),
+    lambda s: s.arm != "dense" and (s.rung > 1 or s.arm not in STARTS),
 )
 
 
@@ -252,9 +252,9 @@ class Settings:
         return self.dataset, self.model
 
     @property
-    def texts(self) -> dict[str, int]:
-        """What of the settings makes a corpus, as `data.load` takes it."""
-        return {"split_seed": self.split_seed, "vocabulary_size": self.vocabulary_size}
+    def of_corpus(self) -> dict[str, int]:
+        """The settings of OF_CORPUS."""
+        return {name: getattr(self, name) for name in OF_CORPUS}
 
     @property
     def rung(self) -> int:
@@ -305,7 +305,7 @@ class Settings:
         ladder = check_ladder(self.ladder)
         if self.arm != "dense" and not ladder:
             raise UserError(f"arm {self.arm!r} needs a sparsity, e.g. --sparsity 0.5")
-        if TRAVELS(self) and not self.source:
+        if TRAVELS.test(self) and not self.source:
             raise UserError(
                 f"arm {self.arm!r} needs the dataset whose ladder gives its mask, e.g. "
                 f"--source agnews"
@@ -339,7 +339,7 @@ class Settings:
 def _normal(settings: Settings, kinds: tuple[type, ...]) -> Settings:
     made = replace(settings, ladder=()) if settings.arm == "dense" else settings
     owned = [f for f in options(type(settings)) if f.metadata["of"]]
-    idle = {f.name: f.default for f in owned if not f.metadata["of"](made)}
+    idle = {f.name: f.default for f in owned if not f.metadata["of"].test(made)}
     used = [("model", made.model), ("arm", made.arm)]
     used += [("score", made.score)] * (made.arm != "dense")
     code = tuple(part for part in made.code if tuple(part.split(" ")[:2]) in used)
@@ -349,6 +349,11 @@ def _normal(settings: Settings, kinds: tuple[type, ...]) -> Settings:
 def options(of: type[Settings] | None = None) -> list[Field]:
     """The fields that have bounds: all but dataset, model, arm and ladder."""
     return [f for f in fields(of or Settings) if f.metadata]
+
+
+def settable() -> list[Field]:
+    """The options that a person gives by name; seeds are listed, and code is found."""
+    return [f for f in options() if f.name not in OF_RUN]
 
 
 def told(f: Field) -> tuple[str, str, str, str]:

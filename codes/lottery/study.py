@@ -100,8 +100,7 @@ class Study:
         if not self.is_elsewhere:
             self.device = use(device, threads)
         self.say = say
-        self.failures: list[Record] = []  # of the runs last asked for those that failed
-        self.undone: list[Settings] = []  # and those that were not trained, for another failed
+        self.lacking: list[Settings] = []  # of the runs last asked for: failed, or on one that did
         store = results_of(dataset) if store is None else store
         store = store if isinstance(store, Store) else Store(store)
         self.abroad: dict[str, Corpus] = {}  # other datasets, whose tickets give masks
@@ -172,8 +171,8 @@ class Study:
 
     def climb(self, runs: Sequence[Settings], bars: Bars) -> dict[Settings, Busy | Diverged]:
         """Train each of these once, and what it stands on where that is gone."""
-        self.shelf.again = partial(self._again, bars)
-        return climb(runs, self.shelf, self.corpora, self.device, bars.run, self.say)
+        with self.shelf.mended(partial(self._again, bars)):
+            return climb(runs, self.shelf, self.corpora, self.device, bars.run, self.say)
 
     def _again(self, bars: Bars, settings: Settings, step: int) -> None:
         """Train what is gone of a run: θₖ of a dense one, or its weights (step 0)."""
@@ -197,9 +196,9 @@ class Study:
         if record is not None and record.failed:
             raise UserError(f"{title(settings)}: {record.failed}")
         with stoppable(self.say), Bars(0, self.dataset.title) as bars:
-            self.shelf.again = partial(self._again, bars)
             try:
-                return self.shelf.tested(settings)
+                with self.shelf.mended(partial(self._again, bars)):
+                    return self.shelf.tested(settings)
             except Diverged as error:
                 raise UserError(f"{title(settings)}: {error}") from None
             except Busy:
@@ -215,14 +214,14 @@ class Study:
 
     @cached_property
     def _about(self) -> dict[str, int]:
-        return self.settings(self.asked.models[0], "dense", 0, self.asked.seeds[0]).texts
+        return self.settings(self.asked.models[0], "dense", 0, self.asked.seeds[0]).of_corpus
 
     def corpora(self, settings: Settings) -> Corpus:
         """The texts of one of this study's runs: its own, or those of a mask's source.
 
         UserError for a run whose texts are divided or numbered otherwise than this study's.
         """
-        name, about = settings.dataset, settings.texts
+        name, about = settings.dataset, settings.of_corpus
         if name == self.asked.dataset:
             for field, value in about.items():
                 if value != (own := self._about[field]):
@@ -318,8 +317,8 @@ def run_all(
         for study, runs in asked:
             study.run_here(runs)
     for study, runs in planned:
-        study.failures = study.failed(runs)
-        study.undone = [settings for settings in runs if not study.shelf.is_done(settings)]
+        failed = {record.run for record in study.failed(runs)}
+        study.lacking = [s for s in runs if s.run in failed or not study.shelf.is_done(s)]
     return [record for study, runs in planned for record in study.records(runs)]
 
 

@@ -15,6 +15,7 @@ from lottery.pruning import masks
 from lottery.pruning.arms import ARMS, Arm, Origins
 from lottery.pruning.scores import magnitude
 from lottery.pruning.tickets import Ticket
+from lottery.settings import STARTS
 
 CONTROLS = ("random_mask", "shuffled", "exchanged")
 LADDERS = st.lists(st.floats(0.05, 0.9), min_size=1, max_size=4, unique=True).map(
@@ -240,22 +241,15 @@ def test_arms_start_from_the_weights_they_name():
     mask = masks.prune(magnitude(at(weights(1))), masks.full_mask(weights()), (0.5,))
     first, trained, rewound, new = weights(2), weights(3), weights(4), weights(5)
     origins = Origins(first, mask, rewound, trained, lambda: new, seed=0)
-    starts = {
-        "dense": first,
-        "lt": rewound,
-        "random": new,
-        "finetune": trained,
-        "random_mask": first,
-        "shuffled": first,
-        "exchanged": first,
-    }
+    every = {"first": first, "trained": trained, "rewound": rewound, "new_draw": new}
+    starts = {"dense": "first", "lt": "rewound", **STARTS}
     assert set(starts) == {name for name, arm in ARMS.items() if not arm.travels}
     for arm, start in starts.items():
         ticket = ARMS[arm].make(origins)
-        for name, weight in start.items():
+        for name, weight in every[start].items():
             kept = (ticket.mask or {}).get(name, torch.ones_like(weight, dtype=torch.bool))
             assert torch.equal(ticket.weights[name], weight * kept), (arm, name)
             assert not ticket.weights[name][~kept].signbit().any(), "zero, and not −0"
             assert ticket.weights[name].data_ptr() != weight.data_ptr(), "cloned, not aliased"
-    for arm in ("lt", "random", "finetune"):
+    for arm in (arm for arm, start in starts.items() if start != "first"):
         assert all(torch.equal(ARMS[arm].make(origins).mask[n], mask[n]) for n in mask)

@@ -9,7 +9,7 @@ import pytest
 from helpers.synthetic import record, world
 from lottery.analysis import verdict
 from lottery.analysis.intervals import Interval
-from lottery.analysis.verdict import DOWN, NO, OPEN, SAME, UP, YES, Fact, Pair
+from lottery.analysis.verdict import DOWN, NO, OPEN, SAME, UP, YES, Fact, Ladder
 from lottery.report import grid
 from lottery.report.page import pairs_of
 from lottery.report.words import LUCKY, p_value, part, parts, points, power, short
@@ -22,7 +22,7 @@ def both(dataset: str = "imdb") -> list:
     return [*world(GOOD, dataset=dataset), *world(POOR, dataset=dataset, model="lstm")]
 
 
-def of(records) -> tuple[list[Pair], list[Pair]]:
+def of(records) -> tuple[list[Ladder], list[Ladder]]:
     return verdict.pairs(records), verdict.ladders(records)
 
 

@@ -72,7 +72,7 @@ def test_a_row_a_comparison_by_hand(usual, foreign):
     assert marks[HEADS[travel.SHUFFLED]] == ("↑", "=")
     assert marks[HEADS[travel.DENSE]] == ("✓", "✗")
     assert marks[HEADS[travel.RANDOM]] == ("↑", "↑")
-    assert marks[HEADS[travel.OWN]][1] == "↓"
+    assert marks[HEADS[travel.OWN_MASK]][1] == "↓"
     assert made["1/8"].iloc[-1] == verdict.NOT_RUN
     assert set(made["Seeds"]) == {"5"}
 
@@ -101,7 +101,7 @@ def test_sentences_count_what_the_grid_holds(usual, foreign):
 def test_limits_count_the_lucky_among_the_decided(usual, foreign):
     (found,) = travel.journeys([*usual, *foreign])
     lucky = Interval(0.01, 0.006, 0.014, 3, of_examples=0.008)
-    facts = {travel.OWN: Fact(OPEN, lucky, 3), travel.DENSE: Fact(YES, lucky, 3)}
+    facts = {travel.OWN_MASK: Fact(OPEN, lucky, 3), travel.DENSE: Fact(YES, lucky, 3)}
     said = limits([replace(found, rungs=(Rung(0.75, facts),))])
     assert "2 more intervals, each 95 % by itself; 1 of the 1 decided comparisons rest" in said
 
@@ -123,7 +123,7 @@ def test_masks_of_tickets_made_again_elsewhere_are_not_compared(usual, foreign):
     found = travel.journeys([*usual, *map(changed, foreign)])
     seeds = {asked: fact.seeds for asked, fact in found[0].rungs[0].facts.items()}
     assert seeds == {
-        travel.OWN: 5, travel.DENSE: 5, travel.VALUES: 5,
+        travel.OWN_MASK: 5, travel.DENSE: 5, travel.VALUES: 5,
         travel.SHUFFLED: 4, travel.RANDOM: 4, travel.INNER: 3,
     }  # fmt: skip
     assert found[0].apart == 4 and "4 pairs of runs of one seed" in bullets(found)[-1]
@@ -149,7 +149,7 @@ def test_masks_that_records_tell_apart_are_not_compared_and_equal_ones_are(usual
     found = travel.journeys(map(told, [*usual, *foreign]))
     seeds = {asked: fact.seeds for asked, fact in found[0].rungs[0].facts.items()}
     assert seeds == {
-        travel.OWN: 5, travel.DENSE: 5, travel.VALUES: 5,
+        travel.OWN_MASK: 5, travel.DENSE: 5, travel.VALUES: 5,
         travel.SHUFFLED: 4, travel.RANDOM: 4, travel.INNER: 4,
     }  # fmt: skip
 
@@ -184,7 +184,7 @@ def test_the_figure_shows_the_facts(usual, foreign):
     records = [*usual, *foreign]
     (axes,) = ACROSS["travel"](records).axes
     (journey,) = travel.journeys(records)
-    asked = (travel.OWN, travel.SHUFFLED, travel.RANDOM, travel.DENSE)
+    asked = (travel.OWN_MASK, travel.SHUFFLED, travel.RANDOM, travel.DENSE)
     facts = [rung[question] for rung in journey.rungs for question in asked]
     looks = styles.STATES | styles.BETTER
     assert len({look["marker"] for look in looks.values()}) == len(looks), "apart in grey"
@@ -236,7 +236,7 @@ def test_other_protocols_seeds_and_directions_stand_apart(usual, foreign):
     found = travel.journeys([*usual, *foreign, *other, *loose])
     assert [one.name for one in found] == ["AG-news → IMDb CNN", "IMDb → AG-news CNN"]
     assert found[0] == travel.journeys([*usual, *foreign])[0]
-    single = found[1].rungs[0][travel.OWN]
+    single = found[1].rungs[0][travel.OWN_MASK]
     assert (single.state, single.seeds) == (verdict.OPEN, 1)
 
 
@@ -248,7 +248,7 @@ def test_one_arm_alone_is_enough_for_a_section(usual, foreign):
     inner = [one for one in foreign if one.settings.arm == "transferred_inner"]
     text = report.page([*usual, *inner], ["imdb", "agnews"], {})
     assert HEADS[travel.INNER] in text and "40 of 80" in text
-    assert HEADS[travel.OWN] not in text
+    assert HEADS[travel.OWN_MASK] not in text
 
 
 def test_ladders_that_part_are_two_journeys(usual, foreign):

@@ -14,7 +14,7 @@ from lottery import cli
 from lottery.experiment.plan import planned
 from lottery.files import UserError, root
 from lottery.runs.store import Store
-from lottery.settings import OWN, options
+from lottery.settings import settable
 from lottery.upkeep.show import again, find, show
 
 FOLDERS = ("", "trials", "trials-gpu", "trials-gpu-2", "screen-gpu")
@@ -24,7 +24,7 @@ def runs(command: str) -> set[str]:
     """The names of all that a command trains."""
     program, *words = shlex.split(command)
     parsed: argparse.Namespace = cli._parser().parse_args(words)
-    given = {f.name for f in options()} - set(OWN)
+    given = {f.name for f in settable()}
     chosen = {name: value for name, value in vars(parsed).items() if name in given}
     dataset, model = parsed.what
     asked = planned(

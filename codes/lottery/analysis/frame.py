@@ -4,7 +4,8 @@
     >>> runs = load()
     >>> runs[runs.in_report].groupby(["dataset", "model", "label", "rung"]).test_accuracy.mean()
 
-`results/<dataset>.csv` is this frame.
+`results/<dataset>.csv` is this frame; a list stands there as Python writes it, for
+`ast.literal_eval`.
 """
 
 from __future__ import annotations

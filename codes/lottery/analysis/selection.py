@@ -12,6 +12,8 @@ from lottery.recipes import RECIPES, WITHOUT_DECAY, Recipes
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
+WITH, WITHOUT = "with", "without"  # weight decay
+
 
 def in_report(records: Iterable[Record]) -> list[Record]:
     """Per dataset and model the records of one protocol on one corpus: the report's main tables.
@@ -29,19 +31,20 @@ def of_recipe(records: Iterable[Record], recipes: Recipes) -> list[Record]:
     )
 
 
-def by_decay(records: Iterable[Record]) -> dict[bool, list[Record]]:
+def by_decay(records: Iterable[Record]) -> dict[str, list[Record]]:
     """The plain records of today's and the former recipes, parted as by `parted`."""
     records = list(records)
     own = {r.run: r for known in (RECIPES, WITHOUT_DECAY) for r in of_recipe(records, known)}
     return parted(own.values())
 
 
-def parted(records: Iterable[Record]) -> dict[bool, list[Record]]:
-    """The plain ones of some records: with weight decay (True), without (False)."""
-    plain = [record for record in records if not variant(record.settings)]
-    return {
-        has: [r for r in plain if bool(r.settings.weight_decay) == has] for has in (True, False)
-    }
+def parted(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """The plain ones of some records, WITH weight decay and WITHOUT."""
+    found: dict[str, list[Record]] = {WITH: [], WITHOUT: []}
+    for record in records:
+        if not variant(record.settings):
+            found[WITH if record.settings.weight_decay else WITHOUT].append(record)
+    return found
 
 
 def at_home(records: Iterable[Record]) -> list[Record]:

@@ -16,13 +16,13 @@ from lottery.pruning.transfer import Transfer
 from lottery.runs.record import Record
 from lottery.settings import TRANSFERRED, Settings
 
-OWN = "transferred less lt"
+OWN_MASK = "transferred less lt"
 SHUFFLED = "transferred less transferred_shuffled"
 RANDOM = "transferred less transferred_random"
 DENSE = "transferred less dense"
 VALUES = "transferred_weights less transferred"
 INNER = "transferred_inner less lt"
-ASKED = (OWN, SHUFFLED, RANDOM, DENSE, VALUES, INNER)
+ASKED = (OWN_MASK, SHUFFLED, RANDOM, DENSE, VALUES, INNER)
 OF_ONE_TICKET = (SHUFFLED, RANDOM, VALUES, INNER)  # both masks are made of the same two tickets
 # Arms whose records say where what they keep came from: the first that was run is asked. All but
 # the last have the same mask.
@@ -70,7 +70,7 @@ def journeys(records: Iterable[Record]) -> list[Journey]:
 
     def place(key: tuple[str, str, str, str]) -> tuple:
         dataset, model, source, way = key
-        return verdict.place((dataset, model)), [*DATASETS, source].index(source), source, way
+        return verdict.order((dataset, model)), [*DATASETS, source].index(source), source, way
 
     made = []
     for key in sorted(found, key=place):

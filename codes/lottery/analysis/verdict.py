@@ -82,8 +82,18 @@ class Rung:
         return self.facts.get(question, Fact())
 
 
+def steps(found: Iterable[Ladder]) -> list[float]:
+    """The sparsities of the rungs of ladders, or of journeys, rising."""
+    return sorted({rung.sparsity for one in found for rung in one.rungs})
+
+
+def at(step: float, rungs: Iterable[Rung]) -> Rung:
+    """The rung of a sparsity; where there is none, one at which nothing was run."""
+    return next((rung for rung in rungs if rung.sparsity == step), Rung(step))
+
+
 @dataclass(frozen=True)
-class Pair:
+class Ladder:
     """The rungs of one ladder of tickets, of one dataset and model."""
 
     dataset: str
@@ -117,7 +127,11 @@ class Pair:
     @property
     def sparsest(self) -> Rung | None:
         """The sparsest rung at which the ticket is as good as dense."""
-        return max(self.where(TICKET, YES), key=lambda rung: rung.sparsity, default=None)
+        return self.last_good(TICKET)
+
+    def last_good(self, question: str) -> Rung | None:
+        """The sparsest rung at which the answer to a question of AS_GOOD is yes."""
+        return max(self.where(question, YES), key=lambda rung: rung.sparsity, default=None)
 
     def where(self, question: str, *states: str) -> list[Rung]:
         """The rungs at which a question has one of these states."""
@@ -179,7 +193,7 @@ def fact(
     return Fact(state, given, given.seeds, needed, apart=apart)
 
 
-def pairs(records: Iterable[Record], recipes: Recipes | None = None) -> list[Pair]:
+def pairs(records: Iterable[Record], recipes: Recipes | None = None) -> list[Ladder]:
     """One ladder for each dataset and model that was run: the plain one with most rungs.
 
     Tickets made another way stand in, named in `way`, where no plain one was run. By default those
@@ -188,15 +202,15 @@ def pairs(records: Iterable[Record], recipes: Recipes | None = None) -> list[Pai
     return firsts(ladders(records, recipes))
 
 
-def firsts(found: Iterable[Pair]) -> list[Pair]:
+def firsts(found: Iterable[Ladder]) -> list[Ladder]:
     """Of each dataset and model the first of these ladders."""
-    leading: dict[tuple[str, str], Pair] = {}
+    leading: dict[tuple[str, str], Ladder] = {}
     for ladder in found:
         leading.setdefault(ladder.key, ladder)
     return list(leading.values())
 
 
-def ladders(records: Iterable[Record], recipes: Recipes | None = None) -> list[Pair]:
+def ladders(records: Iterable[Record], recipes: Recipes | None = None) -> list[Ladder]:
     """Every ladder of tickets, of each pair the plain one with most rungs first.
 
     A pair of which only dense was run is a ladder without rungs.
@@ -204,7 +218,7 @@ def ladders(records: Iterable[Record], recipes: Recipes | None = None) -> list[P
     records = [record for record in records if not record.failed]
     chosen = selection.of_recipe(records, recipes) if recipes else selection.in_report(records)
     own, every = _by_pair(chosen), _by_pair(records)
-    return [pair for key in sorted(own, key=place) for pair in _of_pair(own[key], every[key])]
+    return [pair for key in sorted(own, key=order) for pair in _of_pair(own[key], every[key])]
 
 
 def _by_pair(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
@@ -214,13 +228,13 @@ def _by_pair(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
     return found
 
 
-def place(pair: tuple[str, str]) -> tuple[int, str, int]:
+def order(pair: tuple[str, str]) -> tuple[int, str, int]:
     """Where a dataset and model stand: the known ones first, in their order."""
     dataset, model = pair
     return [*DATASETS, dataset].index(dataset), dataset, [*MODELS, model].index(model)
 
 
-def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
+def _of_pair(own: list[Record], everything: list[Record]) -> list[Ladder]:
     """The ladders of one pair's protocol, beside networks from among `everything` of the pair."""
     by_settings = {record.settings: record for record in own}
     tickets = groups.groups(record for record in own if record.settings.arm == "lt")
@@ -258,7 +272,7 @@ def _of_pair(own: list[Record], everything: list[Record]) -> list[Pair]:
         return Rung(runs[0].settings.sparsity, facts, not any(ends) if ends else None)
 
     first = own[0].settings
-    base = Pair(
+    base = Ladder(
         first.dataset,
         first.model,
         dense=interval(np.array([r.correct for r in dense])) if dense else None,
@@ -314,7 +328,7 @@ def strongest(runs: Sequence[Record], records: Iterable[Record]) -> list[Record]
     return [record for record in own if record.settings.protocol == wanted]
 
 
-def owns_strongest(pair: Pair) -> bool:
+def owns_strongest(pair: Ladder) -> bool:
     """Is the pair's own dense network the strongest there is?"""
     return pair.settings is None or protocols.stronger(pair.settings) is None
 

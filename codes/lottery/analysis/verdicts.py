@@ -40,9 +40,9 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     """The same of records at hand."""
     rows = [
         {
-            "dataset": pair.dataset,
-            "model": pair.model,
-            "tickets": pair.way,
+            "dataset": ladder.dataset,
+            "model": ladder.model,
+            "tickets": ladder.way,
             "sparsity": rung.sparsity,
             "question": question,
             "state": fact.state,
@@ -54,8 +54,8 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
             "lucky": fact.interval.is_lucky,
             "apart": fact.apart,
         }
-        for pair in verdict.ladders(records)
-        for rung in pair.rungs
+        for ladder in verdict.ladders(records)
+        for rung in ladder.rungs
         for question, fact in rung.facts.items()
         if fact.interval is not None
     ]

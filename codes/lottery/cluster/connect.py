@@ -71,6 +71,8 @@ def _check_file(path: Path) -> None:
 def connected(
     jobs: int | None, client: Client | str | None, say: Callable[[str], object]
 ) -> Iterator[Client]:
+    """`client`; or one at its address or file; or one of `jobs` new processes. What is made here
+    is closed at the end. UserError if no scheduler answers."""
     if isinstance(client, Client):
         yield client
         return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lottery.data.reading import long_fields
 from lottery.files import UserError, amount
@@ -21,22 +21,19 @@ def check_rows(texts: list, labels: list, place: str, classes: Sequence[str]) ->
     Raises:
         UserError: how many rows do not, and which is the first (counted from 1).
     """
-    bare = [
-        row for row, text in enumerate(texts, 1) if not isinstance(text, str) or not text.strip()
-    ]
-    if bare:
-        raise UserError(
-            f"{place}: {amount(len(bare), 'row has', 'rows have')} no text, first row {bare[0]:,}; "
-            f"take the original file"
-        )
+    bare = {row: "" for row, t in enumerate(texts, 1) if not isinstance(t, str) or not t.strip()}
+    _refuse(place, bare, "no text", "take the original file")
     numbers = range(len(classes))
-    wrong = [row for row, label in enumerate(labels, 1) if label not in numbers]
+    wrong = {row: f" ({label})" for row, label in enumerate(labels, 1) if label not in numbers}
+    _refuse(place, wrong, f"a `label` outside 0 to {numbers[-1]}", "take the original file")
+
+
+def _refuse(place: str, wrong: Mapping[int, str], what: str, remedy: str) -> None:
+    """UserError if there are wrong rows: how many, and of the first number and content."""
     if wrong:
-        raise UserError(
-            f"{place}: {amount(len(wrong), 'row has', 'rows have')} a `label` outside 0 to "
-            f"{numbers[-1]}, first row {wrong[0]:,} ({labels[wrong[0] - 1]}); "
-            f"take the original file"
-        )
+        row, held = next(iter(wrong.items()))
+        rows = amount(len(wrong), "row has", "rows have")
+        raise UserError(f"{place}: {rows} {what}, first row {row:,}{held}; {remedy}")
 
 
 def parquet(raw: bytes, place: str, classes: Sequence[str]) -> Table:
@@ -122,13 +119,8 @@ def imdb_csv(raw: bytes, place: str, classes: Sequence[str]) -> Table:
             f"{','.join(head)[:60]!r}"
         )
     number = {name: label for label, name in enumerate(classes)}
-    wrong = [row for row, (_, name) in enumerate(rows, 1) if name not in number]
-    if wrong:
-        raise UserError(
-            f"{place}: {amount(len(wrong), 'row has', 'rows have')} a `sentiment` other than "
-            f"{' or '.join(classes)}, first row {wrong[0]:,} "
-            f"({rows[wrong[0] - 1][1][:40]!r}); correct them"
-        )
+    wrong = {n: f" ({name[:40]!r})" for n, (_, name) in enumerate(rows, 1) if name not in number}
+    _refuse(place, wrong, f"a `sentiment` other than {' or '.join(classes)}", "correct them")
     return [text for text, _ in rows], [number[name] for _, name in rows]
 
 
@@ -146,10 +138,6 @@ def ag_news_csv(raw: bytes, place: str, classes: Sequence[str]) -> Table:
     if all(part.startswith("n") for _, *texts in rows for t in texts for part in t.split("\\")[1:]):
         rows = [[name, *(text.replace("\\n", "\n") for text in texts)] for name, *texts in rows]
     number = {str(label + 1): label for label in range(len(classes))}
-    wrong = [row for row, (name, _, _) in enumerate(rows, 1) if name not in number]
-    if wrong:
-        raise UserError(
-            f"{place}: {amount(len(wrong), 'row has', 'rows have')} a class other than 1 to "
-            f"{len(number)}, first row {wrong[0]:,} ({rows[wrong[0] - 1][0][:40]!r}); correct them"
-        )
+    wrong = {n: f" ({name[:40]!r})" for n, (name, *_) in enumerate(rows, 1) if name not in number}
+    _refuse(place, wrong, f"a class other than 1 to {len(number)}", "correct them")
     return [f"{title} {words}" for _, title, words in rows], [number[name] for name, _, _ in rows]

@@ -29,6 +29,8 @@ Row = tuple[str | None, str | None]  # text, name of its class
 
 DELIMITERS = (",", ";", "\t", "|")
 LONGEST = 1 << 26  # characters of a field: more is a quote that nobody closed
+LISTED = 8  # names of columns in one line
+UNCLOSED = "a quote opens here that is not closed; close it, and double those inside a text"
 BATCH = 1000  # rows of a parquet file or a data set that are in memory at once
 OTHER_FORMS = {  # by the first bytes of a file
     b"\x1f\x8b": "packed (gzip); unpack it",
@@ -155,10 +157,7 @@ class _Lines:
         except csv.Error as error:
             said = str(error).replace("\t", "\\t")  # a tab that was expected
             if "unexpected end" in said:
-                raise UserError(
-                    f"{self.path.name}: line {start:,}: a quote opens here that is not closed; "
-                    f"close it, and double those inside a text"
-                ) from None
+                raise UserError(f"{self.path.name}: line {start:,}: {UNCLOSED}") from None
             why = "a field is longer than 64 MB" if "limit" in said else said
             end = self.line_num
             where = f"lines {start:,} to {end:,}" if end > start else f"line {end:,}"
@@ -367,10 +366,11 @@ def _columns(place: str, heads: Sequence[Any], text: str, label: str) -> tuple[i
     return names.index(text), names.index(label)
 
 
-def _listed(names: Sequence[str], most: int = 8) -> str:
+def _listed(names: Sequence[str]) -> str:
     """Names for people: a few, none of them long."""
-    shown = [repr(name if len(name) <= 30 else name[:29] + "…") for name in names[:most]]
-    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
+    shown = [repr(name if len(name) <= 30 else name[:29] + "…") for name in names[:LISTED]]
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(shown) + more
 
 
 def _text(value: str | None) -> str | None:

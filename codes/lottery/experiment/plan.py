@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from lottery.pruning.arms import ARMS, check_arms
 from lottery.pruning.masks import check_room, prunable, removed_by_layer
 from lottery.pruning.scores import SCORES
 from lottery.recipes import RECIPES
-from lottery.settings import OWN, Settings, check_ladder, options
+from lottery.settings import Settings, check_ladder, settable
 
 # What a person may call a setting that is not one of them.
 OTHERWISE = {
@@ -111,7 +111,7 @@ def planned(
         if step not in ladder:
             raise UserError(f"sparsity {shown(step)} is not on the ladder {list(ladder)}")
     at = check_ladder(sorted(set(at)))
-    known = {field.name: field for field in fields(Settings) if field.name not in OWN}
+    known = {field.name: field for field in settable()}
     given = {}
     for name, value in options.items():
         if name not in known:
@@ -214,8 +214,8 @@ def departures(settings: Settings) -> dict[str, Any]:
     usual = Settings(*told, source=settings.source, **recipe).checked()
     return {
         f.name: getattr(settings, f.name)
-        for f in options()
-        if f.name not in (*OWN, "source") and getattr(settings, f.name) != getattr(usual, f.name)
+        for f in settable()
+        if f.name != "source" and getattr(settings, f.name) != getattr(usual, f.name)
     }
 
 

@@ -71,8 +71,7 @@ class Shelf(Below, Protocol):
 class DiskShelf:
     """A results folder. Several processes may use it at once.
 
-    `fingerprint` gives that of a run's corpus: weights of another are refused. What is gone,
-    `again(run, step)`, if an engine has set it, trains once more (step 0: a run; else θₖ).
+    `fingerprint` gives that of a run's corpus: weights of another are refused.
     """
 
     def __init__(
@@ -82,13 +81,22 @@ class DiskShelf:
         say: Callable[[str], object] = print,
     ) -> None:
         self.store, self.fingerprint, self.say = store, fingerprint, say
-        self.again: Callable[[Settings, int], None] | None = None
         self.unreadable: set[str] = set()
-        self._wanted: set[str] = set()  # runs with a record whose weights are gone
+        self._again: Callable[[Settings, int], None] | None = None
+        self._gone: set[str] = set()  # runs with a record whose weights are gone
+
+    @contextmanager
+    def mended(self, again: Callable[[Settings, int], None]) -> Iterator[None]:
+        """Within, what is gone is trained once more: `again(run, step)`; step 0: a run, else θₖ."""
+        before, self._again = self._again, again
+        try:
+            yield
+        finally:
+            self._again = before
 
     def is_done(self, settings: Settings) -> bool:
         """Is there a record? One that cannot be read counts, is left alone and named once."""
-        if settings.run in self._wanted and not self._has_all(settings):
+        if settings.run in self._gone and not self._has_all(settings):
             return False
         try:
             return self.store.get(settings) is not None
@@ -157,11 +165,11 @@ class DiskShelf:
         try:
             return get()
         except Gone:
-            if self.again is None:
+            if self._again is None:
                 raise
         if not step:
-            self._wanted.add(run.run)
-        self.again(run, step)
+            self._gone.add(run.run)
+        self._again(run, step)
         return get()
 
     def _tested(self, settings: Settings) -> tuple[Weights, Mask]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from lottery.analysis import groups, protocols, selection, shares, verdict
 from lottery.analysis.groups import Group
+from lottery.analysis.selection import WITH, WITHOUT
 from lottery.analysis.verdict import DOWN, NO, NOT_RUN, PLACES, RANDOM_MASK, STRONGEST, TICKET, YES
 from lottery.pruning.tally import VANISHED
 from lottery.recipes import RECIPES, WITHOUT_DECAY
@@ -18,7 +19,6 @@ from lottery.runs.record import Record
 from lottery.settings import Settings
 
 Ways = dict[str, list[Record]]  # the plain records of one pair, by recipe
-WITH, WITHOUT = "with", "without"
 NOT_COUNTED = "not counted"
 
 KEPT = (
@@ -46,9 +46,7 @@ COUNTED = "Records made before this was counted say nothing of it: they are call
 
 def by_recipe(records: Iterable[Record], pair: tuple[str, str]) -> Ways:
     """The pair's records by today's recipe, if it is another one, and by the former."""
-    own = (r for r in records if r.settings.pair == pair and not r.failed)
-    found = selection.by_decay(own)
-    return {WITH: found[True], WITHOUT: found[False]}
+    return selection.by_decay(r for r in records if r.settings.pair == pair and not r.failed)
 
 
 def both(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -69,10 +67,7 @@ def both(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> pd.Data
             way: {(g.settings.arm, g.settings.sparsity): g for g in groups.groups(_of(own, some))}
             for (way, some), own in zip(ways.items(), chosen.values(), strict=True)
         }
-        facts = {
-            way: {rung.sparsity: rung[TICKET] for rung in own.rungs} for way, own in chosen.items()
-        }
-        heads = parts(sorted({step for some in facts.values() for step in some}))
+        heads = parts(verdict.steps(chosen.values()))
         for step, head in heads.items():
             row = {"Kept": head}
             tickets = {way: found[way].get(("lt", step)) for way in found}
@@ -80,7 +75,7 @@ def both(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> pd.Data
             row |= {f"Dense, {w}": _accuracy(_of_seeds(dense[w], tickets[w])) for w in found}
             row |= {f"lt, {way}": _accuracy(tickets[way]) for way in found}
             for way in found:
-                row[f"Less own dense, {way}"] = cell(facts[way].get(step, verdict.Fact()))
+                row[f"Less own dense, {way}"] = cell(verdict.at(step, chosen[way].rungs)[TICKET])
             counts = [seeds_of(tickets[way]) for way in found]
             rows.append(row | {"Seeds": " and ".join(counts)})
             names.append(verdict.pair_name(*pair))
@@ -123,7 +118,7 @@ def strongest(records: Iterable[Record]) -> pd.DataFrame:
     records = [record for record in records if not record.failed]
     main = selection.in_report(records)
     found = [pair for pair in verdict.pairs(records) if not verdict.owns_strongest(pair)]
-    heads = parts(sorted({rung.sparsity for pair in found for rung in pair.rungs}))
+    heads = parts(verdict.steps(found))
     rows = []
     for pair in found:
         own = [record for record in main if record.settings.pair == pair.key]
@@ -135,11 +130,8 @@ def strongest(records: Iterable[Record]) -> pd.DataFrame:
             "Dense": _accuracy(dense[0] if dense else None),
             "Its seeds": seeds_of(dense[0] if dense else None),
         }
-        rungs = {rung.sparsity: rung for rung in pair.rungs}
-        row |= {
-            head: cell(rungs[step][STRONGEST]) if step in rungs else NOT_RUN
-            for step, head in heads.items()
-        }
+        rungs = pair.rungs
+        row |= {head: cell(verdict.at(step, rungs)[STRONGEST]) for step, head in heads.items()}
         counts = {rung[STRONGEST].seeds for rung in pair.rungs} - {0}
         rows.append(row | {"Seeds": span(counts)})
     return _of_pairs(rows, [pair.name for pair in found])
@@ -152,7 +144,7 @@ def why(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> list[str
     facts = {pair.key: pair for pair in verdict.pairs(records)}
     kept, gone, masks = [], [], []
     for pair in pairs:
-        own = facts.get(pair, verdict.Pair(*pair))
+        own = facts.get(pair, verdict.Ladder(*pair))
         name = own.name
         kept.append(_kept(own, [r for r in main if r.settings.pair == pair]))
         vanished = [_vanished(some) for some in by_recipe(records, pair).values()]
@@ -173,13 +165,13 @@ def why(records: Iterable[Record], pairs: Sequence[tuple[str, str]]) -> list[str
     return lines
 
 
-def _of(pair: verdict.Pair, records: Iterable[Record]) -> list[Record]:
+def _of(pair: verdict.Ladder, records: Iterable[Record]) -> list[Record]:
     """Those on the pair's own ladder: another may end at the same sparsity."""
     top = pair.settings.ladder if pair.settings else ()
     return [r for r in records if r.settings.ladder == top[: r.settings.rung]]
 
 
-def _kept(pair: verdict.Pair, records: Iterable[Record]) -> str:
+def _kept(pair: verdict.Ladder, records: Iterable[Record]) -> str:
     """The shares at the sparsest good ticket; without one, at the sparsest that was counted."""
     counted: dict[float, list[Record]] = {}
     for record in _of(pair, records):

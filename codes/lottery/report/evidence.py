@@ -82,12 +82,12 @@ def section(dataset: str, records: list[Record], pictures: Links) -> list[str]:
     return blocks
 
 
-def plain_ladders(records: Iterable[Record]) -> list[verdict.Pair]:
+def plain_ladders(records: Iterable[Record]) -> list[verdict.Ladder]:
     """The ladders whose tickets are made in the recipe's way."""
     return [ladder for ladder in verdict.ladders(records) if not ladder.way]
 
 
-def _strict(found: Sequence[verdict.Pair], records: Iterable[Record]) -> str:
+def _strict(found: Sequence[verdict.Ladder], records: Iterable[Record]) -> str:
     rates = sorted({record.settings.learning_rate for record in records})
     falls = any(ladder.settings.schedule == "linear" for ladder in found)
     return STRICT.format(
@@ -159,7 +159,7 @@ def needed(fact: Fact) -> str:
 def conditions(records: Iterable[Record]) -> pd.DataFrame:
     """The strict conditions of Ma et al. (2021): a row each and their grade, a column a rung."""
     found = plain_ladders(of_one_dataset(records))
-    steps = sorted({rung.sparsity for ladder in found for rung in ladder.rungs})
+    steps = verdict.steps(found)
     rows, models = [], []
     for ladder in found:
         here = f", at {power(ladder.settings.learning_rate)}"

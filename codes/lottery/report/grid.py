@@ -11,7 +11,7 @@ import pandas as pd
 
 from lottery.analysis import verdict
 from lottery.analysis.travel import Journey
-from lottery.analysis.verdict import Fact, Pair, Rung
+from lottery.analysis.verdict import Fact, Ladder, Rung
 from lottery.files import amount
 from lottery.report.markdown import bulleted, markdown
 from lottery.report.words import dagger, lucky, margin, part, parts, percent, points
@@ -137,7 +137,7 @@ def answer(records: Iterable[Record]) -> Answer:
     return Answer("\n\n".join(filter(None, blocks)))
 
 
-def top(found: Sequence[Pair]) -> str:
+def top(found: Sequence[Ladder]) -> str:
     """The sentence, the grid and its legend, as markdown."""
     if not found:
         return NOTHING
@@ -152,7 +152,7 @@ def top(found: Sequence[Pair]) -> str:
     return "\n\n".join([headline(found), *unlearned, table, legend, *stronger])
 
 
-def _stronger(found: Iterable[Pair]) -> list[str]:
+def _stronger(found: Iterable[Ladder]) -> list[str]:
     """How far down tickets are as good as a dense network that is stronger than their own."""
     each = []
     for pair in found:
@@ -162,26 +162,26 @@ def _stronger(found: Iterable[Pair]) -> list[str]:
         if max(counts) == 1:
             each.append(STRONGER_OPEN.format(name=pair.name))
             continue
-        good = pair.where(verdict.STRONGEST, verdict.YES)
-        if not good:
+        good = pair.last_good(verdict.STRONGEST)
+        if good is None:
             each.append(STRONGER_NONE.format(name=pair.name))
             continue
-        last = max(good, key=lambda rung: rung.sparsity)[verdict.STRONGEST]
+        last = good[verdict.STRONGEST]
         shown = cell(last, OF_SEEDS.format(seeds=last.seeds))
         reach = _reach(pair, verdict.STRONGEST)
         each.append(STRONGER_AT.format(name=pair.name, cell=shown, reach=reach))
     return [STRONGER.format(each="; ".join(each))] if each else []
 
 
-def _reach(pair: Pair, question: str = verdict.TICKET) -> str:
+def _reach(pair: Ladder, question: str = verdict.TICKET) -> str:
     """How sparse a good ticket is: "down to 1/16", or "at" it, if one with more weights is not."""
-    good = max((rung.sparsity for rung in pair.where(question, verdict.YES)), default=0.0)
+    good = pair.last_good(question).sparsity
     above = [rung[question].state for rung in pair.rungs if rung.sparsity < good]
     said = DOWN_TO if all(state == verdict.YES for state in above) else ONLY_AT
     return said.format(part=part(good))
 
 
-def headline(found: Sequence[Pair]) -> str:
+def headline(found: Sequence[Ladder]) -> str:
     """Do tickets exist here, how sparse, how sure?"""
     counts = counted(found)
     if not counts["run"]:
@@ -195,15 +195,14 @@ def headline(found: Sequence[Pair]) -> str:
     return SOME.format(**counts, part=part(top), where=", ".join(where), first=first)
 
 
-def grid(found: Sequence[Pair]) -> pd.DataFrame:
+def grid(found: Sequence[Ladder]) -> pd.DataFrame:
     """A row a pair: marks and differences at each rung, then why, at the sparsest good ticket."""
-    heads = parts(_steps(found))
+    heads = parts(verdict.steps(found))
     rows = []
     for pair in found:
-        by_step = {rung.sparsity: rung for rung in pair.rungs}
         row = {"Dense": percent(pair.dense.mean) if pair.dense else verdict.NOT_RUN}
         for number, (step, head) in enumerate(heads.items()):
-            one = by_step[step][verdict.TICKET] if step in by_step else Fact()
+            one = verdict.at(step, pair.rungs)[verdict.TICKET]
             row[head if number else f"{head} of the weights"] = cell(one)
         for head, question in (
             ("First values less new", verdict.FIRST_VALUES),
@@ -226,7 +225,7 @@ def cell(fact: Fact, end: str = "") -> str:
     return f"{SYMBOLS[fact.state]} {points(given.mean)} <sub>{around}</sub>"
 
 
-def _why(pair: Pair, question: str, heads: Mapping[float, str]) -> str:
+def _why(pair: Ladder, question: str, heads: Mapping[float, str]) -> str:
     """A cell of the sparsest good ticket; where that was not run, the marks of where it was."""
     fact, place = pair.sparsest[question], heads[pair.sparsest.sparsity]
     each = [
@@ -238,7 +237,7 @@ def _why(pair: Pair, question: str, heads: Mapping[float, str]) -> str:
     return cell(fact, AT.format(place=place, seeds=fact.seeds))
 
 
-def bullets(found: Sequence[Pair], ladders: Iterable[Pair]) -> list[str]:
+def bullets(found: Sequence[Ladder], ladders: Iterable[Ladder]) -> list[str]:
     """What was found, what was not, why, and how sure; none where no ticket was run."""
     counts = counted(found)
     if not counts["run"]:
@@ -262,8 +261,8 @@ def bullets(found: Sequence[Pair], ladders: Iterable[Pair]) -> list[str]:
 
 
 def limits(
-    found: Sequence[Pair],
-    ladders: Iterable[Pair],
+    found: Sequence[Ladder],
+    ladders: Iterable[Ladder],
     corpora: Iterable[str],
     chosen: bool = True,
 ) -> list[str]:
@@ -284,12 +283,12 @@ def limits(
     return [line.format(**known) for line in LIMITS]
 
 
-def counted(found: Sequence[Pair]) -> dict[str, object]:
+def counted(found: Sequence[Ladder]) -> dict[str, object]:
     """What the templates ask for. A rung that a pair lacks counts as asked and not run."""
     tickets = states(found, verdict.TICKET)
     return standing(_headline(found)) | {
         "pairs": len(found),
-        "rungs": len(_steps(found)),
+        "rungs": len(verdict.steps(found)),
         "found": sum(pair.sparsest is not None for pair in found),
         "run": tickets["run"],
         "no": tickets[verdict.NO],
@@ -319,7 +318,7 @@ def standing(facts: Sequence[Fact]) -> dict[str, int]:
     }
 
 
-def into(text: str, found: Sequence[Pair], also: str = "") -> str:
+def into(text: str, found: Sequence[Ladder], also: str = "") -> str:
     """A text with the answer, and what is said with it, between its two marks, if it has them."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -327,16 +326,11 @@ def into(text: str, found: Sequence[Pair], also: str = "") -> str:
     return f"{before}{begin}\n{said}\n{end}{after}" if end else text
 
 
-def _steps(found: Iterable[Pair]) -> list[float]:
-    return sorted({rung.sparsity for pair in found for rung in pair.rungs})
-
-
-def _headline(found: Sequence[Pair]) -> list[Fact]:
+def _headline(found: Sequence[Ladder]) -> list[Fact]:
     """The facts of the headline's questions at every rung of every pair."""
-    steps = _steps(found)
-    by_step = [{rung.sparsity: rung for rung in pair.rungs} for pair in found]
-    none = Rung(0.0)
-    return [rungs.get(s, none)[q] for rungs in by_step for s in steps for q in verdict.HEADLINE]
+    steps = verdict.steps(found)
+    rungs = [verdict.at(step, pair.rungs) for pair in found for step in steps]
+    return [rung[question] for rung in rungs for question in verdict.HEADLINE]
 
 
 def _different(rung: Rung) -> list[Fact]:
@@ -347,14 +341,14 @@ def _different(rung: Rung) -> list[Fact]:
     return list(facts.values())
 
 
-def states(found: Iterable[Pair | Journey], question: str) -> dict[str, int]:
+def states(found: Iterable[Ladder | Journey], question: str) -> dict[str, int]:
     """How many rungs are in each state, and how many were run."""
     states = [rung[question].state for pair in found for rung in pair.rungs]
     counts = {state: states.count(state) for state in SYMBOLS}
     return counts | {"run": len(states) - states.count(verdict.NOT_RUN)}
 
 
-def _late(found: Iterable[Pair], ladders: Iterable[Pair]) -> list[str]:
+def _late(found: Iterable[Ladder], ladders: Iterable[Ladder]) -> list[str]:
     """Where late rewinding makes a good ticket at a sparser rung than plain rewinding does."""
     plain = {pair.key: pair for pair in found}
     said = []
@@ -369,7 +363,7 @@ def _late(found: Iterable[Pair], ladders: Iterable[Pair]) -> list[str]:
     return said
 
 
-def _seeds(found: Iterable[Pair], questions: Iterable[str]) -> set[int]:
+def _seeds(found: Iterable[Ladder], questions: Iterable[str]) -> set[int]:
     return {f.seeds for p in found for r in p.rungs for q in questions if (f := r[q]).seeds}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lottery.analysis import selection, verdict, verdicts
 from lottery.analysis.frame import frame
-from lottery.analysis.verdict import Pair, pair_name
+from lottery.analysis.verdict import Ladder, pair_name
 from lottery.data import DATASETS
 from lottery.data import title as corpus_title
 from lottery.files import UserError, amount, write_whole
@@ -144,15 +144,15 @@ def made(
     drawn = _pictures(datasets, belonging, measured)
     places = {key: root / "figures" / f"{'-'.join(filter(None, key))}.png" for key in drawn}
     links = {key: _relative(places[key], path.parent) for key, figure in drawn.items() if figure}
-    # Of a real store the links hold wherever the report is read in the repository's page.
-    home = _relative(root.parent.parent, path.parent) if outside or generated else ""
+    # The repository's report is read on its page; a report in a folder under results, anywhere.
+    is_shown = root.name == RESULTS and not outside
+    home = "" if is_shown else _relative(root.parent.parent, path.parent)
     texts[path] = page(belonging, datasets, links, home, unread, stopped, measured).encode()
     readme = root.parent / "README.md"
-    if root.name == RESULTS and not outside and readme.is_file():
+    if is_shown and readme.is_file():
         also = travel.sentence(belonging)
-        before = readme.read_bytes().decode(
-            errors="surrogateescape"
-        )  # as it is, but for the answer
+        # As it is, but for the answer.
+        before = readme.read_bytes().decode(errors="surrogateescape")
         pairs = pairs_of(verdict.ladders(belonging), datasets)
         if (after := grid.into(before, pairs, also)) != before:
             texts[readme] = after.encode(errors="surrogateescape")
@@ -287,7 +287,7 @@ def page(
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def pairs_of(ladders: Iterable[Pair], datasets: Iterable[str]) -> list[Pair]:
+def pairs_of(ladders: Iterable[Ladder], datasets: Iterable[str]) -> list[Ladder]:
     """Every pair that the report is about, run or not; of a corpus from outside those run."""
     found = {pair.key: pair for pair in verdict.firsts(ladders)}
     every = [
@@ -296,7 +296,7 @@ def pairs_of(ladders: Iterable[Pair], datasets: Iterable[str]) -> list[Pair]:
         for model in MODELS
         if dataset in DATASETS or (dataset, model) in found
     ]
-    return [found.get(key, Pair(*key)) for key in every]
+    return [found.get(key, Ladder(*key)) for key in every]
 
 
 def _recipes(records: Sequence[Record], keys: Sequence[tuple[str, str]]) -> list[str]:

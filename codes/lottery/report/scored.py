@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from lottery.analysis import groups, protocols, selection, verdict
-from lottery.analysis.verdict import DOWN, OPEN, PLAIN, SAME, TICKET, UP, pair_name
+from lottery.analysis.verdict import DOWN, OPEN, PLAIN, SAME, TICKET, UP, Fact, pair_name
 from lottery.pruning.scores import SCORES
 from lottery.report.evidence import difference
 from lottery.report.markdown import markdown
 from lottery.report.words import lucky, margin, percent, short
 from lottery.runs.record import Record
 from lottery.settings import Settings
-
-# Settings, tickets by the usual score, dense networks, tickets
-Compared = tuple[Settings, Sequence[Record], Sequence[Record], Sequence[Record]]
 
 CAPTION = (
     "Tickets with their first values, pruned by what has the lowest score: {means}. Test accuracy "
@@ -32,15 +29,34 @@ COUNTS = (
 )
 
 
+@dataclass(frozen=True)
+class Row:
+    """Tickets by one score, and what they are held against."""
+
+    settings: Settings
+    tickets: Sequence[Record]
+    usual: Sequence[Record]  # those by the recipe's score, perhaps the same; empty: not run
+    dense: Sequence[Record]
+
+    @property
+    def less_dense(self) -> Fact:
+        return verdict.fact(TICKET, self.tickets, self.dense)
+
+    @property
+    def less_usual(self) -> Fact | None:
+        """None: they are by the usual score."""
+        return None if self.usual is self.tickets else verdict.fact(PLAIN, self.tickets, self.usual)
+
+
 def scores(records: Iterable[Record]) -> pd.DataFrame:
     """A row a pair, ladder and score; empty where nobody has run another score than the usual."""
     return _table(_compared(records))
 
 
-def _table(found: Iterable[Compared]) -> pd.DataFrame:
+def _table(found: Iterable[Row]) -> pd.DataFrame:
     rows, names = [], []
-    for settings, usual, dense, tickets in found:
-        ours = difference(verdict.fact(TICKET, tickets, dense))
+    for row in found:
+        settings, tickets, beside = row.settings, row.tickets, row.less_usual
         rows.append(
             {
                 "Score": protocols.words(protocols.variant(settings)).removeprefix("score ")
@@ -48,10 +64,8 @@ def _table(found: Iterable[Compared]) -> pd.DataFrame:
                 "Of": "first values" if _of_first(settings) else "trained",
                 "Ladder": ", ".join(map(short, settings.ladder)),
                 "Ticket Test Acc.": percent(sum(r.test_accuracy for r in tickets) / len(tickets)),
-                "less dense": ours,
-                "less magnitude": "–"
-                if usual is tickets
-                else difference(verdict.fact(PLAIN, tickets, usual)),
+                "less dense": difference(row.less_dense),
+                "less magnitude": difference(beside) if beside else "–",
                 "Seeds": str(len(tickets)),
             }
         )
@@ -66,15 +80,14 @@ def section(records: Iterable[Record]) -> list[str]:
     if not found:
         return []
     table = markdown(_table(found))
-    beside = [verdict.fact(PLAIN, own, usual) for _, usual, _, own in found if usual is not own]
+    beside = [fact for row in found if (fact := row.less_usual)]
     main = {record.run for record in selection.in_report(records)}  # their ladders are counted
-    others = [(own, dense) for _, _, dense, own in found if own[0].run not in main]
-    less = [verdict.fact(TICKET, *two) for two in others]
+    less = [row.less_dense for row in found if row.tickets[0].run not in main]
     states = [fact.state for fact in beside]
     counts = {name: states.count(name) for name in (UP, DOWN, SAME, OPEN)}
     asked = sum(counts.values())
     told = COUNTS.format(asked=asked, margin=margin(), **counts) if asked else ""
-    used = [name for name in SCORES if any(settings.score == name for settings, *_ in found)]
+    used = [name for name in SCORES if any(row.settings.score == name for row in found)]
     several = sum(fact.seeds > 1 for fact in [*beside, *less])
     means = ", ".join(f"*{name}* {SCORES[name].means}" for name in used)
     return [
@@ -84,16 +97,16 @@ def section(records: Iterable[Record]) -> list[str]:
     ]
 
 
-def _compared(records: Iterable[Record]) -> list[Compared]:
-    """Settings, tickets by the usual score, dense networks and tickets, for each row."""
+def _compared(records: Iterable[Record]) -> list[Row]:
+    """What is compared, in the table's order."""
     found = []
     everything, own = selection.scored([record for record in records if not record.failed])
     by_name = {group.settings: group.records for group in groups.groups(own)}
 
-    def place(s: Settings) -> tuple:
-        return verdict.place(s.pair), s.ladder, [*SCORES, s.score].index(s.score), s.score_texts
+    def order(s: Settings) -> tuple:
+        return verdict.order(s.pair), s.ladder, [*SCORES, s.score].index(s.score), s.score_texts
 
-    for settings in sorted(by_name, key=place):
+    for settings in sorted(by_name, key=order):
         tickets = by_name[settings]
         plain = protocols.plain(settings)
         usual = next((r for s, r in by_name.items() if replace(s, seed=plain.seed) == plain), ())
@@ -101,7 +114,7 @@ def _compared(records: Iterable[Record]) -> list[Compared]:
         dense = [
             r for r in everything if r.settings.arm == "dense" and protocols.identity(r) == same
         ]
-        found.append((settings, usual, dense, tickets))
+        found.append(Row(settings, tickets, usual, dense))
     return found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lottery.analysis.verdict import pair_name, place
+from lottery.analysis.verdict import order, pair_name
 from lottery.files import UserError
 from lottery.report.words import percent, short
 from lottery.runs.record import Record
@@ -78,7 +78,7 @@ def matched(speed: Speed | None, records: Iterable[Record]) -> list[tuple[Measur
     known = {(r.settings.dataset, r.settings.model, r.run): r for r in records if not r.failed}
     found = [(row, known.get((row.dataset, row.model, row.run))) for row in speed.rows]
     shown = [(row, record) for row, record in found if record is not None]
-    return sorted(shown, key=lambda two: place((two[0].dataset, two[0].model)))
+    return sorted(shown, key=lambda two: order((two[0].dataset, two[0].model)))
 
 
 def table(speed: Speed | None, records: Iterable[Record]) -> pd.DataFrame:

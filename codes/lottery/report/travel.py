@@ -20,7 +20,7 @@ from lottery.report.words import lucky, margin, never, parts, percent
 from lottery.runs.record import Record
 
 HEADS = {
-    travel.OWN: "foreign mask less own mask",
+    travel.OWN_MASK: "foreign mask less own mask",
     travel.SHUFFLED: "less its rows shuffled",
     travel.RANDOM: "less random places",
     travel.DENSE: "less dense",
@@ -81,13 +81,12 @@ LIMITS = (
 def travelled(records: Iterable[Record]) -> pd.DataFrame:
     """A row a journey and comparison, a column a rung; empty where no foreign mask was run."""
     found = travel.journeys(records)
-    steps = sorted({rung.sparsity for journey in found for rung in journey.rungs})
+    steps = verdict.steps(found)
     heads = list(parts(steps).values())
     rows, names = [], []
     for journey in found:
-        by_step = {rung.sparsity: rung for rung in journey.rungs}
         for asked, head in HEADS.items():
-            facts = [by_step.get(step, verdict.Rung(step))[asked] for step in steps]
+            facts = [verdict.at(step, journey.rungs)[asked] for step in steps]
             if not any(fact.seeds for fact in facts):
                 continue
             cells = dict(zip(heads, map(cell, facts), strict=True))
@@ -117,7 +116,7 @@ def sentence(records: Iterable[Record]) -> str:
     facts = _facts(found)
     if not any(fact.seeds for fact in facts):
         return ""
-    own = {f"own_{state}": n for state, n in states(found, travel.OWN).items()}
+    own = {f"own_{state}": n for state, n in states(found, travel.OWN_MASK).items()}
     names = ", ".join(journey.name for journey in found)
     counts = states(found, travel.SHUFFLED) | own | standing(facts)
     return ANSWER.format(journeys=names, **counts)
@@ -171,7 +170,7 @@ def bullets(found: Sequence[Journey]) -> list[str]:
     inner = states(found, travel.INNER)
     apart = sum(journey.apart for journey in found)
     return [
-        BESIDE_OWN.format(**states(found, travel.OWN), margin=margin()),
+        BESIDE_OWN.format(**states(found, travel.OWN_MASK), margin=margin()),
         CONTROLS.format(**states(found, travel.SHUFFLED), **drawn, margin=margin()),
         BESIDE_DENSE.format(**states(found, travel.DENSE), margin=margin()),
         *([BUT_WORDS.format(**inner, margin=margin())] if inner["run"] else []),

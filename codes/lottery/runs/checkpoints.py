@@ -36,7 +36,11 @@ def unbundle(tensors: Weights, epoch: str = "last") -> tuple[Weights, Mask]:
 
 
 def packed(tensors: Weights) -> dict[str, Any]:
-    """Weights, with their mask or without, in as few bytes as hold them exactly."""
+    """Weights, with their mask or without, in as few bytes as hold them exactly.
+
+    By name: shape, and numpy's array of a mask's bits, eight places a byte, or of the weights that
+    a mask keeps; of a tensor without a mask all.
+    """
     small: dict[str, Any] = {}
     for name, tensor in tensors.items():
         if name.startswith("mask/"):
@@ -50,18 +54,21 @@ def packed(tensors: Weights) -> dict[str, Any]:
 
 def unpacked(small: dict[str, Any]) -> Weights:
     """The inverse of `packed`."""
-    tensors: Weights = {}
-    for name, (shape, values) in small.items():
+    masks: Weights = {}
+    for name, (shape, bits) in small.items():
         if name.startswith("mask/"):
-            bits = np.unpackbits(values, count=int(np.prod(shape)))
-            tensors[name] = torch.from_numpy(bits.astype(bool)).view(shape)
+            found = np.unpackbits(bits, count=int(np.prod(shape)))
+            masks[name] = torch.from_numpy(found.astype(bool)).view(shape)
+    weights: Weights = {}
     for name, (shape, values) in small.items():
+        if name in masks:
+            continue
         values = torch.from_numpy(np.array(values))  # a copy: what Dask gives cannot be written
-        if (part := tensors.get(_mask_of(name))) is not None and name not in tensors:
-            tensors[name] = torch.zeros(shape, dtype=values.dtype).masked_scatter_(part, values)
-        elif name not in tensors:
-            tensors[name] = values
-    return tensors
+        mask = masks.get(_mask_of(name))
+        if mask is not None:
+            values = torch.zeros(shape, dtype=values.dtype).masked_scatter_(mask, values)
+        weights[name] = values
+    return masks | weights
 
 
 def _mask_of(name: str) -> str:

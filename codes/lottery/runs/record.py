@@ -20,16 +20,6 @@ from lottery.pruning.transfer import Transfer
 from lottery.settings import Settings
 from lottery.training.epoch import Epoch
 
-LATER = (
-    "host",
-    "worker",
-    "vanished",
-    "words",
-    "by_class",
-    "sparse",
-    "transfer",
-    "mask",
-)  # fields that the first records lack
 OBJECTS = ("settings", "layers", "versions", "data")
 READ = ("settings", "layers", "history", "words", "transfer")  # fields that are no JSON values
 
@@ -50,15 +40,15 @@ class Record:
     threads: int
     versions: dict[str, str]
     commit: str
-    data: dict[
-        str, Any
-    ]  # source, fingerprint, generated, rows of each split, repeats; `Corpus.own`
+    # Source, fingerprint, generated, rows of each split, repeats; `Corpus.own`
+    data: dict[str, Any]
     best_epoch: int = 0  # the one of lowest validation loss
     test_loss: float | None = None
     test_accuracy: float | None = None
     test_correct: str = ""
     seconds: float = 0.0
     failed: str = ""
+    # From here on the first records lack it (`LATER`).
     host: str = ""  # the machine's name
     worker: str = ""  # of a cluster; empty for a run in the process that asked for it
     vanished: dict[str, int] = field(default_factory=dict)  # `pruning.tally.vanished`
@@ -139,7 +129,7 @@ class Record:
         """The inverse of `to_json`. UserError names the first field that is missing or wrong."""
         if not isinstance(values, dict):
             raise UserError("is no JSON object, as a record is")
-        for name in cls.__dataclass_fields__:
+        for name in FIELDS:
             if name not in values and name not in LATER:
                 raise UserError(f"field {name!r} is missing")
         for name in OBJECTS:
@@ -152,11 +142,7 @@ class Record:
                 history=tuple(Epoch(**epoch) for epoch in values["history"]),
                 words=tuple(Words(**some) for some in values.get("words", ())),
                 transfer=Transfer.from_json(values.get("transfer")),
-                **{
-                    name: values[name]
-                    for name in cls.__dataclass_fields__
-                    if name in values and name not in READ
-                },
+                **{name: values[name] for name in FIELDS if name in values and name not in READ},
             )
             problem = record._problem(values)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -241,6 +227,10 @@ class Record:
             and (right >= 0).all()
             and (right <= np.minimum(texts, said)).all()
         )
+
+
+FIELDS = tuple(Record.__dataclass_fields__)
+LATER = FIELDS[FIELDS.index("host") :]
 
 
 def pack(correct: np.ndarray) -> str:

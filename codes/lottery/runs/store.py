@@ -16,16 +16,8 @@ from lottery.settings import Settings
 if TYPE_CHECKING:  # half a second to import, which a process that trains does not need
     import pandas as pd
 
-COLUMNS = [
-    "dataset",
-    "model",
-    "arm",
-    "sparsity",
-    "seed",
-    "valid_accuracy",
-    "test_accuracy",
-    "seconds",
-]
+COLUMNS = ["dataset", "model", "arm", "sparsity", "seed", "valid_accuracy", "test_accuracy"]
+COLUMNS += ["macro_f1", "seconds"]  # macro-F1 of a corpus from outside
 
 # The endings of a run's checkpoints.
 WEIGHTS, TESTED = "safetensors", "tested.safetensors"
@@ -157,5 +149,5 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
         s, best = r.settings, r.best.valid_accuracy
         run = s.dataset, s.model, s.arm, r.sparsity, s.seed
         rows.append((*run, best, r.test_accuracy, r.macro_f1, r.seconds))
-    frame = pd.DataFrame(rows, columns=[*COLUMNS[:-1], "macro_f1", COLUMNS[-1]])
-    return frame if frame["macro_f1"].notna().any() else frame[COLUMNS]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame if frame["macro_f1"].notna().any() else frame.drop(columns="macro_f1")

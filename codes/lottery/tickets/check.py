@@ -54,7 +54,7 @@ def check(
     `texts`: the corpus, if it is one from outside.
     """
     s = ticket.settings
-    corpus = data.load(data.texts_of(s.dataset, texts), **s.texts, say=say)
+    corpus = data.load(data.texts_of(s.dataset, texts), **s.of_corpus, say=say)
     if not is_own(ticket, corpus) or corpus.vocabulary != ticket.contents.vocabulary:
         return Check(0.0, 0, 0, False, texts is not None)
     _, accuracy, said = evaluate(ticket.model(), corpus.test.cut(s.max_tokens))

@@ -19,7 +19,7 @@ from lottery.recipes import RECIPES
 from lottery.report.words import percent, points
 from lottery.runs.record import Record
 from lottery.runs.store import Store
-from lottery.settings import OWN, TRANSFERRED, Settings, options, title
+from lottery.settings import TRANSFERRED, Settings, settable, title
 from lottery.study import Study
 from lottery.tickets import folder as folders
 from lottery.tickets import inside, plain
@@ -146,7 +146,7 @@ def export(
         raise _coded(s)
     if s.model not in plain.MODELS:
         raise UserError(f"model {s.model} has no form of PyTorch's own layers: add it to plain.py")
-    own = {f.name: getattr(s, f.name) for f in options() if f.name not in OWN}  # not the recipe's
+    own = {f.name: getattr(s, f.name) for f in settable()}  # not the recipe's
     plan = texts_of(s.dataset, texts), [s.model], s.ladder or [0.5], ["lt"], [s.seed]
     study = Study(*plan, store=store, say=say, **own)
     was_gone = not store.tested_path(s).exists()

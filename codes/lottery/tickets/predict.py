@@ -12,10 +12,10 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 from tqdm import tqdm
 
-from lottery.data.reading import DELIMITERS, LONGEST, check_form, long_fields
+from lottery.data.reading import DELIMITERS, LONGEST, UNCLOSED, check_form, long_fields
 from lottery.data.tokens import is_unicode
 from lottery.files import UserError, amount
-from lottery.tickets.ticket import OWN, Ticket, columns
+from lottery.tickets.ticket import HEADS, Ticket, columns
 
 PART = 1024  # texts that are in memory at once
 UTF16 = ("\udcff\udcfe", "\udcfe\udcff")  # its mark, read as UTF-8
@@ -119,8 +119,7 @@ def _rows(reader: Any, heads: list[str], name: str, encoding: str) -> Iterator[L
         except csv.Error as error:
             if "limit" in str(error) or "unexpected end" in str(error):
                 raise UserError(
-                    f"standard input: line {start:,}: a quote opens here that is not closed; close "
-                    f"it, and double those inside a text. What stands before is answered"
+                    f"standard input: line {start:,}: {UNCLOSED}. What stands before is answered"
                 ) from None
             yield Line(1 + reader.line_num, None, str(error))
             continue
@@ -147,7 +146,7 @@ def predict(
     """
     writer, bad, wordless, begun = csv.writer(out, lineterminator="\n"), 0, 0, False
     empty = [""] * (1 + len(ticket.classes))
-    head = [*OWN, *columns(ticket.classes)]
+    head = [*HEADS, *columns(ticket.classes)]
     with tqdm(unit=" texts", disable=not bar) as progress:
         for part in _parts(texts):
             if not begun:

@@ -22,20 +22,20 @@ from lottery.pruning.tickets import Ticket as Start
 from lottery.pruning.tickets import Weights
 from lottery.report.words import percent
 from lottery.runs.record import Record
-from lottery.settings import Settings
+from lottery.settings import STARTS, Settings
 from lottery.tickets import folder as folders
 from lottery.tickets import plain
 from lottery.tickets.folder import Contents
 from lottery.training.epoch import EVALUATION_BATCH
 from lottery.training.interrupts import between_steps, deferred
 
-OWN = ("line", "label")  # columns of an answer, here and in the shell, that are no class's
+HEADS = ("line", "label")  # columns of an answer, here and in the shell, that are no class's
 FEW = 16  # so few texts are answered at once by PyTorch's layers: our kernels may not be compiled
 
 
 @dataclass(frozen=True, eq=False)
 class Ticket:
-    """A tested network as `lottery export` left it.
+    """A tested network as `lottery export` left it; what a run starts from is `pruning.tickets`'.
 
     >>> ticket = Ticket.load("results/tickets/imdb-cnn")
     >>> ticket.predict(["What a film!"])
@@ -188,7 +188,7 @@ class Ticket:
 
 def begins_with_first(settings: Settings) -> bool:
     """Did a run's training begin with θ₀, where its mask keeps it?"""
-    return not settings.rewind_step and settings.arm not in ("finetune", "random")
+    return not settings.rewind_step and STARTS.get(settings.arm, "first") == "first"
 
 
 def is_own(ticket: Ticket, corpus: Corpus) -> bool:
@@ -200,8 +200,8 @@ def columns(classes: Sequence[str]) -> list[str]:
     """The column of each class's probability: its name, in p() where that is the answer's own."""
     names = []
     for name in classes:
-        if name in OWN:
-            while name in (*OWN, *classes):
+        if name in HEADS:
+            while name in (*HEADS, *classes):
                 name = f"p({name})"
         names.append(name)
     return names

@@ -16,12 +16,18 @@ from lottery.upkeep.places import has_record, held, place_of
 LEFT_BEHIND = 600
 REPORTED = re.compile(r"\.(.+\.(csv|png|svg)|week9\.md|report\.md|README\.md)\.")
 REWOUND = re.compile(r"\.step\d+\.safetensors\.\w+\.tmp$")
-# Kinds of files, as `_kind` names them, that go: of a run with a record, and of one without.
-NEEDLESS = ("temporary files", "damaged files", "locks", "states of finished runs")
-NEEDLESS_WITHOUT_RECORD = (
-    *("temporary files", "damaged files"),
-    *("checkpoints without a record", "tested networks without a record"),
-)
+# Kinds of files by how their names end; the first that fits.
+KINDS = {
+    "tmp": "temporary files",
+    "damaged": "damaged files",
+    LOCK: "locks",
+    STATE: "states of finished runs",
+    TESTED: "tested networks without a record",
+    WEIGHTS: "checkpoints without a record",
+}
+# Those that go: of a run with a record, and of one without.
+NEEDLESS = {KINDS[ending] for ending in ("tmp", "damaged", LOCK, STATE)}
+NEEDLESS_WITHOUT_RECORD = {KINDS[ending] for ending in ("tmp", "damaged", TESTED, WEIGHTS)}
 
 
 def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
@@ -49,7 +55,7 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
         if path.is_file():
             runs.setdefault(place_of(store, path), []).append((_kind(path), path))
     for path in sorted((store.root / "runs").glob("*/*/.*.tmp")):
-        runs.setdefault(place_of(store, path), []).append(("temporary files", path))
+        runs.setdefault(place_of(store, path), []).append((KINDS["tmp"], path))
     misnamed = {place_of(store, store.record_path(r.settings)) for r in store.misnamed()}
     for place, found in runs.items():
         with held(place.with_name(f"{place.name}.{LOCK}"), make=not dry_run) as free:
@@ -62,7 +68,7 @@ def clean(store: Store, dry_run: bool = False) -> dict[str, tuple[int, int]]:
     beside = [store.root, store.root / "figures", page.path_of(store).parent]
     for path in sorted({path for folder in beside for path in folder.glob(".*.tmp")}):
         if REPORTED.match(path.name) and not _is_young(path):
-            remove("temporary files", path)
+            remove(KINDS["tmp"], path)
     return removed
 
 
@@ -75,15 +81,5 @@ def _is_young(path: Path) -> bool:
 
 
 def _kind(path: Path) -> str:
-    name = path.name
-    if name.endswith(".tmp"):
-        return "temporary files"
-    if name.endswith(".damaged"):
-        return "damaged files"
-    if name.endswith(f".{LOCK}"):
-        return "locks"
-    if name.endswith(f".{STATE}"):
-        return "states of finished runs"
-    if name.endswith(f".{TESTED}"):
-        return "tested networks without a record"
-    return "checkpoints without a record" if name.endswith(f".{WEIGHTS}") else "other files"
+    kinds = (kind for ending, kind in KINDS.items() if path.name.endswith(f".{ending}"))
+    return next(kinds, "other files")

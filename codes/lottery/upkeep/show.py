@@ -13,7 +13,7 @@ from lottery.plugins.register import is_here
 from lottery.report.words import percent
 from lottery.runs.record import Record
 from lottery.runs.store import Store
-from lottery.settings import OWN, Settings, title
+from lottery.settings import OF_RUN, Settings, title
 from lottery.upkeep.status import aligned, clock
 
 TESTED = "{accuracy}, loss {loss:.4f}, of {texts:,} texts"
@@ -104,7 +104,7 @@ def _facts(store: Store, record: Record) -> Iterator[tuple[str, str]]:
             kept=sum(record.kept.values()), there=there, removed=percent(record.sparsity)
         ),
     )
-    spoken = [(k, v) for k, v in settings.spoken().items() if k not in OWN]
+    spoken = [(k, v) for k, v in settings.spoken().items() if k not in OF_RUN]
     said = ", ".join(f"{k} {v if isinstance(v, str) else json.dumps(v)}" for k, v in spoken)
     yield "settings", said or "the defaults"
     for run, step in needs(settings) if is_here(settings) else ():

@@ -17,6 +17,9 @@ from lottery.upkeep.places import dataset_of, has_record, is_held, place_of
 LATER = "{word}: {name}, after epoch {epochs} of {of}, {left} left"
 FIRST = "{word}: {name}, before the end of its first epoch"
 UNREAD = "{word}: {name}, state cannot be read"
+# What takes room, by the ending of its name.
+KINDS = {TESTED: "tested networks", WEIGHTS: "weights for further rungs"}
+OTHER = "other files"
 
 
 @dataclass(frozen=True)
@@ -137,16 +140,15 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def size(store: Store) -> str:
     """What the checkpoints take of the disk, in a line; nothing where there are none."""
-    kinds = dict.fromkeys(("tested networks", "weights for further rungs", "other files"), 0)
+    sizes = dict.fromkeys((*KINDS.values(), OTHER), 0)
     for path in store.checkpoints.glob("*/*/*"):
-        kind = path.name.partition(".")[2]
-        name = {TESTED: "tested networks", WEIGHTS: "weights for further rungs"}
+        kind = KINDS.get(path.name.partition(".")[2], OTHER)
         with suppress(FileNotFoundError):  # a run has ended meanwhile
-            kinds[name.get(kind, "other files")] += path.stat().st_size
-    if not any(kinds.values()):
+            sizes[kind] += path.stat().st_size
+    if not any(sizes.values()):
         return ""
-    parts = ", ".join(f"{kind} {taken / 1e6:,.1f}" for kind, taken in kinds.items())
-    return f"checkpoints: {sum(kinds.values()) / 1e6:,.1f} MB ({parts})"
+    parts = ", ".join(f"{kind} {taken / 1e6:,.1f}" for kind, taken in sizes.items())
+    return f"checkpoints: {sum(sizes.values()) / 1e6:,.1f} MB ({parts})"
 
 
 def clock(seconds: float) -> str:

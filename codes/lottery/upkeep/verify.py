@@ -13,6 +13,7 @@ from lottery.report import page
 from lottery.report.figures.picture import CREATOR, is_of, is_same, is_whole, svg
 from lottery.runs.record import Record
 from lottery.runs.store import Store, in_order
+from lottery.settings import STARTS
 
 NEEDED_VERSIONS = ("python", "torch", "numpy")
 OTHER_MASK = (
@@ -76,7 +77,7 @@ def _untold(record: Record, by_run: Mapping[str, Record]) -> list[str]:
 
 def _apart(record: Record, by_run: Mapping[str, Record]) -> list[tuple[str, str]]:
     """This run and one whose mask it took, where that is known to be another now."""
-    if record.settings.arm not in ("random", "finetune") and record.transfer is None:
+    if STARTS.get(record.settings.arm, "first") == "first" and record.transfer is None:
         return []
     own = replace(record.settings, arm="lt", source="").normal().run
     took = {own: record.mask}

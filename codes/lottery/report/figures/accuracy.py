@@ -19,7 +19,7 @@ from lottery.pruning import arms
 from lottery.report.figures import chosen
 from lottery.report.figures.axes import fit, grid, legend, remaining_axis
 from lottery.report.figures.picture import Picture
-from lottery.report.figures.styles import MARGIN, Look, arm_look, arm_name, panel_name, place
+from lottery.report.figures.styles import MARGIN, Look, arm_look, arm_name, order, panel_name
 from lottery.runs.record import Record
 from lottery.settings import Settings
 
@@ -60,7 +60,7 @@ def sparsity_curve(records: Iterable[Record]) -> Picture | None:
     """
     found = groups.groups(selection.in_report(chosen.finished(records)))
     together: dict[str, list[Group]] = defaultdict(list)
-    for group in sorted(found, key=lambda group: place(group.settings)):
+    for group in sorted(found, key=lambda group: order(group.settings)):
         together[arm_name(group.settings)].append(group)
     plain = [name for name, same in together.items() if not protocols.variant(same[0].settings)]
     ways = [name for name in together if name not in plain]
@@ -89,10 +89,10 @@ def decay_curve(records: Iterable[Record]) -> Picture | None:
     series = []
     for way, own in found.items():
         for arm, former in FORMER.items():
-            look = arm_look(arm) | (former if way == chosen.WITHOUT else {})
+            look = arm_look(arm) | (former if way == selection.WITHOUT else {})
             same = [g for g in own if g.settings.arm == arm and g.settings.model in both]
             if same:
-                series.append(Series(f"{arms.label(arm)}, {way}", look, same))
+                series.append(Series(f"{arms.label(arm)}, {way} weight decay", look, same))
     return _over_weights(series, band=False)
 
 

@@ -54,10 +54,10 @@ def fit(panels: Iterable[Axes], least: float, held: Sequence[float] = ()) -> Non
         panels[0].set_ylim(middle - half, middle + half)
 
 
-def legend(figure: Figure, handles: dict[str, object], most: int = 4) -> None:
-    """Below all panels, the name and look of what is drawn, row by row, `most` in a row at most."""
+def legend(figure: Figure, handles: dict[str, object]) -> None:
+    """Below all panels, the name and look of what is drawn, row by row, four in a row at most."""
     names = list(handles)
-    for wish in range(min(most, len(names)), 0, -1):
+    for wish in range(min(4, len(names)), 0, -1):
         rows = -(-len(names) // wish)
         width = -(-len(names) // rows)  # as long as each other
         columns = [names[column::width] for column in range(width)]

@@ -8,8 +8,6 @@ from lottery.analysis import selection
 from lottery.analysis.groups import Group
 from lottery.runs.record import Record
 
-WITH, WITHOUT = "with weight decay", "without weight decay"
-
 
 def finished(records: Iterable[Record]) -> list[Record]:
     """Those that have figures."""
@@ -29,13 +27,12 @@ def remaining(group: Group) -> float:
 
 
 def by_decay(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Records made by a recipe, today's or the former one: those with weight decay, those without.
+    """`selection.by_decay`; of settings that are no recipe's, those of the report's main tables.
 
-    Of settings that are no recipe's, those of the report's main tables. No other ways of making
-    tickets are among them.
+    A way that nothing was made in is left out.
     """
     records = list(records)
     found = selection.by_decay(records)
     if not any(found.values()):
         found = selection.parted(selection.in_report(records))
-    return {way: found[has] for way, has in ((WITH, True), (WITHOUT, False)) if found[has]}
+    return {way: own for way, own in found.items() if own}

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lottery.analysis import verdict
-from lottery.analysis.verdict import Fact, Pair
+from lottery.analysis.verdict import Fact, Ladder
 from lottery.report.figures.axes import grid, legend
 from lottery.report.figures.picture import Picture
 from lottery.report.figures.styles import MARGIN, STATES, Look, panel_name
@@ -83,7 +83,7 @@ def panels(
     return figure
 
 
-def _rows(pair: Pair) -> list[Row]:
+def _rows(pair: Ladder) -> list[Row]:
     found = [rung for rung in pair.rungs if rung[verdict.TICKET].interval is not None]
     names = list(parts(rung.sparsity for rung in found).values())
     return [

@@ -83,7 +83,7 @@ def arm_name(settings: Settings) -> str:
     return name
 
 
-def place(settings: Settings) -> tuple:
+def order(settings: Settings) -> tuple:
     """Where an arm stands among those of a picture: known arms first, plain ways first."""
     arms = [*ARMS, settings.arm]
     variant = protocols.variant(settings)

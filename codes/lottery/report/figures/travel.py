@@ -12,7 +12,7 @@ from lottery.report.words import parts
 from lottery.runs.record import Record
 
 DRAWN = {
-    travel.OWN: "less own mask",
+    travel.OWN_MASK: "less own mask",
     travel.SHUFFLED: "less rows shuffled",
     travel.RANDOM: "less random places",
     travel.DENSE: "less dense",

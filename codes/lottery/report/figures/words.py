@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from lottery.analysis import groups
+from lottery.analysis import groups, selection
 from lottery.analysis.groups import Group
 from lottery.pruning.masks import EMBEDDING
 from lottery.pruning.tally import VANISHED, Words
@@ -21,8 +21,8 @@ from lottery.runs.record import Record
 
 NEVER = 0.5  # where the log axis shows the words that the training texts lack
 DENSE = {
-    chosen.WITH: arm_look("dense") | {"marker": "o", "markersize": 4},
-    chosen.WITHOUT: arm_look("finetune") | {"markersize": 5},
+    selection.WITH: arm_look("dense") | {"marker": "o", "markersize": 4},
+    selection.WITHOUT: arm_look("finetune") | {"markersize": 5},
 }
 SHOWN = {
     "kept": "Kept of the words' weights (%)",
@@ -78,9 +78,10 @@ def _panels(ways: dict[str, list[Group]], model: str) -> list[Panel]:
             for n, (name, group) in enumerate(zip(names, ladder, strict=True))
         ]
         if lines:
-            panels.append((f"{panel_name(*ladder[0].settings.pair)}\ntickets {way}", lines))
+            name = panel_name(*ladder[0].settings.pair)
+            panels.append((f"{name}\ntickets {way} weight decay", lines))
         dense += [
-            (f"dense, {way}", DENSE[way], group, "vanished")
+            (f"dense, {way} weight decay", DENSE[way], group, "vanished")
             for group in own
             if group.settings.arm == "dense"
         ]
