@@ -11,6 +11,7 @@ import pytest
 import torch
 from tqdm import tqdm
 
+from lottery import files
 from lottery.files import amount, digest, say, sync, write_whole
 
 
@@ -65,3 +66,15 @@ def test_a_digest_is_of_names_types_shapes_and_values():
     found = [digest(one), digest(one, "{}"), *map(digest, others)]
     assert len(set(found)) == len(found)
     assert digest({"w": torch.zeros(3, 2).T}) == digest(one), "however it lies in memory"
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path, done, sync = tmp_path / "x.json", [], files.sync
+    monkeypatch.setattr(
+        files, "sync", lambda of: done.append((of.name[:2], path.exists())) or sync(of)
+    )
+    for overwrite in (False, True):
+        path.unlink(missing_ok=True)
+        done.clear()
+        files.write_whole(path, "{}", overwrite)
+        assert done == [(".x", False), (tmp_path.name[:2], True)]

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.plugins import MODEL, nothing_left
 from helpers.synthetic import record, world
-from lottery.analysis import protocols, selection
+from lottery.analysis import groups, protocols, selection
 from lottery.plugins.load import load
 from lottery.plugins.register import named
 from lottery.recipes import WITHOUT_DECAY
@@ -60,3 +60,8 @@ def test_a_model_from_outside_has_todays_protocol(bag):
     assert selection.in_report(trial + recipe) == recipe
     assert selection.of_recipe(trial + recipe, WITHOUT_DECAY) == recipe
     assert not protocols.is_former(recipe[0].settings)
+
+
+def test_runs_on_other_texts_are_no_seeds_of_one_group():
+    found = groups.groups([record(), record(seed=1, fingerprint="f"), record(seed=2)])
+    assert sorted([r.settings.seed for r in g.records] for g in found) == [[0, 2], [1]]

@@ -17,7 +17,7 @@ from helpers.engines import LADDER
 from lottery.cluster.graph import Work, graph, measure, usual_seconds
 from lottery.cluster.job import CorpusRef
 from lottery.cluster.sent import Sent
-from lottery.experiment.plan import below, needs
+from lottery.experiment.plan import below, needs, planned
 from lottery.experiment.run import failed
 from lottery.experiment.shelf import Gone
 from lottery.pruning.masks import full_mask, prunable
@@ -171,3 +171,10 @@ def test_pruned_weights_do_not_travel():
     mask["w.weight"][0] = True
     small = packed({"w.weight": torch.ones(1000, 100)} | named(mask))
     assert sum(values.nbytes for _, values in small.values()) == 100 * 4 + 100_000 // 8
+
+
+def test_another_ladders_theta_k_is_needed_too():
+    run = planned("imdb", ["cnn"], [0.5], ["transferred_weights"], [0], None,
+                  {"source": "agnews", "rewind_step": 7}).runs()[-1]  # fmt: skip
+    late = {(s.dataset, s.arm, step) for s, step in needs(run) if step}
+    assert late == {("imdb", "dense", 7), ("agnews", "dense", 7)}

@@ -275,3 +275,11 @@ def test_description_tells_the_facts(small):
 def test_no_such_corpus():
     with pytest.raises(UserError, match="there are imdb, agnews, demo-reviews, demo-news"):
         corpus.load("sst2")
+
+
+def test_lengths_below_which_95_of_100_texts_lie(tmp_path):
+    texts = [" ".join(["w"] * n) for n in range(1, 102)]
+    known = dataclasses.replace(DATASETS["imdb"], sizes=(81, 10, 10))
+    facts, _ = ids.build(ids.rows_of({"all": (texts, [n % 2 for n in range(101)])}), known, 0, 9)
+    found = facts["facts"]["lengths"]
+    assert (found["quartiles"], found["median"], found["95 %"]) == ([26, 51, 76], 51, 96)

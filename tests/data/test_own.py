@@ -667,3 +667,14 @@ def test_a_tab_that_was_expected_is_shown_as_one_writes_it(tmp_path):
     path.write_text('text\tlabel\n"one"x\tgood\n')
     with pytest.raises(UserError, match=r"\('\\t' expected after '\"'\); close every quote"):
         data.from_file(path, text="text", label="label", delimiter="\t", say=[].append)
+
+
+def test_own_texts_have_a_cache_for_each_size_and_split(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path))
+    rows = [(f"word{n % 7} text {n}", n % 2) for n in range(60)]
+    own = data.from_frame(pd.DataFrame(rows, columns=["text", "label"]), text="text",
+                          label="label", name="my", say=[].append)  # fmt: skip
+    whole, few = (data.load(own, vocabulary_size=size, say=[].append) for size in (100, 5))
+    assert few.vocabulary == whole.vocabulary[:5] != whole.vocabulary
+    other = data.load(own, vocabulary_size=5, split_seed=1, say=[].append)
+    assert other.test.tokens.tolist() != few.test.tokens.tolist()

@@ -14,6 +14,7 @@ from helpers.children import travel
 from lottery import cli, data
 from lottery.cluster.sent import Sent
 from lottery.experiment import ladder
+from lottery.experiment import run as one_run
 from lottery.experiment.bars import Bars
 from lottery.experiment.foreign import foreign_ticket
 from lottery.experiment.plan import below, foreign, needs, planned
@@ -295,3 +296,17 @@ def test_tensors_kept_dense_are_counted_as_the_record_counts_them(tmp_path):
     for record in (r for r in records if r.transfer):
         assert record.layers["output.weight"][0] == 0
         assert record.transfer.kept == sum(record.kept.values())
+
+
+def test_what_does_not_travel_begins_where_its_own_ticket_does(tmp_path, monkeypatch):
+    starts, train = {}, one_run.train
+
+    def watched(model, ticket, corpus, settings, *more):
+        starts[settings.dataset, settings.arm, settings.rung] = ticket.weights
+        return train(model, ticket, corpus, settings, *more)
+
+    monkeypatch.setattr(one_run, "train", watched)
+    travel(tmp_path, ("lt", "transferred_weights"), rewind_step=2).run()
+    name = "output.bias"  # of one logit here, of four there
+    found = starts["demo-reviews", "transferred_weights", 1][name]
+    assert torch.equal(found, starts["demo-reviews", "lt", 1][name]) and found.any(), "θₖ, not θ₀"

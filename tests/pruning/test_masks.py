@@ -253,3 +253,9 @@ def test_arms_start_from_the_weights_they_name():
             assert ticket.weights[name].data_ptr() != weight.data_ptr(), "cloned, not aliased"
     for arm in (arm for arm, start in starts.items() if start != "first"):
         assert all(torch.equal(ARMS[arm].make(origins).mask[n], mask[n]) for n in mask)
+
+
+def test_half_a_weight_is_one_weight():
+    assert masks.removed_by_layer({"a.weight": 5, "b.weight": 7}, (0.5,), 0.5) == {
+        "a.weight": 3, "b.weight": 4,
+    }  # fmt: skip

@@ -140,3 +140,15 @@ def test_nan_where_a_weight_is_pruned_already_is_no_matter():
     mask = {"a": tensor([[False, True]]), "b": tensor([[True], [True]])}
     gives = {"a": tensor([[math.nan, 1.0]]), "b": TRAINED["b"]}
     assert Score("odd", lambda context: gives, "")(at(TRAINED, mask=mask))["a"][0, 1] == 1.0
+
+
+def test_taylor_slope_is_taken_at_the_trained_weights():
+    trained, first = {"a": torch.tensor([[2.0, 3.0]])}, {"a": torch.tensor([[5.0, 7.0]])}
+    found = SCORES["taylor"](at(trained, first, slope=dict))  # L = ½ Σ w²: its slope is w
+    assert found["a"].tolist() == [[4.0, 9.0]]
+
+
+def test_grasp_of_a_loss_that_is_no_quadratic():
+    w = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    found = SCORES["grasp"](at({"w": w}, slope=lambda of: {"w": of["w"] ** 3}))["w"]  # L = ¼ Σ w⁴
+    assert found[0].tolist() == pytest.approx((3 * w**6)[0].tolist(), rel=1e-6)  # w · 3w² · w³

@@ -9,7 +9,19 @@ import pytest
 from helpers.synthetic import record, world
 from lottery.analysis import verdict
 from lottery.analysis.intervals import Interval
-from lottery.analysis.verdict import DOWN, NO, OPEN, SAME, UP, YES, Fact, Ladder
+from lottery.analysis.verdict import (
+    DOWN,
+    NO,
+    OPEN,
+    SAME,
+    STRONGEST,
+    TICKET,
+    UP,
+    YES,
+    Fact,
+    Ladder,
+    Rung,
+)
 from lottery.report import grid
 from lottery.report.page import pairs_of
 from lottery.report.words import LUCKY, p_value, part, parts, points, power, short
@@ -281,3 +293,19 @@ def test_numbers_in_words():
     assert (points(0.0012), points(-0.0055), points(-0.00001)) == ("+0.12", "−0.55", "0.00")
     assert (power(0.001), power(0.0125), power(1e-6)) == ("1e-3", "1.25e-2", "1e-6")
     assert (short(0.9375), p_value(0.0001), p_value(0.04)) == ("93.75 %", "< 0.001", "0.040")
+
+
+def test_beside_a_stronger_dense_the_sparsest_good_rung_is_shown(monkeypatch):
+    monkeypatch.setattr(verdict, "owns_strongest", lambda pair: False)
+    rungs = [Rung(s, {q: Fact(YES, Interval(m, m - 0.001, m + 0.001, 3), 3)
+                      for q in (TICKET, STRONGEST)})
+             for s, m in ((0.5, 0.01), (0.75, 0.02))]  # fmt: skip
+    (said,) = grid._stronger([Ladder("imdb", "cnn", tuple(rungs))])
+    assert "+2.00" in said and "+1.00" not in said and "down to 1/4" in said
+
+
+def test_limits_tell_the_fewest_seeds_of_any_question():
+    few = [r for r in world({"lt": (0,), "random": (-2,), "shuffled": (-2,)})
+           if r.settings.arm != "shuffled" or r.settings.seed < 2]  # fmt: skip
+    said = grid.limits(verdict.pairs(few), verdict.ladders(few), ["IMDb"])
+    assert any("(5 for a headline question, 2 or more for another)" in line for line in said)

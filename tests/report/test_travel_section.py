@@ -269,3 +269,20 @@ def test_runs_that_no_journey_compares_are_not_counted(usual, foreign):
     one, other = (page.split("## Do tickets travel?")[1].split("## Beside")[0] for page in pages)
     assert one == other and f"{len(foreign)} runs" in one
     assert travel.journeys([*usual, *home]) == []
+
+
+def test_masks_of_as_many_weights_may_be_of_other_tickets():
+    LT = (0.0, 0.0, 0.0)
+    usual = world({"lt": LT})
+    foreign = [r for r in world({"transferred": LT, "transferred_random": LT}, source="agnews")
+               if r.settings.rung]  # fmt: skip
+
+    def moved(one):  # one weight of a shared word is another's: as many in all
+        if (one.settings.arm, one.settings.seed) != ("transferred_random", 1):
+            return one
+        t = one.transfer
+        less, more = (t.by_word[0] - 1, t.by_word[1]), (t.at_random[0] + 1, t.at_random[1])
+        return replace(one, transfer=replace(t, by_word=less, at_random=more))
+
+    (found,) = travel.journeys([*usual, *map(moved, foreign)])
+    assert found.rungs[0][travel.RANDOM].seeds == 4

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from helpers.synthetic import record, study
 from lottery.files import UserError
 from lottery.runs.record import Record
-from lottery.runs.store import Store
+from lottery.runs.store import Store, table
 
 
 @pytest.mark.parametrize(
@@ -103,3 +104,26 @@ def test_no_class_is_right_more_often_than_it_was_said_or_has_texts(said, right,
         return
     with pytest.raises(UserError, match="'by_class' does not add up"):
         Record.from_json(values)
+
+
+def test_a_table_has_each_figure_under_its_own_head():
+    one = record(accuracy=0.8)
+    one = replace(one, history=tuple(replace(e, valid_accuracy=0.7) for e in one.history))
+    (row,) = table([one]).to_dict("records")
+    assert (row["valid_accuracy"], row["test_accuracy"]) == (0.7, 0.8)
+    assert (row["sparsity"], row["seed"], row["seconds"]) == (0, 0, 90)
+
+
+def test_a_failed_record_with_figures_is_refused():
+    with pytest.raises(UserError, match="it failed, and yet has figures"):
+        Record.from_json(record().to_json() | {"failed": "the loss is nan"})
+
+
+def test_bits_that_are_too_many_are_refused():
+    one = record()
+    values = one.to_json()
+    import base64
+
+    longer = base64.b64encode(base64.b64decode(one.test_correct) + b"\xff").decode()
+    with pytest.raises(UserError, match="does not hold one bit for each test row"):
+        Record.from_json(values | {"test_correct": longer})

@@ -28,10 +28,12 @@ from lottery.data.tokens import SPLITTERS, encode, renumber, vocabulary
 from lottery.files import UserError
 from lottery.runs import compare, provenance
 from lottery.runs.store import Store
+from lottery.settings import Settings
 from lottery.tickets.check import Check, check
 from lottery.tickets.export import export, find, sizes
 from lottery.tickets.folder import _checksum, check_free
 from lottery.tickets.predict import column, lines, predict
+from lottery.tickets.ticket import begins_with_first
 from lottery.tickets.tokenizer import tokenizer
 
 QUICK = {"embedding_size": 12, "filters": 6, "hidden": 9, "epochs": 2, "weight_decay": 1e-4}
@@ -651,3 +653,8 @@ def test_records_that_cannot_be_read_are_named(tmp_path, capsys):
     unread, none = capsys.readouterr().err.splitlines()
     assert unread.startswith(f"records that cannot be read: 2; the first: {store.paths()[0]}: ")
     assert "there are none" in none
+
+
+def test_a_late_rewound_ticket_did_not_begin_with_theta_0():
+    plain = Settings("imdb", "cnn", "lt", (0.5,)).checked()
+    assert begins_with_first(plain) and not begins_with_first(replace(plain, rewind_step=9))

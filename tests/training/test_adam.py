@@ -347,3 +347,23 @@ def test_masks_that_do_not_fit_are_refused():
     for mask in (torch.ones(4, dtype=torch.bool), torch.ones(5)):
         with pytest.raises(ValueError, match="mask of bias"):
             Adam(parameters, {"bias": mask}, 1e-2)
+
+
+def test_a_row_whose_first_moment_has_faded_goes_on_from_a_state():
+    def step(adam, weight, word):
+        functional.embedding(torch.tensor([word]), weight, sparse=True).sum().backward()
+        adam.step()
+        adam.zero_grad()
+
+    weight = torch.zeros(2, 3, requires_grad=True)
+    adam = Adam({"w": weight}, None, 1e-2)
+    for number in range(1200):  # as of a rare word
+        step(adam, weight, int(number > 0))
+    again = weight.detach().clone().requires_grad_()
+    other = Adam({"w": again}, None, 1e-2)
+    other.load(adam.state())
+    assert not other.state()["w.first"][0].any() and other.state()["w.second"][0].all()
+    for word in (1,) * 50 + (0,):
+        step(adam, weight, word)
+        step(other, again, word)
+    assert torch.equal(weight, again)
