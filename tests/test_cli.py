@@ -34,8 +34,6 @@ TINY = [
     "4",
     "--filters",
     "2",
-    "--hidden",
-    "2",
     "--batch-size",
     "512",
     "--device",

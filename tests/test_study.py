@@ -92,3 +92,12 @@ def test_a_network_that_no_memory_holds_is_one_line(tmp_path, monkeypatch):
     said = "more than one element of the written-to tensor refers to a single memory location"
     with pytest.raises(RuntimeError, match="single memory location"):
         made.run()
+
+
+def test_a_setting_that_no_run_has_is_said(tmp_path):
+    said: list[str] = []
+    study(tmp_path, hidden=7, embedding_size=9, say=said.append)
+    assert said == ["hidden is of lstm: without effect here"]
+    said.clear()
+    study(tmp_path, models=("cnn", "lstm"), hidden=7, say=said.append)
+    assert not said, "one of its models has it"

@@ -16,7 +16,7 @@ from lottery.cluster.graph import Work
 from lottery.data import DATASETS, Corpus, Own
 from lottery.experiment.bars import Bars
 from lottery.experiment.ladder import climb
-from lottery.experiment.plan import planned, shapes
+from lottery.experiment.plan import planned, shapes, without_effect
 from lottery.experiment.run import check_step, rewound
 from lottery.experiment.shard import ONLY, Shard, chains
 from lottery.experiment.shelf import Busy, DiskShelf
@@ -100,6 +100,8 @@ class Study:
         if not self.is_elsewhere:
             self.device = use(device, threads)
         self.say = say
+        for line in without_effect(self.asked):
+            say(line)
         self.lacking: list[Settings] = []  # of the runs last asked for: failed, or on one that did
         store = results_of(dataset) if store is None else store
         store = store if isinstance(store, Store) else Store(store)

@@ -9,6 +9,7 @@ import pytest
 from distributed.comm import CommClosedError
 
 from helpers.children import study
+from lottery.cluster import connect
 from lottery.cluster.caller import Caller
 from lottery.cluster.graph import Work, graph
 from lottery.files import UserError
@@ -131,3 +132,15 @@ def test_a_file_that_is_no_schedulers_is_one_line(tmp_path, text):
     path.write_text(text)
     with pytest.raises(UserError, match="is no scheduler's file"):
         study(tmp_path / "demo", client=str(path)).run()
+
+
+def test_workers_that_cannot_start_are_told_of_the_guard(monkeypatch):
+    """In a script without it each worker trains the script again, and Dask gives up."""
+
+    def fails(**_):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(connect, "LocalCluster", fails)
+    wanted = pytest.raises(UserError, match=r"Nanny failed to start.*if __name__ == ")
+    with wanted, connect.connected(2, None, print):
+        pass

@@ -678,3 +678,24 @@ def test_own_texts_have_a_cache_for_each_size_and_split(tmp_path, monkeypatch):
     assert few.vocabulary == whole.vocabulary[:5] != whole.vocabulary
     other = data.load(own, vocabulary_size=5, split_seed=1, say=[].append)
     assert other.test.tokens.tolist() != few.test.tokens.tolist()
+
+
+def test_a_class_that_a_part_lacks_is_said(put):
+    rare = [(f"odd text {number}", "odd") for number in range(2)]
+    found = read(put(written([*dict(ROWS).items(), *rare])))
+    for seed in range(8):
+        said: list[str] = []
+        corpus = data.load(found, split_seed=seed, say=said.append)
+        for part, name in (("valid", "validation"), ("test", "test")):
+            lacking = list(corpus.facts["labels"][part].values()).count(0)
+            has = {0: None, 1: "1 class has", 2: "2 classes have"}[lacking]
+            lines = [f"texts: {has} no {name} text, and no share in its accuracy"] if has else []
+            assert [line for line in said if f"no {name} text" in line] == lines
+
+
+def test_a_files_name_may_be_a_string(put):
+    path = put(written())
+    assert read(str(path)).digest == read(path).digest
+    broken = put('text,label\nfine,"good\n')
+    with pytest.raises(UserError, match="a quote opens here"):
+        read(str(broken))

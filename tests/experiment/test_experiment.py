@@ -28,7 +28,8 @@ from lottery.training import train as training
 from lottery.training.adam import Adam
 from lottery.training.epoch import Epoch
 
-SMALL = {"embedding_size": 8, "filters": 6, "hidden": 8, "epochs": 2, "batch_size": 64}
+SMALL = {"embedding_size": 8, "epochs": 2, "batch_size": 64}
+OF_MODEL = {"cnn": {"filters": 6}, "lstm": {"hidden": 8}}
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def study(tmp_path, corpus, trained):
             store=Store(tmp_path / "results"),
             device="cpu",
             say=say or (lambda line: None),
-            **(SMALL | more),
+            **(SMALL | OF_MODEL.get(model, {}) | more),
         )
         made.corpus = corpus
         return made
@@ -538,7 +539,7 @@ def test_mistakes_show_before_anything_is_trained(study, trained):
         ({"colour": 1}, "unknown setting 'colour': there are split_seed, "),
         ({"epoch": 1}, "unknown setting 'epoch'; did you mean 'epochs'"),
         ({"sparsity": 0.5}, "unknown setting 'sparsity'; did you mean ladder, a list"),
-        ({"results": "x"}, r"unknown setting 'results'; did you mean store=Store"),
+        ({"results": "x"}, r"unknown setting 'results'; did you mean store='folder'"),
         ({"learning_rate": 10**5000}, "learning_rate of thousands of digits is not a number"),
         ({"seeds": [10**5000]}, "seed of thousands of digits is not a whole number"),
         ({"ladder": [10**5000]}, "sparsity of thousands of digits is outside"),
@@ -608,7 +609,7 @@ def test_records_are_enough_without_the_corpus(study, trained):
 
 def begun(corpus, **more):
     """Settings of a dense run, its network and θ₀ as a ticket."""
-    settings = Settings("demo-reviews", "cnn", **(SMALL | more)).checked()
+    settings = Settings("demo-reviews", "cnn", **(SMALL | OF_MODEL["cnn"] | more)).checked()
     model = one.build(settings, corpus)
     return settings, model, Ticket(models.draw(model, 0))
 

@@ -106,7 +106,9 @@ def test_other_code_is_never_handed_an_old_record_nor_shown_with_it(cells, tmp_p
     said = []
     page = report.write(made.store, say=said.append).read_text(encoding="utf-8")
     (gone,) = [line for line in said if "left out" in line]
-    assert "records left out: 2, for score mine" in gone and "--plugin FILE" in gone
+    assert (
+        "records left out: 2, for what is not here: score mine" in gone and "--plugin FILE" in gone
+    )
     assert len(pd.read_csv(made.store.root / "demo-reviews.csv")) == 3
     assert page.count("| Bag of words | lt init, score mine |") == 2, "all rungs and differences"
     forget("score", "mine")
@@ -137,7 +139,7 @@ def test_records_whose_code_is_not_here_are_left_out_by_report_and_verify(tmp_pa
     assert "every one agrees" not in out and "lottery report" not in out
     assert cli.main(told[0]) == 1, "something was left out"
     first, *_ = capsys.readouterr().err.splitlines()
-    assert first.startswith(f"{root}: records left out: 3, for arm signs ")
+    assert first.startswith(f"{root}: records left out: 3, for what is not here: arm signs ")
     assert "model bag " in first and "score mine " in first and "--plugin FILE" in first
 
 

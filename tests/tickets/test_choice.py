@@ -56,3 +56,40 @@ def test_it_says_what_it_took_and_what_else_there_is():
     )
     many = [made(epochs=number) for number in range(1, 6)]
     assert choice(usual, [usual, *many]).endswith("(epochs 1; epochs 2; epochs 3; and 2 more)")
+
+
+def test_a_run_is_taken_by_its_name_whatever_its_settings(tmp_path, capsys, monkeypatch):
+    store, taken = Store(tmp_path / "results"), []
+    usual = synthetic.record("demo-reviews", "cnn", "lt", (0.5,))
+    other = synthetic.record("demo-reviews", "cnn", "lt", (0.5,), epochs=3)
+    for record in (usual, other):
+        store.put(record)
+
+    def noted(store, record, *_, **__):
+        taken.append(record.run)
+        raise UserError("enough")
+
+    monkeypatch.setattr("lottery.tickets.export.export", noted)
+
+    def said(model: str, name: str) -> str:
+        words = ["export", "demo-reviews", model, str(tmp_path / "out"), "--run", name]
+        assert cli.main([*words, "--results", str(store.root)]) == 2
+        return capsys.readouterr().err
+
+    assert f"{other.run[:8]}: cnn lt 0.5 seed 0" in said("cnn", other.run[:8])
+    assert taken == [other.run]
+    assert "is of demo-reviews cnn: say so" in said("lstm", other.run)
+    assert "no record in" in said("cnn", "nosuch") and taken == [other.run]
+    store.record_path(other.settings).unlink()
+    store.put(
+        replace(
+            synthetic.record("demo-reviews", "cnn", "lt", (0.5,), epochs=3),
+            failed="the loss is nan",
+            best_epoch=0,
+            test_loss=None,
+            test_accuracy=None,
+            test_correct="",
+            history=(),
+        )
+    )
+    assert "cnn lt 0.5 seed 0: the loss is nan" in said("cnn", other.run)

@@ -207,6 +207,8 @@ def test_a_file_that_is_gone_or_cut_is_named(folder, tmp_path, name):
     (copy / name).unlink()
     with pytest.raises(UserError, match=f"{name}: cannot be read"):
         Ticket.load(copy)
+    with pytest.raises(UserError, match=f"wrote, e.g. {folder.parent}"):
+        Ticket.load(folder.parent)
     with pytest.raises(UserError, match="is no folder"):
         Ticket.load(tmp_path / "nowhere")
     with pytest.raises(UserError, match="ticket None is no folder: give its path"):

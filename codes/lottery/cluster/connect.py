@@ -67,6 +67,24 @@ def _check_file(path: Path) -> None:
         raise UserError(f"{path} is no scheduler's file: dask scheduler --scheduler-file writes it")
 
 
+def _local(jobs: int | None) -> LocalCluster:
+    """A scheduler and `jobs` workers on this machine; UserError if these cannot be started."""
+    try:
+        return LocalCluster(
+            n_workers=jobs,
+            threads_per_worker=1,
+            memory_limit=0,  # Dask counts mapped files as memory, and would pause
+            dashboard_address="127.0.0.1:8787",
+            silence_logs=logging.CRITICAL,
+            preload=[__name__],  # it calls dask_setup in each worker
+        )
+    except RuntimeError as error:  # a worker reads the script again, and would start its own
+        raise UserError(
+            f"no worker starts ({error}): in a script, what trains belongs under "
+            f'`if __name__ == "__main__":`'
+        ) from error
+
+
 @contextmanager
 def connected(
     jobs: int | None, client: Client | str | None, say: Callable[[str], object]
@@ -78,16 +96,7 @@ def connected(
         return
     with ExitStack() as stack:
         if client is None:
-            client = stack.enter_context(
-                LocalCluster(
-                    n_workers=jobs,
-                    threads_per_worker=1,
-                    memory_limit=0,  # Dask counts mapped files as memory, and would pause
-                    dashboard_address="127.0.0.1:8787",
-                    silence_logs=logging.CRITICAL,
-                    preload=[__name__],  # it calls dask_setup in each worker
-                )
-            )
+            client = stack.enter_context(_local(jobs))
         where = {"address": client}
         if isinstance(client, str) and client.endswith(".json"):
             if not Path(client).is_file():

@@ -91,7 +91,8 @@ def known(dataset: str | Own) -> Dataset:
     if not isinstance(dataset, str) or dataset not in DATASETS:
         raise UserError(
             f"unknown dataset {shown(dataset)}: there are {', '.join(DATASETS)}; of your own "
-            f"texts give what data.from_frame makes, or --csv FILE{meant(dataset, DATASETS)}"
+            f"texts give what data.from_file or data.from_frame makes, or --csv FILE"
+            f"{meant(dataset, DATASETS)}"
         )
     return DATASETS[dataset]
 
@@ -155,6 +156,10 @@ def _load_own(own: Own, split_seed: int, size: int, say: Callable[[str], object]
     if lacking := facts["own"]["labels"]["train"].count(0):
         classes = amount(lacking, "class has", "classes have")
         say(f"{own.name}: {classes} no training text, and cannot be learned")
+    for part, name in (("valid", "validation"), ("test", "test")):
+        if lacking := facts["own"]["labels"][part].count(0):
+            classes = amount(lacking, "class has", "classes have")
+            say(f"{own.name}: {classes} no {name} text, and no share in its accuracy")
     unknown = facts["unk_share"]["valid"]
     if unknown > UNKNOWN and own.tokens == "words":
         say(

@@ -181,13 +181,13 @@ def from_frame(
 
 
 def from_file(
-    path: Path,
+    path: Path | str,
     *,
     text: str,
     label: str,
     parquet: bool = False,
     name: str | None = None,
-    test: Path | None = None,
+    test: Path | str | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
     valid_share: float = VALID_SHARE,
@@ -199,10 +199,10 @@ def from_file(
     if parquet and (delimiter is not None or encoding is not None):
         raise UserError(f"{path}: delimiter and encoding are a CSV's; leave them out with parquet")
 
-    def source(one: Path) -> reading.Source:
+    def source(one: Path | str) -> reading.Source:
         if parquet:
-            return reading.parquet_file(one, text, label)
-        return reading.csv_file(one, text, label, delimiter, encoding)
+            return reading.parquet_file(Path(one), text, label)
+        return reading.csv_file(Path(one), text, label, delimiter, encoding)
 
     found = {"train" if test else "all": source(path)} | ({"test": source(test)} if test else {})
     if name is None:

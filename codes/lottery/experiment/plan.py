@@ -20,7 +20,7 @@ from lottery.settings import Settings, check_ladder, settable
 
 # What a person may call a setting that is not one of them.
 OTHERWISE = {
-    "results": "store=Store(folder)",
+    "results": "store='folder'",
     "sparsity": "ladder, a list",
     "sparsities": "ladder",
     "seed": "seeds, a list",
@@ -127,6 +127,16 @@ def planned(
         own = settings.dataset == plan.dataset
         check(settings, outputs if own else data.known(settings.dataset).outputs)
     return plan
+
+
+def without_effect(plan: Plan) -> list[str]:
+    """A line for each setting that was given and that no run of the plan has."""
+    runs, of = plan.runs(), {field.name: field.metadata["of"] for field in settable()}
+    return [
+        f"{name} is of {of[name].to}: without effect here"
+        for name in plan.options
+        if of[name] and not any(of[name].test(run) for run in runs)
+    ]
 
 
 def check_source(dataset: str | data.Own, source: object, arms: Iterable[str]) -> None:

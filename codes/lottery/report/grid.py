@@ -49,7 +49,7 @@ LEGEND = (
 UNLEARNED = (
     "{name}: the dense network ({dense}) is not shown to do better than always saying the "
     "commonest class of the test texts ({floor}). To be as good as that is nothing: no ✓ before it "
-    "learns more."
+    "learns more, or more seeds show that it has."
 )
 STRONGER = (
     "Beside another recipe's dense network, stronger on validation than the ticket's own: {each}."

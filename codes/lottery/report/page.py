@@ -58,7 +58,7 @@ REMEDY = {
     True: "results on real texts belong into a folder of another name than demo: rename {root}",
 }
 NO_RECORD = "{root}: holds no record; train first, or name a results folder, which holds runs/"
-NOT_HERE = "{root}: records left out: {count}, for {parts} is not here; "
+NOT_HERE = "{root}: records left out: {count}, for what is not here: {parts}; "
 NOT_HERE += "give it with --plugin FILE, or move them away"
 UNREAD = "{root}: no record in it can be read; the report stays as it is"
 METHOD = (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lottery import texts
 from lottery.files import UserError, meant, say
+from lottery.settings import title
 from lottery.words import NAMES
 
 
@@ -17,6 +18,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "export",
         help="a run's tested network as a folder to take away (README, tokenizer, mask)",
         epilog="examples:\n  lottery export imdb cnn --sparsity 0.875 --seed 0 my-ticket\n"
+        "  lottery export imdb cnn my-ticket --run 108f75e83994\n"
         "  lottery export reviews cnn my-ticket --sparsity 0.5 --csv reviews.csv --text body "
         "--label stars",
     )
@@ -26,6 +28,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     export.add_argument("--sparsity", type=float, default=0.875, metavar="S", help="default: 0.875")
     export.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     export.add_argument("--arm", default="lt", help="default: lt; dense needs --sparsity 0")
+    export.add_argument(
+        "--run",
+        metavar="NAME",
+        help="this run, whatever its settings: its file's name in runs/",
+    )
     export.add_argument("--results", type=Path, help="another results folder")
     export.add_argument(
         "--without-first", action="store_true", help="leave the first values out (a third less)"
@@ -52,7 +59,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "standard output. A line ends with a line feed, a carriage return or both. One that\n"
         "cannot be read keeps its row, is named, and makes the status 1. A text without a word,\n"
         "a blank one say, keeps its row, too: without label and probabilities. The probability\n"
-        "of a class called label or line stands under p(label) or p(line).",
+        "of a class called label or line stands under p(label) or p(line). The line of a CSV's\n"
+        "row is its last one.",
         epilog="example:\n  lottery predict results/tickets/imdb-cnn --column review < films.csv",
     )
     predict.add_argument("folder", type=Path, metavar="DIR", help="a ticket's folder")
@@ -71,6 +79,7 @@ def _export(parsed: argparse.Namespace) -> None:
     from lottery.runs.store import Store
     from lottery.study import results_of
     from lottery.tickets.export import choice, export, find, sizes
+    from lottery.upkeep import show
 
     if parsed.dataset in DATASETS and (given := texts.given(parsed)):
         raise UserError(f"{parsed.dataset} is the project's own: leave out {given[0]}")
@@ -85,9 +94,17 @@ def _export(parsed: argparse.Namespace) -> None:
     records, unread = store.records(parsed.dataset)
     if unread:
         say(f"records that cannot be read: {len(unread)}; the first: {unread[0]}")
-    record = find(records, parsed.model, parsed.arm, parsed.sparsity, parsed.seed)
-    if line := choice(record, records):
-        say(line)
+    if parsed.run:
+        record = show.find(store, parsed.run)
+        if record.settings.pair != (parsed.dataset, parsed.model):
+            raise UserError(f"run {parsed.run} is of {' '.join(record.settings.pair)}: say so")
+        if record.failed:
+            raise UserError(f"{title(record.settings)}: {record.failed}")
+        say(f"{parsed.run}: {title(record.settings)}")
+    else:
+        record = find(records, parsed.model, parsed.arm, parsed.sparsity, parsed.seed)
+        if line := choice(record, records):
+            say(line)
     more = {"texts": own, "inside": parsed.inside, "onnx": parsed.onnx, "small": parsed.small}
     ticket = export(store, record, parsed.folder, not parsed.without_first, say, **more)
     print(ticket.report())

@@ -219,8 +219,10 @@ def _config(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_bytes())
         found, known = config["checksum"], config["format"]
     except OSError as error:
+        there = sorted(str(one.parent) for one in path.parent.glob("*/config.json"))
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); name a folder that `lottery export` wrote"
+            f"{f', e.g. {there[0]}' if there else ''}"
         ) from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path}: is no ticket's config; export the ticket anew") from None

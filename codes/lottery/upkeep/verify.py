@@ -20,7 +20,8 @@ OTHER_MASK = (
     "run {}: the mask of run {}, on which it stands, is another by that run's record: it was "
     "trained again on another machine, and the report leaves the two out where masks must agree"
 )
-NOT_HERE = "not checked, for {parts} is not here; give it with --plugin FILE, or move this away"
+NOT_HERE = "not checked, for what is not here: {parts}; "
+NOT_HERE += "give it with --plugin FILE, or move this away"
 
 
 def verify(store: Store) -> tuple[int, list[str], list[str]]:
