@@ -125,3 +125,11 @@ def test_records_that_did_not_count_say_nothing():
     assert shares.kept([record()], 0, 8) is None
     assert shares.vanished([record()]) is None
     assert shares.kept([counted({}, [Words(4, 80, 800, 0)])], 256, float("inf")) is None
+
+
+def test_macro_f1_is_the_records():
+    one = record("mine", correct=np.arange(6) < 4)
+    about = {"labels": {"test": [4, 2]}, "classes": ["a", "b"], "length": 9}
+    counts = {"said": [6, 0], "right": [4, 0]}
+    made = frame.frame([replace(one, data=one.data | about, by_class=counts)])
+    assert list(made.macro_f1) == [pytest.approx((2 * 4 / (4 + 6) + 0) / 2)]  # accuracy is 4 / 6

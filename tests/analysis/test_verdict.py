@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from helpers.synthetic import record, right, study, world
 from lottery import recipes
-from lottery.analysis import prizes, verdict
+from lottery.analysis import prizes, selection, verdict
 from lottery.analysis.intervals import Interval, MeanSquares, expected, interval, seeds_needed
 from lottery.analysis.verdict import (
     AS_GOOD,
@@ -401,3 +401,18 @@ def test_epochs_are_enough_if_the_best_comes_before_the_last():
         for r in records
     ]
     assert verdict.pairs(late)[0].rungs[0].epochs_enough is False
+
+
+def test_one_seed_fails_no_strict_condition():
+    alone = Fact(OPEN, Interval(-0.015, -0.02, -0.01, 1), 1)
+    assert prizes.better(alone) == OPEN
+    assert prizes.better(Fact(OPEN, Interval(-0.015, -0.02, -0.01, 2), 2)) == verdict.NO
+
+
+def test_without_a_ladder_todays_dense_stands_before_the_formers(monkeypatch):
+    pair = "imdb", "cnn"
+    monkeypatch.setitem(recipes.RECIPES, pair, {"weight_decay": 1e-5})
+    monkeypatch.setitem(recipes.WITHOUT_DECAY, pair, {"word_dropout": 0.4})
+    former = world({}, word_dropout=0.4)
+    today = world({}, seeds=(0, 1, 2), weight_decay=1e-5)
+    assert selection.in_report([*former, *today]) == today

@@ -64,3 +64,15 @@ def test_it_is_read_from_a_folder_and_is_the_file_beside_the_report(tmp_path):
     assert written["mean"].tolist() == found["mean"].tolist()
     with pytest.raises(UserError, match="is no results folder"):
         lottery.verdicts(tmp_path)
+
+
+def test_a_row_names_its_pair_and_the_seeds_whose_masks_differ():
+    records = [
+        replace(r, mask=("b" if (r.settings.arm, r.settings.seed) == ("random", 2) else "a") * 64)
+        for r in world({"lt": (0,), "random": (-2,)}, dataset="agnews", model="lstm")
+    ]
+    found = verdicts.table(records)
+    assert set(zip(found.dataset, found.model, strict=True)) == {("agnews", "lstm")}
+    rows = found.set_index("question")[["seeds", "apart"]]
+    assert rows.loc[verdict.FIRST_VALUES].tolist() == [4, 1]
+    assert rows.loc[verdict.TICKET].tolist() == [5, 0]

@@ -11,6 +11,7 @@ import torch
 from lottery import data as corpus
 from lottery import files
 from lottery.data import DATASETS, cache, ids
+from lottery.data.description import describe
 from lottery.files import UserError
 
 TEXTS = [f"film number{n} is fine" for n in range(16)] + [
@@ -283,3 +284,17 @@ def test_lengths_below_which_95_of_100_texts_lie(tmp_path):
     facts, _ = ids.build(ids.rows_of({"all": (texts, [n % 2 for n in range(101)])}), known, 0, 9)
     found = facts["facts"]["lengths"]
     assert (found["quartiles"], found["median"], found["95 %"]) == ([26, 51, 76], 51, 96)
+
+
+def test_alike_texts_are_told_of_their_own_split(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path / "cache"))
+    rows = [(f"text {n}", "ab"[n % 2]) for n in range(30)]
+    frame = pd.DataFrame(rows, columns=["text", "label"])
+    found = corpus.from_frame(frame, text="text", label="label", name="mine", say=[].append)
+    loaded = corpus.load(found, say=[].append)
+    shared = {"train-valid": 7, "train-test": 8, "valid-test": 9}
+    about = {"alike_to_train": {"valid": 3, "test": 5}, "shared_texts": shared}
+    loaded = dataclasses.replace(loaded, facts=loaded.facts | about)
+    said = "in train and validation 7, in train and test 8, in validation and test 9"
+    assert said in describe(loaded)
+    assert "once rare words are <unk>: 3 of validation, 5 of test" in describe(loaded)

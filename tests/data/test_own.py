@@ -699,3 +699,21 @@ def test_a_files_name_may_be_a_string(put):
     broken = put('text,label\nfine,"good\n')
     with pytest.raises(UserError, match="a quote opens here"):
         read(str(broken))
+
+
+def test_length_is_the_median_and_repeats_are_rows_after_the_first():
+    rows = [(f"w{n} a b", "ab"[n % 2]) for n in range(28)] + [("w0 a b", "a")]
+    rows.append((" ".join(f"v{n}" for n in range(400)), "b"))
+    frame = pd.DataFrame(rows, columns=["text", "label"])
+    found = data.from_frame(frame, text="text", label="label", name="mine", say=[].append)
+    corpus = data.load(found, say=[].append)
+    assert corpus.own["length"] == 3
+    assert corpus.facts["repeated_texts_exact"] == 1
+
+
+def test_a_frame_may_be_changed_after_it_was_given():
+    rows = [(f"text {n}", "ab"[n % 2]) for n in range(30)]
+    frame = pd.DataFrame(rows, columns=["text", "label"])
+    found = data.from_frame(frame, text="text", label="label", name="mine", say=[].append)
+    frame.iloc[0, 0] = frame.iloc[0, 1] = "other"
+    assert data.load(found, say=[].append).classes == ("a", "b")

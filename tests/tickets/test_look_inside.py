@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.pictures import seen
+from helpers.untrained import ticket as untrained
 from lottery import Study, Ticket
 from lottery.files import UserError
 from lottery.pruning.masks import full_mask, prune
@@ -224,3 +225,14 @@ def test_pictures_show_what_is_there(study, ticket):
         for text in seen(figure):
             box = text.get_window_extent()
             assert canvas.x0 <= box.x0 and box.x1 <= canvas.x1 + 1, (name, text.get_text())
+
+
+def test_what_moved_a_binary_answer_is_half_its_logit_and_the_strongest_first():
+    made = untrained("cnn", "np")
+    for text in ("5 6 7 8 9 10 11 12", "20 21 22 23 24 25", "30 31 32 33 3 4"):
+        found, logit = inside.moved(made, text), float(made.logits(made.encode([text])))
+        assert found.name == "np"[logit > 0]
+        assert found.logit == pytest.approx(abs(logit) / 2, abs=1e-5)
+        assert found.rest + found.windows["moves"].sum() == pytest.approx(found.logit, abs=1e-5)
+        moves = found.windows["moves"]
+        assert moves.min() < 0 < moves.max() and (np.diff(moves.abs()) <= 0).all()

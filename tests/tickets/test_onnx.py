@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from lottery import models
+from helpers.untrained import ticket
 from lottery.files import UserError
-from lottery.settings import Settings
 from lottery.tickets import onnx as graphs
-from lottery.tickets.folder import Contents
-from lottery.tickets.ticket import Ticket
-
-WORDS = 300
-
-
-def ticket(model: str, **options) -> Ticket:
-    """Random weights of which a fifth is kept, biases among them."""
-    settings = Settings("demo-news", model, embedding_size=12, filters=6, hidden=9, **options)
-    draw = torch.Generator().manual_seed(0)
-    weights = models.draw(models.build(settings, WORDS, 4), 1)
-    mask = {n: torch.rand(w.shape, generator=draw) > 0.8 for n, w in weights.items() if w.dim() > 1}
-    for name, weight in weights.items():
-        bias = torch.randn(weight.shape, generator=draw) / 10
-        weight.copy_(weight * mask[name] if name in mask else bias)
-    words = tuple(map(str, range(WORDS)))
-    return Ticket(Contents(SimpleNamespace(settings=settings), tuple("abcd"), words, weights, mask))
+from lottery.tickets.ticket import padded
 
 
 @pytest.mark.parametrize(
@@ -64,3 +46,13 @@ def test_without_the_libraries_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UserError, match="install this project's extra `onnx`"):
         graphs.libraries()
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean", "last"])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_every_pooling_is_the_same_of_pytorchs_own_layers(pooling, directions):
+    made = ticket("lstm", pooling=pooling, directions=directions, layers=2)
+    split = made.encode(["5 6", "7", "8 9 10 11 12 13", "9 9 9"])
+    with torch.no_grad():
+        plain = made.to_torch()(*padded(split))
+    torch.testing.assert_close(plain, made.logits(split), rtol=0, atol=1e-5)

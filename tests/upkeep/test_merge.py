@@ -251,3 +251,17 @@ def test_only_weights_of_the_records_texts_come_with_it(tmp_path):
         assert merge(into, [apart.root], [].append) == (count, [])
         there = into.checkpoints.rglob("*.safetensors")
         assert list(there) == [into.weights_path(settings)]
+
+
+def test_no_weights_come_to_a_record_of_another_machine(tmp_path):
+    """They are those of nearly the same record, and a ticket of it would hold other values."""
+    kept = synthetic.record(seed=3)
+    near = dataclasses.replace(kept, host="other", test_loss=kept.test_loss + 0.01)
+    into, apart = Store(tmp_path / "into"), Store(tmp_path / "1")
+    into.put(kept)
+    apart.put(near)
+    path = apart.weights_path(near.settings)
+    files.save(path, {"w": torch.ones(2)}, {"run": near.run, "data": near.data["fingerprint"]})
+    (kind,) = merge(into, [apart.root], [].append)[0]
+    assert kind.startswith("nearly the same")
+    assert not list(into.checkpoints.rglob("*.safetensors"))

@@ -13,6 +13,7 @@ from helpers import synthetic
 from lottery import cli
 from lottery.experiment.plan import planned
 from lottery.files import UserError, root
+from lottery.report.words import percent
 from lottery.runs.store import Store
 from lottery.settings import settable
 from lottery.upkeep.show import again, find, show
@@ -96,3 +97,22 @@ def test_a_name_of_none_or_of_several_is_refused(store, capsys):
         find(store, "")
     assert cli.main(["show", "zz", "--results", str(store.root)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_every_figure_of_a_run_stands_under_its_own_name(tmp_path):
+    store = Store(tmp_path / "results")
+    one = synthetic.record(arm="lt", ladder=(0.75,), kept_dense=("embedding.weight",), epochs=3)
+    sizes = one.layers | {"embedding.weight": (0, 8000)}
+    one = replace(one, layers=sizes)
+    assert one.sparsity != one.sparsity_without_embedding
+    lines = show(store, one)
+    said = {line.partition("  ")[0]: line.partition("  ")[2].strip() for line in lines}
+    assert said["test"].endswith("of 1,000 texts")
+    assert "after epoch 2 of 3" in said["validation"]
+    assert said["weights"].endswith(f", {percent(one.sparsity)} removed")
+    cells = [line.split() for line in lines]
+    assert "convolutions.1.weight 500 125 75.00 %".split() in cells
+    for e in one.history:
+        loss = f"{e.train_loss:.4f}", f"{e.valid_loss:.4f}"
+        right = percent(e.train_accuracy).split(), percent(e.valid_accuracy).split()
+        assert [str(e.epoch), loss[0], *right[0], loss[1], *right[1], "0:00:30"] in cells
