@@ -131,11 +131,13 @@ def planned(
 
 def without_effect(plan: Plan) -> list[str]:
     """A line for each setting that was given and that no run of the plan has."""
-    runs, of = plan.runs(), {field.name: field.metadata["of"] for field in settable()}
+    of = {field.name: field.metadata["of"] for field in settable()}
+    given = [name for name in plan.options if of[name]]
+    runs = plan.runs() if given else []
     return [
         f"{name} is of {of[name].to}: without effect here"
-        for name in plan.options
-        if of[name] and not any(of[name].test(run) for run in runs)
+        for name in given
+        if not any(of[name].test(run) for run in runs)
     ]
 
 
