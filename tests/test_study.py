@@ -13,6 +13,7 @@ from helpers.children import study
 from lottery.experiment import run as one
 from lottery.files import UserError
 from lottery.runs.store import Store
+from lottery.settings import settable
 from lottery.study import Study
 
 
@@ -101,3 +102,5 @@ def test_a_setting_that_no_run_has_is_said(tmp_path):
     said.clear()
     study(tmp_path, models=("cnn", "lstm"), hidden=7, say=said.append)
     assert not said, "one of its models has it"
+    study(tmp_path, **{f.name: f.default for f in settable()}, say=said.append)
+    assert not said, "nothing is changed, as by an export, which gives every setting"

@@ -278,7 +278,7 @@ def test_no_such_corpus():
         corpus.load("sst2")
 
 
-def test_lengths_below_which_95_of_100_texts_lie(tmp_path):
+def test_lengths_below_which_95_of_100_texts_lie():
     texts = [" ".join(["w"] * n) for n in range(1, 102)]
     known = dataclasses.replace(DATASETS["imdb"], sizes=(81, 10, 10))
     facts, _ = ids.build(ids.rows_of({"all": (texts, [n % 2 for n in range(101)])}), known, 0, 9)

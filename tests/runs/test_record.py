@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 
@@ -121,9 +122,6 @@ def test_a_failed_record_with_figures_is_refused():
 
 def test_bits_that_are_too_many_are_refused():
     one = record()
-    values = one.to_json()
-    import base64
-
     longer = base64.b64encode(base64.b64decode(one.test_correct) + b"\xff").decode()
     with pytest.raises(UserError, match="does not hold one bit for each test row"):
-        Record.from_json(values | {"test_correct": longer})
+        Record.from_json(one.to_json() | {"test_correct": longer})

@@ -78,7 +78,7 @@ def test_a_run_is_taken_by_its_name_whatever_its_settings(tmp_path, capsys, monk
 
     assert f"{other.run[:8]}: cnn lt 0.5 seed 0" in said("cnn", other.run[:8])
     assert taken == [other.run]
-    assert "is of demo-reviews cnn: say so" in said("lstm", other.run)
+    assert "is of demo-reviews cnn: name these" in said("lstm", other.run)
     assert "no record in" in said("cnn", "nosuch") and taken == [other.run]
     store.record_path(other.settings).unlink()
     store.put(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import count
 
@@ -425,15 +426,10 @@ def test_evaluation_stores_nothing_for_a_backward_pass(corpus, monkeypatch):
         assert stored == [False, True]
 
 
-class _Nothing:
-    def __enter__(self): ...
-    def __exit__(self, *_): ...
-
-
 def test_order_and_dropout_are_streams_of_their_own(monkeypatch):
     settings = Settings("demo-reviews", "cnn", embedding_size=8, filters=6, seed=3).checked()
     seen, corpus = [], make_corpus()
-    monkeypatch.setattr(epochs, "_stream", lambda device, seed: seen.append(seed) or _Nothing())
+    monkeypatch.setattr(epochs, "_stream", lambda device, seed: seen.append(seed) or nullcontext())
     model = models.build(settings, 60, 1)
     model.load_state_dict(models.draw(model, 0))
     train_epoch(model, Adam(dict(model.named_parameters()), None, 1e-3), corpus.train, settings, 2,

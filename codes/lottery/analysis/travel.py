@@ -68,12 +68,12 @@ def journeys(records: Iterable[Record]) -> list[Journey]:
             key = *settings.pair, settings.source, protocols.words(way)
             found[key][_with(settings, TRANSFERRED)] = None
 
-    def place(key: tuple[str, str, str, str]) -> tuple:
+    def order(key: tuple[str, str, str, str]) -> tuple:
         dataset, model, source, way = key
         return verdict.order((dataset, model)), [*DATASETS, source].index(source), source, way
 
     made = []
-    for key in sorted(found, key=place):
+    for key in sorted(found, key=order):
         ladders, way = _ladders(found[key]), key[-1]
         for ladder, own in ladders:
             if len(ladders) > 1:  # told apart by their steps

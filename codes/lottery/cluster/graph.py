@@ -66,17 +66,14 @@ def usual_seconds(stores: Iterable[Store], device: str = "") -> dict[tuple[str, 
     """For each dataset and model the median seconds of a run, from the records of these stores.
 
     Where some were made on this kind of `device` ("cpu", "cuda"), of those alone."""
-    spent: dict[tuple[str, str], list[tuple[bool, float]]] = defaultdict(list)
+    here: dict[tuple[str, str], list[float]] = defaultdict(list)
+    elsewhere: dict[tuple[str, str], list[float]] = defaultdict(list)
     for store in set(stores):
         for record in store.records()[0]:
             if not record.failed:
-                alike = record.device.startswith(device)
-                spent[record.settings.pair].append((alike, record.seconds))
-    best = {pair: max(alike for alike, _ in some) for pair, some in spent.items()}
-    return {
-        pair: median(seconds for alike, seconds in some if alike == best[pair])
-        for pair, some in spent.items()
-    }
+                spent = here if record.device.startswith(device) else elsewhere
+                spent[record.settings.pair].append(record.seconds)
+    return {pair: median(some) for pair, some in (elsewhere | here).items()}
 
 
 def add(nodes: dict[Key, Node], work: Work, settings: Settings, step: int = 0) -> Key:

@@ -18,6 +18,11 @@ from lottery.files import Damaged, UserError, amount, meant, shown
 from lottery.settings import Settings, options
 
 UNKNOWN = 0.5  # share of unknown words in validation at which another tokeniser is worth a thought
+WITHOUT = {  # what it means for a class that a split has no text of it
+    "train": "no training text, and cannot be learned",
+    "valid": "no validation text, and no share in its accuracy",
+    "test": "no test text, and no share in its accuracy",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,13 +158,9 @@ def _load_own(own: Own, split_seed: int, size: int, say: Callable[[str], object]
             folder = Path(tempfile.gettempdir())
         found = cache.fill(path, say, own.build(split_seed, size, folder))
     facts = found[0]["facts"]
-    if lacking := facts["own"]["labels"]["train"].count(0):
-        classes = amount(lacking, "class has", "classes have")
-        say(f"{own.name}: {classes} no training text, and cannot be learned")
-    for part, name in (("valid", "validation"), ("test", "test")):
+    for part, what in WITHOUT.items():
         if lacking := facts["own"]["labels"][part].count(0):
-            classes = amount(lacking, "class has", "classes have")
-            say(f"{own.name}: {classes} no {name} text, and no share in its accuracy")
+            say(f"{own.name}: {amount(lacking, 'class has', 'classes have')} {what}")
     unknown = facts["unk_share"]["valid"]
     if unknown > UNKNOWN and own.tokens == "words":
         say(

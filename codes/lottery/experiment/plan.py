@@ -130,14 +130,14 @@ def planned(
 
 
 def without_effect(plan: Plan) -> list[str]:
-    """A line for each setting that was given and that no run of the plan has."""
-    of = {field.name: field.metadata["of"] for field in settable()}
-    given = [name for name in plan.options if of[name]]
-    runs = plan.runs() if given else []
+    """A line for each setting that was given, not as it is anyway, and that no run has."""
+    given = [f for f in settable() if plan.options.get(f.name, f.default) != f.default]
+    owned = [(f.name, of) for f in given if (of := f.metadata["of"])]
+    runs = plan.runs() if owned else []
     return [
-        f"{name} is of {of[name].to}: without effect here"
-        for name in given
-        if not any(of[name].test(run) for run in runs)
+        f"{name} is of {of.to}: without effect here"
+        for name, of in owned
+        if not any(of.test(run) for run in runs)
     ]
 
 

@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     export.add_argument(
         "--run",
         metavar="NAME",
-        help="this run, whatever its settings: its file's name in runs/",
+        help="this run, whatever its settings, as its file in runs/ is named",
     )
     export.add_argument("--results", type=Path, help="another results folder")
     export.add_argument(
@@ -97,7 +97,7 @@ def _export(parsed: argparse.Namespace) -> None:
     if parsed.run:
         record = show.find(store, parsed.run)
         if record.settings.pair != (parsed.dataset, parsed.model):
-            raise UserError(f"run {parsed.run} is of {' '.join(record.settings.pair)}: say so")
+            raise UserError(f"run {parsed.run} is of {' '.join(record.settings.pair)}: name these")
         if record.failed:
             raise UserError(f"{title(record.settings)}: {record.failed}")
         say(f"{parsed.run}: {title(record.settings)}")

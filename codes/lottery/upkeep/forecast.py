@@ -13,7 +13,7 @@ from lottery.training.train import Diverged
 from lottery.upkeep.status import aligned, clock
 
 HOW_LONG = "about: as long as runs with a record took (the median), one after the other"
-HERE = "; on this kind of device, if there are such"
+HERE = f"{HOW_LONG}; on this kind of device, if there are such"
 
 
 @dataclass
@@ -84,7 +84,7 @@ def forecast(asked: Iterable[Work], device: str = "") -> list[str]:
         rows.append((f"{dataset} {model}", *counts, about))
     lines = aligned(rows)
     if any(o.seconds for o in found.values()):
-        lines.append(HOW_LONG + HERE * bool(device))
+        lines.append(HERE if device else HOW_LONG)
     for o in found.values():
         lines += [f"to train: {name}" for name in o.missing]
         lines += [f"again, for its weights are gone: {name}" for name in o.again]
